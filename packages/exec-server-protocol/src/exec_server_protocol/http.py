@@ -1,0 +1,63 @@
+"""``http/request`` and the pieces of a streamed body."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ._model import WireModel
+from ._scalars import Base64Bytes, UnsignedInt
+
+__all__ = [
+    "HttpBodyDeltaNotification",
+    "HttpHeader",
+    "HttpRequestParams",
+    "HttpRequestResult",
+]
+
+
+class HttpHeader(WireModel):
+    """One header; names may repeat."""
+
+    name: str
+    value: str
+    value_env_var: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """A variable of the executor's environment that is appended to ``value``."""
+
+
+class HttpRequestParams(WireModel):
+    """Makes a request from the executor."""
+
+    method: str
+    url: str
+    headers: list[HttpHeader] = Field(default=[])
+    body_base64: Base64Bytes | None = None
+    timeout_ms: UnsignedInt | None = None
+    """For the whole exchange, body included; ``None`` for no limit."""
+    redirect_policy: Literal["follow", "stop"] = "follow"
+    request_id: str
+    """Names the stream of a streamed body."""
+    stream_response: bool = False
+    """Answer with the headers; the body follows as notifications."""
+
+
+class HttpRequestResult(WireModel):
+    """The response; the body is empty when it is streamed."""
+
+    status: UnsignedInt
+    headers: list[HttpHeader]
+    body_base64: Base64Bytes
+
+
+class HttpBodyDeltaNotification(WireModel):
+    """A piece of a streamed body."""
+
+    request_id: str
+    seq: UnsignedInt
+    """From 1, without holes."""
+    delta_base64: Base64Bytes
+    done: bool
+    """The last piece of the stream; it carries no data."""
+    error: str | None = None
+    """Why the body ends before it is complete."""

@@ -1,0 +1,309 @@
+"""``process/*``: params, results and notifications.
+
+Members marked as *extension* are not known to the reference implementation. They are left
+out of the JSON when unset, and a client sends them only to an executor that announced the
+capability named beside them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from ._model import WireModel
+from ._path_uri_field import WirePathUri
+from ._scalars import Base64Bytes, ProcessId, UnsignedInt
+from .sandbox import SandboxContext
+
+__all__ = [
+    "CAPABILITY_CLOSE_STDIN",
+    "CAPABILITY_LIST",
+    "CAPABILITY_OUTPUT_POLICY",
+    "CAPABILITY_RESIZE",
+    "CAPABILITY_SIGNALS",
+    "EnvironmentPolicy",
+    "OutputChunk",
+    "OutputPolicy",
+    "OutputStream",
+    "ProcessCloseStdinParams",
+    "ProcessCloseStdinResult",
+    "ProcessClosedNotification",
+    "ProcessExitedNotification",
+    "ProcessInfo",
+    "ProcessListParams",
+    "ProcessListResult",
+    "ProcessMetadata",
+    "ProcessOutputNotification",
+    "ProcessReadParams",
+    "ProcessReadResult",
+    "ProcessResizeParams",
+    "ProcessResizeResult",
+    "ProcessSignalParams",
+    "ProcessSignalResult",
+    "ProcessStartParams",
+    "ProcessStartResult",
+    "ProcessTerminateParams",
+    "ProcessTerminateResult",
+    "ProcessWriteParams",
+    "ProcessWriteResult",
+    "SandboxType",
+    "ShellSnapshot",
+    "ShellSnapshotShell",
+    "SignalName",
+    "StdinStatus",
+    "TerminalSize",
+]
+
+CAPABILITY_OUTPUT_POLICY: Final = "processOutputPolicy"
+"""``outputPolicy`` of ``process/start``."""
+CAPABILITY_RESIZE: Final = "processResize"
+"""``process/resize``, and ``rows`` and ``cols`` of ``process/start``."""
+CAPABILITY_CLOSE_STDIN: Final = "processCloseStdin"
+"""``process/closeStdin``."""
+CAPABILITY_LIST: Final = "processList"
+"""``process/list``."""
+CAPABILITY_SIGNALS: Final = "processSignals"
+"""Every signal name but ``interrupt``, and delivery to the foreground group of a terminal."""
+
+OutputStream = Literal["stdout", "stderr", "pty"]
+SandboxType = Literal["none", "linuxSeccomp", "macosSeatbelt", "windowsRestrictedToken"]
+StdinStatus = Literal["accepted", "unknownProcess", "stdinClosed", "starting"]
+OutputPolicy = Literal["drop-oldest", "back-pressure"]
+SignalName = Literal["interrupt", "terminate", "kill", "hangup", "quit", "usr1", "usr2"]
+
+TerminalSize = Annotated[int, Field(ge=1, le=65535)]
+"""Rows or columns: the kernel keeps 16 bits, and 0 means unknown to programs."""
+
+
+class EnvironmentPolicy(WireModel):
+    """Which variables of the executor's own environment a child inherits.
+
+    Applied in the order of: ``inherit``; the default excludes ``*KEY*``, ``*SECRET*`` and
+    ``*TOKEN*`` unless ``ignore_default_excludes``; ``exclude``; ``set``; ``include_only``.
+    Patterns know ``*`` and ``?`` only and ignore case.
+    """
+
+    inherit: Literal["core", "all", "none"]
+    ignore_default_excludes: bool
+    exclude: list[str]
+    set: dict[str, str]
+    """Added after the excludes; ``include_only`` still applies to it."""
+    include_only: list[str]
+    """When not empty, nothing else remains."""
+
+
+class ProcessMetadata(WireModel):
+    """Who asked for the process. For logs; never interpreted."""
+
+    thread_id: Annotated[UUID, Field(strict=False)] | None = None
+    tool_call_id: str | None = None
+
+
+class ShellSnapshotShell(WireModel):
+    """The shell that a snapshot is taken of."""
+
+    name: str
+    path: str
+
+
+class ShellSnapshot(WireModel):
+    """A request to reuse shell start-up state. Executors may ignore it."""
+
+    scope_id: str
+    shell: ShellSnapshotShell
+
+
+class ProcessStartParams(WireModel):
+    """Starts a process."""
+
+    process_id: ProcessId
+    metadata: ProcessMetadata | None = None
+    argv: list[str]
+    """The program and its arguments; not empty."""
+    cwd: WirePathUri
+    env_policy: EnvironmentPolicy | None = None
+    """What to take from the executor's environment; ``None`` takes nothing."""
+    env: dict[str, str]
+    """Laid over what the policy gives. Without a policy, the exact environment."""
+    tty: bool
+    """A terminal instead of pipes; all output is then one stream, ``pty``."""
+    pipe_stdin: bool = False
+    """Connect stdin to ``process/write``. Otherwise it is ``/dev/null``. A terminal's is always."""
+    arg0: str | None = None
+    """What the program sees as ``argv[0]``."""
+    sandbox: SandboxContext | None = None
+    enforce_managed_network: bool = False
+    managed_network: dict[str, Any] | None = None
+    network_proxy: dict[str, Any] | None = None
+    shell_snapshot: ShellSnapshot | None = None
+    rows: TerminalSize | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Height of the terminal, 24 when unset. Extension: ``processResize``."""
+    cols: TerminalSize | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Width of the terminal, 80 when unset. Extension: ``processResize``."""
+    output_policy: OutputPolicy | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What happens when nobody is attached and all that may be kept is kept: the oldest output
+    is dropped (also when unset), or the process has to wait. Extension:
+    ``processOutputPolicy``."""
+
+
+class ProcessStartResult(WireModel):
+    """The process is running."""
+
+    process_id: ProcessId
+    sandbox_type: SandboxType = "none"
+
+
+class ProcessReadParams(WireModel):
+    """Asks for retained output after a cursor, and waits for some if told to."""
+
+    process_id: ProcessId
+    after_seq: UnsignedInt | None = None
+    """Last sequence number already seen; ``None`` and 0 mean none."""
+    max_bytes: UnsignedInt | None = None
+    """Budget of payload before base64. The first chunk is always returned whole."""
+    wait_ms: UnsignedInt | None = None
+    """How long to wait when there is nothing to return yet, in milliseconds."""
+
+
+class OutputChunk(WireModel):
+    """Bytes that a child wrote, as they were read."""
+
+    seq: UnsignedInt
+    stream: OutputStream
+    chunk: Base64Bytes
+
+
+class ProcessReadResult(WireModel):
+    """Retained output and the state of the process.
+
+    Output that was evicted is not an error and not flagged: the first ``seq`` is then
+    greater than ``after_seq + 1``.
+    """
+
+    chunks: list[OutputChunk]
+    next_seq: UnsignedInt
+    """With ``max_bytes`` and at least one chunk: the last chunk's ``seq`` + 1. Otherwise the
+    next unused number of the process, exit and close events included."""
+    exited: bool
+    exit_code: int | None = None
+    closed: bool
+    failure: str | None = None
+    sandbox_denied: bool = False
+
+
+class ProcessWriteParams(WireModel):
+    """Writes to stdin, at most once for each ``write_id``."""
+
+    process_id: ProcessId
+    chunk: Base64Bytes
+    write_id: str
+    """Not empty. A repeated id is answered ``accepted`` and its bytes are dropped."""
+
+
+class ProcessWriteResult(WireModel):
+    """``accepted`` means queued, not written."""
+
+    status: StdinStatus
+
+
+class ProcessCloseStdinParams(WireModel):
+    """Ends stdin after everything written so far. Extension: ``processCloseStdin``."""
+
+    process_id: ProcessId
+
+
+class ProcessCloseStdinResult(WireModel):
+    """What ``process/write`` would have answered; ``accepted`` also when closed before."""
+
+    status: StdinStatus
+
+
+class ProcessResizeParams(WireModel):
+    """Changes the size of a terminal; its foreground group gets SIGWINCH.
+
+    Extension: ``processResize``.
+    """
+
+    process_id: ProcessId
+    rows: TerminalSize
+    cols: TerminalSize
+
+
+class ProcessResizeResult(WireModel):
+    """The terminal has the new size."""
+
+
+class ProcessSignalParams(WireModel):
+    """Sends a signal to the process group, or to a terminal's foreground group."""
+
+    process_id: ProcessId
+    signal: SignalName
+
+
+class ProcessSignalResult(WireModel):
+    """Sent, or there was nobody left to send it to."""
+
+
+class ProcessTerminateParams(WireModel):
+    """Kills the process group at once."""
+
+    process_id: ProcessId
+
+
+class ProcessTerminateResult(WireModel):
+    """Whether there was something to kill."""
+
+    running: bool
+
+
+class ProcessListParams(WireModel):
+    """Lists the processes of the session. Extension: ``processList``."""
+
+
+class ProcessInfo(WireModel):
+    """One process of a session."""
+
+    process_id: ProcessId
+    argv0: str
+    """First element of ``argv`` as requested; the rest may hold secrets."""
+    state: Literal["starting", "running", "exited", "closed"]
+    tty: bool
+    exit_code: int | None = None
+    started_at_ms: UnsignedInt
+    """Wall clock of the executor, in milliseconds since 1970."""
+    retained_bytes: UnsignedInt
+    next_seq: UnsignedInt
+
+
+class ProcessListResult(WireModel):
+    """The processes of the session, in the order of their start."""
+
+    processes: list[ProcessInfo]
+
+
+class ProcessOutputNotification(WireModel):
+    """A child wrote something."""
+
+    process_id: ProcessId
+    seq: UnsignedInt
+    stream: OutputStream
+    chunk: Base64Bytes
+
+
+class ProcessExitedNotification(WireModel):
+    """The main process has ended. Output may still follow."""
+
+    process_id: ProcessId
+    seq: UnsignedInt
+    exit_code: int
+    """0 to 255, or 128 + N for signal N."""
+    sandbox_denied: bool = False
+
+
+class ProcessClosedNotification(WireModel):
+    """The process has ended and its output is complete: the last event, the highest number."""
+
+    process_id: ProcessId
+    seq: UnsignedInt

@@ -1,0 +1,205 @@
+"""The ``exec-server`` program.
+
+Stdout carries exactly one line, the URL to connect to, flushed when the socket is bound;
+everything else goes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+
+from .config import DEFAULT_LISTEN_URL, ServerConfig
+from .errors import ConfigError, ServerError
+from .logs import configure_logging
+from .server import serve
+
+__all__ = ["main"]
+
+logger = logging.getLogger(__name__)
+
+_DESCRIPTION = """\
+Runs processes for clients that connect over a WebSocket, and keeps them running when a
+connection is lost. Prints its URL on stdout; logs go to stderr.
+"""
+
+_EPILOG = """\
+examples:
+  exec-server                                   a free port on this machine
+  exec-server --listen ws://127.0.0.1:8765
+  exec-server --session-ttl-seconds 60          keep lost sessions for a minute
+
+Whoever can connect can run commands as this user. Signals: SIGTERM and SIGINT stop the
+server and kill every process that it started.
+"""
+
+
+def _size(text: str) -> int:
+    """Return the bytes that ``64MiB``, ``1GiB``, ``500kB`` or ``4096`` mean."""
+    match = re.fullmatch(r"(\d+)\s*(?:([kKMG])(i?)B?)?", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"not a size: {text!r}; examples: 64MiB, 1GiB, 4096")
+    prefix = (match[2] or "").replace("K", "k")
+    power = ("", "k", "M", "G").index(prefix)
+    size: int = int(match[1]) * (1024 if match[3] else 1000) ** power
+    return size
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="exec-server",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--listen",
+        metavar="ws://IP:PORT",
+        default=DEFAULT_LISTEN_URL,
+        help="address to listen on; port 0 takes a free one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--allow-unauthenticated",
+        action="store_true",
+        help="listen without authentication on an address that other machines can reach",
+    )
+    parser.add_argument(
+        "--session-ttl-seconds",
+        metavar="SECONDS",
+        type=float,
+        default=30.0,
+        help="how long a session outlives its connection, and a finished process stays "
+        "readable (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--drain-seconds",
+        metavar="SECONDS",
+        type=float,
+        default=0.0,
+        help="on shutdown, send processes SIGTERM and give them this long before they are "
+        "killed (default: %(default)g, kill at once)",
+    )
+    parser.add_argument(
+        "--retain-output-bytes",
+        metavar="SIZE",
+        type=_size,
+        default=64 * 1024 * 1024,
+        help="output of one process that is kept on disk while nobody is attached, such as "
+        "64MiB; 0 keeps the newest MiB in memory only (default: 64MiB)",
+    )
+    parser.add_argument(
+        "--spool-max-bytes",
+        metavar="SIZE",
+        type=_size,
+        default=1024 * 1024 * 1024,
+        help="the same for all processes together; 0 turns the disk off (default: 1GiB)",
+    )
+    parser.add_argument(
+        "--spool-dir",
+        metavar="DIR",
+        help="where that output is kept, in files without names (default: the system's "
+        "temporary directory)",
+    )
+    parser.add_argument(
+        "--exit-on-stdin-close",
+        action="store_true",
+        help="stop when stdin reaches its end, so that the server cannot outlive the program "
+        "that started it",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="warning",
+        help="default: %(default)s",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="json: one object a line (default: %(default)s)",
+    )
+    parser.add_argument("--version", action="store_true", help="show the version and exit")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    Returns:
+        Exit status: 0 after a signal, 1 when the server could not start, 2 for bad usage.
+    """
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.version:
+        from importlib.metadata import version  # costs 20 ms that a starting server saves
+
+        parser.exit(0, f"exec-server {version('exec-server')}\n")
+    configure_logging(args.log_level, args.log_format)
+    try:
+        config = ServerConfig(
+            listen=args.listen,
+            allow_unauthenticated=args.allow_unauthenticated,
+            session_ttl=args.session_ttl_seconds,
+            drain=args.drain_seconds,
+            retain_output_bytes=args.retain_output_bytes,
+            spool_max_bytes=args.spool_max_bytes,
+            spool_dir=args.spool_dir,
+        )
+    except ConfigError as error:
+        parser.exit(1, f"exec-server: error: {error}\n")
+    _forget_inherited_signals()
+    try:
+        asyncio.run(_run(config, exit_on_stdin_close=args.exit_on_stdin_close))
+    except ServerError as error:
+        parser.exit(1, f"exec-server: error: {error}\n")
+    return 0
+
+
+def _forget_inherited_signals() -> None:
+    """Give children default dispositions, whatever the server was started with.
+
+    A signal that is ignored stays ignored over exec, one with a handler does not: so a
+    handler that does nothing keeps it ignored here, and here only.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
+
+
+async def _run(config: ServerConfig, *, exit_on_stdin_close: bool) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if exit_on_stdin_close:
+        _watch_stdin(loop, stop)
+    async with serve(config) as server:
+        sys.stdout.write(f"{server.url}\n")
+        sys.stdout.flush()
+        await stop.wait()
+        logger.info("stopping")
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    descriptor = sys.stdin.fileno()
+    os.set_blocking(descriptor, False)
+
+    def readable() -> None:
+        try:
+            ended = not os.read(descriptor, 65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            ended = True
+        if ended:
+            loop.remove_reader(descriptor)
+            stop.set()
+
+    loop.add_reader(descriptor, readable)

@@ -1,0 +1,154 @@
+"""Every setting of a server: defaults, units, reasons, validation."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from exec_server_protocol.limits import DEFAULT_MAX_FRAME_BYTES, DEFAULT_MAX_MESSAGE_BYTES
+
+from .errors import ConfigError
+
+__all__ = ["Limits", "ListenAddress", "ServerConfig", "parse_listen_url"]
+
+DEFAULT_LISTEN_URL: Final = "ws://127.0.0.1:0"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """A literal IP address and a TCP port; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return ipaddress.ip_address(self.host).is_loopback
+
+    @property
+    def url(self) -> str:
+        """The address as a ``ws://`` URL."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"ws://{host}:{self.port}"
+
+
+def parse_listen_url(url: str) -> ListenAddress:
+    """Return the address that ``ws://IP:PORT`` names.
+
+    Names are not accepted: what ``localhost`` means is up to a resolver, and a server that
+    runs commands should not listen on an address that it was not told.
+
+    Raises:
+        ConfigError: It is anything else.
+    """
+    problem = f"invalid --listen {url!r}: expected ws://IP:PORT"
+    if url == "stdio" or url.startswith("stdio:"):
+        raise ConfigError("there is no stdio transport: --listen takes ws://IP:PORT")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = str(ipaddress.ip_address(parts.hostname or ""))
+    except ValueError as error:
+        raise ConfigError(problem) from error
+    rest = (parts.path, parts.query, parts.fragment, parts.username, parts.password)
+    if parts.scheme != "ws" or port is None or any(rest) or url.endswith(("?", "#", "/")):
+        raise ConfigError(problem)
+    return ListenAddress(host, port)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one server holds at most. Reaching a limit is an error for whoever asks for more."""
+
+    connections: int = 4096
+    """Open sockets. A socket costs some 20 KiB and a descriptor."""
+    sessions: int = 1024
+    """Attached and detached together."""
+    processes_per_session: int = 1024
+    """Entries of a process table, finished processes that are still readable included."""
+    parked_requests: int = 1024
+    """Requests of one connection that wait for something, long polls and writes to a full
+    stdin; beyond it the connection is not read until one of them is answered."""
+    parked_reads: int = 256
+    """Long polls of one connection; beyond it the oldest is answered with what there is."""
+    stdin_queue_messages: int = 128
+    """Writes accepted for one process and not yet written."""
+    stdin_queue_bytes: int = 4 * 1024 * 1024
+    """The same in bytes; a single larger write is accepted when nothing else waits."""
+    outbound_bytes: int = 2 * 1024 * 1024
+    """Unsent bytes of one connection above which output is no longer read from children:
+    enough for a socket to stay busy while Python encodes the next piece."""
+    in_flight_bytes: int = 16 * 1024 * 1024
+    """Sent on one connection and not known to have arrived; beyond it output is no longer
+    read from children. It is kept in memory until it has arrived, and it covers a fast
+    link's round trip: 16 MiB are 1 Gbit/s over 130 ms."""
+    handshake_seconds: float = 10.0
+    """From the TCP connection to the end of the HTTP request."""
+    frame_bytes: int = DEFAULT_MAX_FRAME_BYTES
+    message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """How a server runs.
+
+    Args:
+        listen: ``ws://IP:PORT`` with a literal address; port 0 takes a free one.
+        allow_unauthenticated: Accept anyone on an address that other machines can reach.
+        session_ttl: Seconds that a detached session is kept, and for which a closed process
+            stays readable. The default leaves a client that tries for 25 s a margin, since
+            the two clocks start independently.
+        drain: Seconds that shutdown waits for running processes before it kills them.
+        ping_interval: Seconds between WebSocket pings; a missing pong is never acted on.
+        memory_bytes: Output that is kept of one process in memory, at least.
+        retain_output_bytes: Output that is kept of one process on disk while nobody is
+            attached to its session; 0 keeps it in memory only.
+        spool_max_bytes: The same for all processes of the server together; 0 for none.
+        spool_dir: Where; ``None`` for the system's temporary directory. The files have no
+            names, so nothing is left of them however the server ends.
+        limits: See ``Limits``.
+
+    Raises:
+        ConfigError: A value makes no sense, or the server would be open to the network
+            without authentication.
+    """
+
+    listen: str = DEFAULT_LISTEN_URL
+    allow_unauthenticated: bool = False
+    session_ttl: float = 30.0
+    drain: float = 0.0
+    ping_interval: float = 30.0
+    memory_bytes: int = 1024 * 1024
+    retain_output_bytes: int = 64 * 1024 * 1024
+    spool_max_bytes: int = 1024 * 1024 * 1024
+    spool_dir: str | None = None
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        address = parse_listen_url(self.listen)
+        if not address.is_loopback and not self.allow_unauthenticated:
+            raise ConfigError(
+                f"refusing to listen on {address.host} without authentication: anyone who "
+                "reaches it could run commands; pass --allow-unauthenticated if that is meant"
+            )
+        for name in ("session_ttl", "drain"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < 0:
+                raise ConfigError(f"{name} must be a number of seconds, 0 or more")
+        for name in ("memory_bytes", "retain_output_bytes", "spool_max_bytes"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be 0 or more")
+        if self.spool_dir is not None and not os.path.isdir(self.spool_dir):
+            raise ConfigError("spool_dir must be an existing directory")
+        if not self.ping_interval > 0:
+            raise ConfigError("ping_interval must be greater than 0")
+
+    @property
+    def address(self) -> ListenAddress:
+        """``listen``, parsed."""
+        return parse_listen_url(self.listen)

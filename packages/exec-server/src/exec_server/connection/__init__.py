@@ -1,0 +1,1 @@
+"""One WebSocket connection: the transport, its states, what runs its requests."""

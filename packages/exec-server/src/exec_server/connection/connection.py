@@ -1,0 +1,262 @@
+"""One connection: requests in, answers out, and the session between them.
+
+Requests are handled in the order of their arrival. A handler that can answer at once does
+so; one that has to wait returns a future and lets the next request pass, so that nothing a
+client sends holds up what it sends next. What may wait is bounded: when too much of it
+does, or when the peer does not take its answers, the socket is no longer read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from exec_server_protocol._model import WireModel
+from exec_server_protocol.errors import (
+    INVALID_REQUEST,
+    InvalidRequestError,
+    MalformedMessageError,
+    MethodNotFoundError,
+    RpcError,
+)
+from exec_server_protocol.methods import REQUESTS, Allowed, Method
+from exec_server_protocol.rpc import (
+    MALFORMED_ID,
+    ErrorData,
+    Notification,
+    Request,
+    RequestId,
+    decode,
+    encode_error,
+    encode_result,
+)
+
+from ..config import Limits
+from ..session.registry import SessionRegistry
+from ..session.sender import Sender
+from ..session.session import Session
+from .error_boundary import to_error_data
+from .states import ConnectionEvent, ConnectionState, advance
+
+__all__ = ["Answer", "Connection", "Handler", "Peer"]
+
+logger = logging.getLogger(__name__)
+
+_POLICY_VIOLATION = 1008
+"""RFC 6455: the peer broke a rule that is not about frames."""
+
+Answer = WireModel | bytes
+"""A result: a model, or its JSON when that is cheaper to make."""
+
+Handler = Callable[["Connection", Any], "Answer | asyncio.Future[Any]"]
+"""Handles one request. Raises an ``RpcError`` to refuse; never waits."""
+
+
+class Peer(Sender, Protocol):
+    """The transport under a connection."""
+
+    @property
+    def peer(self) -> str:
+        """Address of the peer, for messages."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame and end the connection."""
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the socket."""
+
+    def resume_reading(self) -> None:
+        """Take from the socket again."""
+
+
+class LongPoll(Protocol):
+    """A read that waits."""
+
+    def answer(self) -> None:
+        """Answer with what there is."""
+
+
+class LongPolls:
+    """The long polls of a connection, oldest first; too many and the oldest is answered."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._polls: dict[LongPoll, None] = {}
+
+    def add(self, poll: LongPoll) -> None:
+        """Count a poll in."""
+        self._polls[poll] = None
+        if len(self._polls) > self._limit:
+            next(iter(self._polls)).answer()
+
+    def discard(self, poll: LongPoll) -> None:
+        """Count it out."""
+        self._polls.pop(poll, None)
+
+
+class Connection:
+    """What one peer may do, and what it waits for.
+
+    Args:
+        peer: The transport.
+        registry: The server's sessions.
+        handlers: Method to handler; see ``dispatch``.
+        limits: How much may wait.
+    """
+
+    def __init__(
+        self,
+        peer: Peer,
+        registry: SessionRegistry,
+        handlers: Mapping[str, Handler],
+        limits: Limits,
+    ) -> None:
+        self.peer = peer
+        self.registry = registry
+        self.limits = limits
+        self.state = ConnectionState.NEW
+        self.session: Session | None = None
+        self._handlers = handlers
+        self._inbound: deque[str | bytes] = deque()
+        self.long_polls = LongPolls(limits.parked_reads)
+        self._parked: dict[asyncio.Future[Any], RequestId] = {}
+        self._handling = False
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.state.value} parked={len(self._parked)}>"
+
+    # ------------------------------------------------------------------ the transport calls
+
+    def message_received(self, data: str | bytes) -> None:
+        """Handle one message now, or when what is in front of it has been handled."""
+        self._inbound.append(data)
+        if not self._handling:
+            self._handle_inbound()
+
+    def drained(self) -> None:
+        """The peer takes answers again."""
+        if not self._handling:
+            self._handle_inbound()
+
+    def more_arrived(self) -> None:
+        """Output that the peer has by now need not be kept for it."""
+        if self.session is not None:
+            self.session.processes.confirm_arrived()
+
+    def connection_lost(self) -> None:
+        """Let go of the session and of everything that waits. Nothing can be answered."""
+        self.state = advance(self.state, ConnectionEvent.CLOSE)
+        self._inbound.clear()
+        parked, self._parked = self._parked, {}
+        for future in parked:
+            future.cancel()
+        if self.session is not None:
+            self.registry.detach(self.session, self.peer)
+
+    # ------------------------------------------------------------------ in
+
+    def _handle_inbound(self) -> None:
+        self._handling = True
+        try:
+            while self._inbound and self.state is not ConnectionState.CLOSED:
+                if self.peer.full or len(self._parked) >= self.limits.parked_requests:
+                    self.peer.pause_reading()
+                    return
+                self._handle(self._inbound.popleft())
+        finally:
+            self._handling = False
+        self.peer.resume_reading()
+
+    def _handle(self, data: str | bytes) -> None:
+        try:
+            message = decode(data)
+        except MalformedMessageError as error:
+            text = f"malformed message from {self.peer.peer}: {error}"
+            self.peer.send(encode_error(MALFORMED_ID, ErrorData(INVALID_REQUEST, text)))
+            return
+        if isinstance(message, Request):
+            self._handle_request(message)
+        elif isinstance(message, Notification):
+            self._handle_notification(message)
+        else:
+            # This server sends no requests, so there is nothing that could be answered.
+            self.peer.close(_POLICY_VIOLATION, "an answer to a request that was never sent")
+
+    def _handle_notification(self, message: Notification) -> None:
+        if message.method != "initialized":
+            self.peer.close(_POLICY_VIOLATION, "unknown notification")
+            return
+        try:
+            self.state = advance(self.state, ConnectionEvent.INITIALIZED)
+        except ValueError:
+            self.peer.close(_POLICY_VIOLATION, "initialized came before initialize")
+
+    def _handle_request(self, request: Request) -> None:
+        try:
+            method = REQUESTS.get(request.method)
+            handler = self._handlers.get(request.method)
+            if method is None or handler is None:
+                raise MethodNotFoundError(f"no such method: {request.method[:200]}")
+            params = method.decode_params(request.params)
+            self._check_state(method)
+            answer = handler(self, params)
+        except Exception as error:  # noqa: BLE001 - the one boundary; it tells faults apart
+            self._refuse(request, error)
+            return
+        if isinstance(answer, asyncio.Future):
+            self._park(request, answer)
+        else:
+            self._answer(request.id, answer)
+
+    def _check_state(self, method: Method) -> None:
+        if self.state is ConnectionState.READY or method.allowed is Allowed.BEFORE_INITIALIZE:
+            return
+        missing = "initialize" if self.state is ConnectionState.NEW else "initialized"
+        raise InvalidRequestError(
+            f"client must send {missing} before using {method.family} methods"
+        )
+
+    # ------------------------------------------------------------------ out
+
+    def _answer(self, request_id: RequestId, answer: Answer) -> None:
+        result = answer if isinstance(answer, bytes) else answer.to_json()
+        self.peer.send(encode_result(request_id, result))
+
+    def _refuse(self, request: Request, error: BaseException) -> None:
+        if isinstance(error, RpcError):
+            logger.debug("%s refused with %d", request.method[:100], error.code)
+        data = to_error_data(error, request.method[:100])
+        self.peer.send(encode_error(request.id, data))
+
+    def _park(self, request: Request, future: asyncio.Future[Answer]) -> None:
+        self._parked[future] = request.id
+
+        def settle(done: asyncio.Future[Answer]) -> None:
+            if self._parked.pop(done, None) is None or done.cancelled():
+                return
+            error = done.exception()
+            if error is None:
+                self._answer(request.id, done.result())
+            else:
+                self._refuse(request, error)
+            if self._inbound and not self._handling:
+                self._handle_inbound()
+
+        future.add_done_callback(settle)
+
+    # ------------------------------------------------------------------ for the handlers
+
+    def attach(self, session: Session) -> None:
+        """Tie this connection to a session: ``initialize`` has succeeded."""
+        self.state = advance(self.state, ConnectionEvent.INITIALIZE)
+        self.session = session
+
+    @property
+    def attached_session(self) -> Session:
+        """The session. Handlers of calls that need one run only when there is one."""
+        if self.session is None:
+            raise InvalidRequestError("the connection has no session")
+        return self.session

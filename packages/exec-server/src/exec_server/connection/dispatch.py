@@ -1,0 +1,34 @@
+"""Method name to handler, checked against the registry when a server starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from exec_server_protocol.methods import REQUESTS
+
+from ..handlers import environment, handshake, process, unavailable
+from .connection import Handler
+
+__all__ = ["make_handlers"]
+
+
+def make_handlers(info: environment.EnvironmentDescription) -> Mapping[str, Handler]:
+    """Return the handlers of a server.
+
+    Args:
+        info: What the server says about itself.
+
+    Raises:
+        RuntimeError: A handler stands under a name that the registry does not have.
+    """
+    handlers: dict[str, Handler] = {
+        **unavailable.HANDLERS,
+        "initialize": handshake.Initialize(info),
+        "environment/info": environment.Info(info),
+        "environment/status": environment.status,
+        **process.HANDLERS,
+    }
+    unknown = handlers.keys() - REQUESTS.keys()
+    if unknown:
+        raise RuntimeError(f"handlers of unknown methods: {sorted(unknown)}")
+    return handlers

@@ -1,0 +1,68 @@
+"""How much of what was sent has arrived. Pure.
+
+A socket takes bytes long before the peer has them: when the link dies, megabytes that were
+sent never arrive. But a WebSocket peer answers a ping only after it has read everything in
+front of it, so a ping that carries the number of bytes sent so far tells, with any peer,
+what has arrived. That bounds what is in flight, and output is kept until it has arrived.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+__all__ = ["FlowWindow"]
+
+_WATERMARK: Final = struct.Struct(">4sQ")
+_MAGIC: Final = b"mark"
+"""Tells our pongs from those that a peer sends unasked."""
+
+_PING_EVERY_BYTES: Final = 1024 * 1024
+"""Less than this can be in flight without anybody knowing: as much as is always kept."""
+
+
+class FlowWindow:
+    """Bytes sent on one connection, and how many of them have arrived.
+
+    Args:
+        window: Bytes in flight above which producers hold back.
+    """
+
+    __slots__ = ("_last_mark", "_window", "arrived", "sent")
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._last_mark = 0
+        self.sent = 0
+        self.arrived = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether more is in flight than should be."""
+        return self.sent - self.arrived >= self._window
+
+    def count(self, size: int) -> bytes | None:
+        """Count a message as sent.
+
+        Returns:
+            The payload of a ping to send behind it, or ``None`` when none is due.
+        """
+        self.sent += size
+        if self.sent - self._last_mark < _PING_EVERY_BYTES:
+            return None
+        self._last_mark = self.sent
+        return _WATERMARK.pack(_MAGIC, self.sent)
+
+    def pong(self, payload: bytes) -> bool:
+        """Take a pong. Returns whether it moved the watermark; a forged one never goes ahead."""
+        if len(payload) != _WATERMARK.size:
+            return False
+        magic, mark = _WATERMARK.unpack(payload)
+        if magic != _MAGIC or not self.arrived < mark <= self._last_mark:
+            return False
+        self.arrived = mark
+        return True
+
+    def assume_arrived(self) -> None:
+        """Count everything as arrived: the peer takes bytes but answers no ping."""
+        self.arrived = self.sent

@@ -1,0 +1,1 @@
+"""What each method does: a small function from params to result."""

@@ -1,0 +1,118 @@
+"""``environment/*``: what the executor says about itself."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import pwd
+import sys
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from exec_server_protocol.handshake import (
+    EnvironmentInfo,
+    EnvironmentInfoParams,
+    EnvironmentStatusParams,
+    ShellInfo,
+)
+from exec_server_protocol.path_uri import PathUri
+
+if TYPE_CHECKING:
+    from ..connection.connection import Connection
+
+__all__ = ["CAPABILITIES", "EnvironmentDescription", "Info", "login_shell", "status"]
+
+CAPABILITIES: Final[Mapping[str, bool]] = {
+    "networkProxyLaunch": False,
+    "networkProxyReviewDomains": False,
+    "credentialMasking": False,
+    "credentialMaskingCustomProviders": False,
+    "capabilityDiscoverySandbox": False,
+    "fsWatchMissing": False,
+    "capabilityDiscoveryV2": False,
+    "environmentConfigRead": False,
+    "httpHeaderEnvVars": False,
+    "sandboxedFileStreaming": False,
+    "fileWriteStreaming": False,
+    "shellSnapshotV2": False,
+    "windowsMxc": False,
+    "linuxRootWritePreservesDevices": False,
+    "linuxApprovedRootWritePreservesRestrictions": False,
+    "processCloseStdin": True,
+    "processList": True,
+    "processOutputPolicy": True,
+    "processResize": True,
+    "processSignals": True,
+}
+"""Every flag that compatible executors announce, and ours after them."""
+
+
+def login_shell() -> str:
+    """Return the path of the user's shell, from the user database."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh"
+    except KeyError:  # containers run as users that nobody has heard of
+        return "/bin/sh"
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    if environ.get("HOME"):
+        return environ["HOME"]
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/"
+
+
+class EnvironmentDescription:
+    """The answer to ``environment/info``, made once.
+
+    Args:
+        environ: The server's environment variables.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        shell = login_shell()
+        package_version = version("exec-server")
+        temporary = environ.get("TMPDIR")
+        provider = hashlib.sha256(f"exec-server {package_version}".encode()).hexdigest()
+        self.info = EnvironmentInfo(
+            shell=ShellInfo(name=os.path.basename(shell), path=shell),
+            executor_version=package_version,
+            provider_id=f"sha256:{provider}",
+            cwd=PathUri.from_native(os.getcwdb()),
+            user_home_dir=PathUri.from_native(os.path.abspath(_home(environ))),
+            platform_os="macos" if sys.platform == "darwin" else sys.platform,
+            prepend_path_dirs=[],
+            temporary_directories=(
+                [PathUri.from_native(os.path.abspath(temporary))] if temporary else []
+            ),
+            temp_dir=PathUri.from_native(os.path.abspath(temporary or "/tmp")),  # noqa: S108
+            capabilities=dict(CAPABILITIES),
+        )
+
+    @cached_property
+    def json(self) -> bytes:
+        """The answer, ready to send."""
+        return self.info.to_json()
+
+
+class Info:
+    """``environment/info``."""
+
+    def __init__(self, description: EnvironmentDescription) -> None:
+        self._description = description
+
+    def __call__(
+        self, connection: Connection, params: EnvironmentInfoParams
+    ) -> bytes | asyncio.Future[bytes]:
+        """Return the description that ``initialize`` has given already."""
+        return self._description.json
+
+
+def status(connection: Connection, params: EnvironmentStatusParams) -> bytes:
+    """Return that the server takes requests: it could not answer otherwise."""
+    return b'{"status":"ready"}'

@@ -1,0 +1,228 @@
+"""``process/*``: params in, answer out.
+
+Whatever is about one process happens in the order of the requests: a request that meets a
+process which is still starting waits for the start, and only such requests wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from exec_server_protocol._scalars import ProcessId
+from exec_server_protocol.errors import InvalidParamsError, InvalidRequestError
+from exec_server_protocol.path_uri import InvalidPathError
+from exec_server_protocol.process import (
+    ProcessCloseStdinParams,
+    ProcessInfo,
+    ProcessListParams,
+    ProcessListResult,
+    ProcessResizeParams,
+    ProcessSignalParams,
+    ProcessStartParams,
+    ProcessStartResult,
+    ProcessTerminateParams,
+    ProcessWriteParams,
+)
+
+from ..process.environment_policy import child_environment
+from ..process.process import Process
+from ..process.spawn import SpawnRequest
+from .environment import login_shell
+from .futures import hand_on, then
+from .reading import read
+
+if TYPE_CHECKING:
+    from ..connection.connection import Answer, Connection, Handler
+
+__all__ = ["HANDLERS"]
+
+_EMPTY: Final = b"{}"
+_UNKNOWN: Final = "unknownProcess"
+
+T = TypeVar("T")
+
+
+def _when_started(
+    connection: Connection,
+    process_id: str,
+    action: Callable[[Process | None], T | asyncio.Future[T]],
+) -> T | asyncio.Future[T]:
+    """Run ``action`` now, or when the start that is under way has ended."""
+    table = connection.attached_session.processes
+    process = table.get(process_id)
+    if process is None or not process.is_starting:
+        return action(process)
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def later() -> None:
+        if future.cancelled():
+            return
+        try:
+            answer = action(table.get(process_id))
+        except Exception as error:  # noqa: BLE001 - handed on to whoever awaits the future
+            future.set_exception(error)
+            return
+        if isinstance(answer, asyncio.Future):
+            hand_on(answer, future)
+        else:
+            future.set_result(answer)
+
+    process.defer(later)
+    return future
+
+
+def start(connection: Connection, params: ProcessStartParams) -> asyncio.Future[Answer]:
+    """Reserve the id, then start the child.
+
+    The start belongs to the session: when the connection goes, it is finished all the same,
+    and the client finds the process after it has resumed.
+    """
+    if not params.argv:
+        raise InvalidParamsError("argv must not be empty")
+    _check_enforceable(params)
+    request = SpawnRequest(
+        argv=params.argv,
+        arg0=params.arg0,
+        cwd=_native_cwd(params),
+        env=_environment(params),
+        tty=params.tty,
+        pipe_stdin=params.pipe_stdin,
+        rows=params.rows or 24,
+        cols=params.cols or 80,
+    )
+    table = connection.attached_session.processes
+    process = table.reserve(
+        params.process_id,
+        params.argv[0],
+        tty=params.tty,
+        output_policy=params.output_policy or "drop-oldest",
+    )
+    result = ProcessStartResult(process_id=params.process_id)
+    return table.start_in_background(process, request, result)
+
+
+def _check_enforceable(params: ProcessStartParams) -> None:
+    """Refuse what this server cannot enforce: running it unconfined would be worse."""
+    if params.network_proxy is not None:
+        raise InvalidParamsError("networkProxy cannot be enforced on this executor")
+    if params.enforce_managed_network:
+        raise InvalidParamsError("enforceManagedNetwork cannot be enforced without a sandbox")
+    if params.sandbox is not None and params.sandbox.permissions.type != "disabled":
+        raise InvalidParamsError("sandbox intent cannot be enforced on this executor")
+
+
+def _native_cwd(params: ProcessStartParams) -> bytes:
+    try:
+        return params.cwd.to_native()
+    except InvalidPathError as error:
+        raise InvalidParamsError(f"cwd: {error}") from error
+
+
+def _environment(params: ProcessStartParams) -> dict[str, str]:
+    env = child_environment(params.env, params.env_policy, os.environ)
+    if params.tty:
+        env.setdefault("SHELL", login_shell())
+    return env
+
+
+def write(connection: Connection, params: ProcessWriteParams) -> bytes | asyncio.Future[bytes]:
+    """Queue bytes for stdin. What is wrong with the process is a status, not an error."""
+    if not params.write_id:
+        raise InvalidParamsError("writeId must not be empty")
+
+    def action(process: Process | None) -> bytes | asyncio.Future[bytes]:
+        if process is None:
+            return _status(_UNKNOWN)
+        status = process.write(params.write_id, params.chunk)
+        return _status(status) if isinstance(status, str) else then(status, _status)
+
+    return _when_started(connection, params.process_id, action)
+
+
+def _status(status: str) -> bytes:
+    return b'{"status":"%b"}' % status.encode()
+
+
+def close_stdin(
+    connection: Connection, params: ProcessCloseStdinParams
+) -> bytes | asyncio.Future[bytes]:
+    """End stdin after what was written so far."""
+
+    def action(process: Process | None) -> bytes:
+        return _status(_UNKNOWN if process is None else process.close_stdin())
+
+    return _when_started(connection, params.process_id, action)
+
+
+def resize(connection: Connection, params: ProcessResizeParams) -> bytes | asyncio.Future[bytes]:
+    """Change the size of a terminal."""
+
+    def action(process: Process | None) -> bytes:
+        if process is None:
+            raise InvalidRequestError(f"unknown process id {params.process_id}")
+        if not process.tty:
+            raise InvalidRequestError(f"process {params.process_id} has no terminal")
+        process.resize(params.rows, params.cols)
+        return _EMPTY
+
+    return _when_started(connection, params.process_id, action)
+
+
+def send_signal(
+    connection: Connection, params: ProcessSignalParams
+) -> bytes | asyncio.Future[bytes]:
+    """Signal a process; one that is unknown or has ended is none to complain about."""
+
+    def action(process: Process | None) -> bytes:
+        if process is not None:
+            process.send_signal(params.signal)
+        return _EMPTY
+
+    return _when_started(connection, params.process_id, action)
+
+
+def terminate(connection: Connection, params: ProcessTerminateParams) -> bytes:
+    """Kill the group, or let a start that is under way fail."""
+    process = connection.attached_session.processes.get(params.process_id)
+    if process is None:
+        running = False
+    elif process.is_starting:
+        process.start_cancelled = running = True
+    else:
+        running = process.terminate()
+    return b'{"running":true}' if running else b'{"running":false}'
+
+
+def list_processes(connection: Connection, params: ProcessListParams) -> ProcessListResult:
+    """List the session's processes, finished ones that are still readable included."""
+    return ProcessListResult(
+        processes=[
+            ProcessInfo(
+                process_id=ProcessId(process.id),
+                argv0=process.argv0,
+                state=process.state.value,
+                tty=process.tty,
+                exit_code=process.exit_code,
+                started_at_ms=process.started_at_ms,
+                retained_bytes=process.kept.size,
+                next_seq=process.next_seq,
+            )
+            for process in connection.attached_session.processes
+        ]
+    )
+
+
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "process/start": start,
+    "process/read": read,
+    "process/write": write,
+    "process/closeStdin": close_stdin,
+    "process/resize": resize,
+    "process/signal": send_signal,
+    "process/terminate": terminate,
+    "process/list": list_processes,
+}
+"""Handlers by method."""

@@ -1,0 +1,343 @@
+"""What is kept of a process's output: memory first, then disk, oldest dropped first.
+
+Three places, oldest output first::
+
+    segments on disk  →  on its way to disk  →  memory
+
+Output that the client has not got yet must survive a lost connection, so it is treated
+with more care than output that has arrived:
+
+* What has arrived is dropped as soon as memory holds its share of newer output.
+* What is in flight on a live connection stays in memory: the connection's window bounds it.
+* What a detached session produces goes to disk beyond memory's share, up to a budget; then
+  the oldest is dropped, or the process is held up if its client asked for that.
+
+A client that keeps up therefore costs no disk access at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Final
+
+from .arrival import Arrival
+from .retained_output import Chunk, RetainedOutput
+from .spool import RECORD_OVERHEAD_BYTES, Segment, Spool
+
+__all__ = ["LARGEST_READ_BYTES", "OutputStore"]
+
+LARGEST_READ_BYTES: Final = 32 * 1024 * 1024
+"""Payload of one answer: as base64 it still fits the 64 MiB that clients take at most."""
+
+_LARGEST_READ_COST: Final = 48 * 1024 * 1024
+"""The same for the encoded answer, in which a tiny chunk takes far more than its payload."""
+_CHUNK_COST_BYTES: Final = 64
+"""Members, quotes and a number around one chunk."""
+
+_BATCH_BYTES: Final = 1024 * 1024
+"""Handed to the disk at once."""
+_PENDING_BYTES: Final = 4 * 1024 * 1024
+"""On its way to disk; beyond it the process waits, so that a slow disk costs no memory."""
+
+
+class OutputStore:
+    """Retained output of one process.
+
+    Args:
+        memory_bytes: Share that is always kept in memory.
+        spool_bytes: Budget on disk for this process; 0 for none.
+        spool: The server's disk space.
+        hold_up: When the budget is full, make the process wait instead of dropping.
+        on_room: Called when a process that was held up may go on.
+    """
+
+    def __init__(
+        self,
+        memory_bytes: int,
+        spool_bytes: int,
+        spool: Spool,
+        *,
+        hold_up: bool,
+        on_room: Callable[[], None],
+    ) -> None:
+        self._memory = RetainedOutput(memory_bytes)
+        self._spool = spool
+        self._spool_bytes = spool_bytes if spool.enabled else 0
+        self._hold_up = hold_up
+        self._on_room = on_room
+        self._segments: deque[Segment] = deque()
+        self._pending: deque[Chunk] = deque()
+        self._pending_bytes = 0
+        self._reserved = 0
+        self._writing: asyncio.Task[None] | None = None
+        self._closed = False
+        self._was_full = False
+        self._attached = False
+        self.arrival = Arrival()
+
+    # ------------------------------------------------------------------ the connection
+
+    def attached(self, next_seq: int) -> None:
+        """Events from ``next_seq`` on are sent to a connection."""
+        self._attached = True
+        self.arrival.attached(next_seq)
+        self._tell_room()
+
+    def detached(self) -> None:
+        """Nobody gets events from now on."""
+        self._attached = False
+        self.arrival.detached()
+
+    def trim(self) -> None:
+        """Drop what has arrived beyond memory's share, and move on what has not."""
+        memory = self._memory
+        while memory.over_capacity:
+            oldest = memory.oldest_seq
+            if self.arrival.has(oldest):
+                memory.pop_oldest()
+            elif self._attached and self.arrival.is_live(oldest):
+                break  # in flight
+            elif self._hold_up and not self._disk_has_room:
+                break
+            else:
+                self._spill(memory.pop_oldest())
+        self._drop_arrived_segments()
+        self._start_writing()
+        self._tell_room()
+
+    # ------------------------------------------------------------------ in
+
+    @property
+    def size(self) -> int:
+        """Bytes of output kept, wherever."""
+        on_disk = sum(segment.payload for segment in self._segments)
+        return on_disk + self._pending_bytes + self._memory.size
+
+    @property
+    def full(self) -> bool:
+        """Whether the process should wait before it writes more."""
+        self._was_full = self._pending_bytes >= _PENDING_BYTES or (
+            self._hold_up
+            and self._memory.over_capacity
+            and not (self._attached and self.arrival.is_live(self._memory.oldest_seq))
+        )
+        return self._was_full
+
+    def append(self, chunk: Chunk) -> None:
+        """Keep a chunk, whose number is greater than any before."""
+        self._memory.append(chunk)
+        if self._memory.over_capacity:
+            self.trim()
+
+    def _tell_room(self) -> None:
+        if self._was_full and not self.full:
+            self._on_room()
+
+    @property
+    def _disk_has_room(self) -> bool:
+        wanted = self._reserved + self._pending_bytes + _BATCH_BYTES
+        return wanted <= self._spool_bytes and not self._spool.exhausted
+
+    # ------------------------------------------------------------------ to disk
+
+    def _spill(self, chunk: Chunk) -> None:
+        if not self._spool_bytes or self._closed:
+            return
+        self._pending.append(chunk)
+        self._pending_bytes += len(chunk.data)
+        self._start_writing()
+
+    def _start_writing(self) -> None:
+        if self._writing is None and self._worth_writing:
+            self._writing = asyncio.get_running_loop().create_task(self._write_pending())
+
+    @property
+    def _worth_writing(self) -> bool:
+        if self._closed or self._pending_bytes < _BATCH_BYTES // 4:
+            return False
+        return bool(self._spool_bytes) and (self._disk_has_room or not self._hold_up)
+
+    async def _write_pending(self) -> None:
+        try:
+            while self._worth_writing:
+                try:
+                    await self._write_batch()
+                except OSError as error:
+                    self._disk_failed(error)
+        finally:
+            self._writing = None
+            if self._closed:
+                self._release()
+            else:
+                self._tell_room()
+
+    def _disk_failed(self, error: OSError) -> None:
+        # The oldest goes first: dropping a segment also makes room on a full disk, so the
+        # same batch is tried again. With none left, memory is all there is from here on.
+        self._spool.failed(error)
+        if self._segments and not self._hold_up:
+            self._drop_segment()
+            return
+        self._spool_bytes = 0
+        if not self._hold_up:
+            self._pending.clear()
+            self._pending_bytes = 0
+
+    async def _write_batch(self) -> None:
+        batch: list[Chunk] = []
+        size = 0
+        for chunk in self._pending:
+            batch.append(chunk)
+            size += len(chunk.data)
+            if size >= _BATCH_BYTES:
+                break
+        if not self._make_room(size + RECORD_OVERHEAD_BYTES * len(batch)):
+            self._forget_pending(batch)
+            return
+        loop = asyncio.get_running_loop()
+        executor: Executor = self._spool.executor
+        if not self._segments or self._segments[-1].is_full:
+            self._segments.append(await loop.run_in_executor(executor, Segment, self._spool))
+            if self._closed:
+                return
+        await loop.run_in_executor(executor, self._segments[-1].write, batch)
+        self._forget_pending(batch)
+
+    def _make_room(self, cost: int) -> bool:
+        """Reserve ``cost`` bytes of disk, dropping this process's oldest segments for it."""
+        while self._reserved + cost > self._spool_bytes or not self._spool.take(cost):
+            if not self._segments:
+                return False
+            self._drop_segment()
+        self._reserved += cost
+        return True
+
+    def _forget_pending(self, batch: list[Chunk]) -> None:
+        for chunk in batch:
+            if self._pending and self._pending[0] is chunk:
+                self._pending.popleft()
+                self._pending_bytes -= len(chunk.data)
+
+    def _drop_arrived_segments(self) -> None:
+        while self._segments and self._segments[0].last_seq <= self.arrival.seq:
+            if self._writing is not None and len(self._segments) == 1:
+                return  # it is being written to
+            self._drop_segment()
+
+    def _drop_segment(self) -> None:
+        segment = self._segments.popleft()
+        reserved = min(segment.size, self._reserved)
+        self._reserved -= reserved
+        self._spool.give_back(reserved)
+        self._spool.discard(segment)
+
+    # ------------------------------------------------------------------ out
+
+    def has_after(self, seq: int) -> bool:
+        """Whether a chunk newer than ``seq`` is kept."""
+        return self._memory.newest_seq > seq
+
+    def read(
+        self, after_seq: int, max_bytes: int | None
+    ) -> list[Chunk] | asyncio.Future[list[Chunk]]:
+        """Return chunks newer than a cursor, oldest first.
+
+        Args:
+            after_seq: Last number that the reader has seen; 0 for none.
+            max_bytes: Budget of payload, the first chunk being whole in any case. ``None``
+                for everything, or its newest part when that is more than one answer holds.
+
+        Returns:
+            The chunks, or a future of them when some are on disk.
+        """
+        self.arrival.claimed(after_seq)
+        self.trim()
+        in_memory = [*self._pending, *self._memory.read_after(0 if self._pending else after_seq)]
+        segments = [segment for segment in self._segments if segment.last_seq > after_seq]
+        if not segments:
+            return _select(in_memory, after_seq, max_bytes)
+        # What the answer says is decided here; only fetching it takes time.
+        loop = asyncio.get_running_loop()
+        return asyncio.ensure_future(
+            loop.run_in_executor(
+                self._spool.executor, _collect, segments, in_memory, after_seq, max_bytes
+            )
+        )
+
+    # ------------------------------------------------------------------ end
+
+    def close(self) -> None:
+        """Drop everything and give the disk space back. Repeating it does nothing."""
+        self._closed = True
+        self._pending.clear()
+        self._pending_bytes = 0
+        if self._writing is None:
+            self._release()
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing is being written any more. Cancelling it leaves that alone."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+
+    def _release(self) -> None:
+        while self._segments:
+            self._drop_segment()
+        self._spool.give_back(self._reserved)
+        self._reserved = 0
+
+
+def _collect(
+    segments: list[Segment], in_memory: list[Chunk], after_seq: int, max_bytes: int | None
+) -> list[Chunk]:
+    """Read from disk what an answer needs, and put what is in memory behind it."""
+    skip = 0
+    if max_bytes is None:
+        total = sum(s.payload for s in segments) + sum(len(chunk.data) for chunk in in_memory)
+        skip = max(0, total - LARGEST_READ_BYTES)
+    found: list[Chunk] = []
+    cost = 0
+    for segment in segments:
+        if skip >= segment.payload:
+            skip -= segment.payload
+            continue
+        for chunk in segment.read(after_seq, skip):
+            found.append(chunk)
+            cost += len(chunk.data) + 1
+            if max_bytes is not None and cost > max_bytes:
+                return _select(found, after_seq, max_bytes)
+        skip = 0
+    newest = found[-1].seq if found else after_seq
+    found += (chunk for chunk in in_memory if chunk.seq > newest)
+    return _select(found, after_seq, max_bytes)
+
+
+def _select(chunks: list[Chunk], after_seq: int, max_bytes: int | None) -> list[Chunk]:
+    """Cut a run of chunks to what one answer holds."""
+    found = [chunk for chunk in chunks if chunk.seq > after_seq]
+    if max_bytes is None:
+        return _newest(found)
+    taken: list[Chunk] = []
+    total = cost = 0
+    for chunk in found:
+        size = len(chunk.data)
+        cost += size * 4 // 3 + _CHUNK_COST_BYTES
+        if taken and (total + size > max_bytes or cost > _LARGEST_READ_COST):
+            break
+        taken.append(chunk)
+        total += size
+        if total >= max_bytes:
+            break
+    return taken
+
+
+def _newest(found: list[Chunk]) -> list[Chunk]:
+    total = cost = 0
+    for index in range(len(found) - 1, -1, -1):
+        total += len(found[index].data)
+        cost += len(found[index].data) * 4 // 3 + _CHUNK_COST_BYTES
+        if total > LARGEST_READ_BYTES or cost > _LARGEST_READ_COST:
+            return found[index + 1 :]
+    return found

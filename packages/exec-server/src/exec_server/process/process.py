@@ -1,0 +1,293 @@
+"""One managed process: its sequence of events, what is kept of them, who waits for them.
+
+Numbering an event, keeping it and queueing it for the peer happen in one step without an
+``await``, so that the order on the wire is the order of the numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from typing import Final
+
+from exec_server_protocol.notifications import (
+    process_closed,
+    process_exited,
+    process_id_json,
+    process_output,
+)
+
+from ..config import Limits
+from ..session.sender import Sender
+from .output_store import OutputStore
+from .pump import Pump
+from .reaping import ChildWatch
+from .retained_output import Chunk
+from .spawn import Child
+from .states import ProcessEvent, ProcessState, advance
+from .stdin import CLOSED, StdinQueue
+from .terminal import foreground_group, resize
+
+__all__ = ["SIGNALS", "Process"]
+
+SIGNALS: Final[dict[str, signal.Signals]] = {
+    "interrupt": signal.SIGINT,
+    "terminate": signal.SIGTERM,
+    "kill": signal.SIGKILL,
+    "hangup": signal.SIGHUP,
+    "quit": signal.SIGQUIT,
+    "usr1": signal.SIGUSR1,
+    "usr2": signal.SIGUSR2,
+}
+"""Signals by their names on the wire."""
+
+
+class Process:
+    """A process of a session, from the reservation of its id until it is forgotten.
+
+    Args:
+        process_id: The client's name for it.
+        argv0: First element of ``argv``, for ``process/list``.
+        tty: Whether it gets a terminal.
+        store: Makes the place for its output; gets what to call when there is room again.
+        limits: Bounds of its queues.
+        on_closed: Called once, when the last event is out.
+    """
+
+    def __init__(
+        self,
+        process_id: str,
+        *,
+        argv0: str,
+        tty: bool,
+        store: Callable[[Callable[[], None]], OutputStore],
+        limits: Limits,
+        on_closed: Callable[[Process], None],
+    ) -> None:
+        self.id = process_id
+        self.argv0 = argv0
+        self.tty = tty
+        self.started_at_ms = time.time_ns() // 1_000_000
+        self.state = ProcessState.STARTING
+        self.exit_code: int | None = None
+        self.sandbox_denied = False
+        self._waiting_for_room: list[Callable[[], None]] = []
+        self.kept = store(self._room)
+        self.start_cancelled = False
+        self._limits = limits
+        self._on_closed = on_closed
+        self._id_json = process_id_json(process_id)
+        self._next_seq = 1
+        self._sender: Sender | None = None
+        self._deferred: list[Callable[[], None]] = []
+        self._watchers: set[Callable[[], None]] = set()
+        self._watch: ChildWatch | None = None
+        self._stdin: StdinQueue | None = None
+        self._pumps: list[Pump] = []
+        self._terminal: int | None = None
+        self._killed = False
+
+    def __repr__(self) -> str:
+        return f"<Process {self.state.value} next_seq={self._next_seq}>"
+
+    # ------------------------------------------------------------------ start
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether the id is reserved and no child runs yet."""
+        return self.state is ProcessState.STARTING
+
+    def defer(self, action: Callable[[], None]) -> None:
+        """Run ``action`` once the start has ended, in the order of the calls."""
+        self._deferred.append(action)
+
+    def started(self, child: Child) -> None:
+        """Take over a running child."""
+        self.state = advance(self.state, ProcessEvent.SPAWNED)
+        self._terminal = child.terminal
+        if child.stdin is not None:
+            self._stdin = StdinQueue(
+                child.stdin,
+                is_terminal=self.tty,
+                max_messages=self._limits.stdin_queue_messages,
+                max_bytes=self._limits.stdin_queue_bytes,
+            )
+        self._pumps = [Pump(stream, fd, self) for stream, fd in child.outputs]
+        self._watch = ChildWatch(child.popen, self._exited)
+        self._run_deferred()
+
+    def start_failed(self) -> None:
+        """Give up the reservation."""
+        self.state = advance(self.state, ProcessEvent.SPAWN_FAILED)
+        self._run_deferred()
+
+    def _run_deferred(self) -> None:
+        deferred, self._deferred = self._deferred, []
+        for action in deferred:
+            action()
+
+    # ------------------------------------------------------------------ events
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next event will get."""
+        return self._next_seq
+
+    def set_sender(self, sender: Sender | None) -> None:
+        """Send events to another peer from now on, or to nobody."""
+        self._sender = sender
+        if sender is None:
+            self.kept.detached()
+        else:
+            self.kept.attached(self._next_seq)
+        self._room()
+
+    def _number(self) -> int:
+        seq = self._next_seq
+        self._next_seq = seq + 1
+        return seq
+
+    def output_full(self) -> bool:
+        """Whether to leave output where it is for now."""
+        return (self._sender is not None and self._sender.full) or self.kept.full
+
+    def when_output_drained(self, callback: Callable[[], None]) -> None:
+        """Call back when it is worth reading again."""
+        if self._sender is not None and self._sender.full:
+            self._sender.when_drained(callback)
+        else:
+            self._waiting_for_room.append(callback)
+
+    def _room(self) -> None:
+        waiting, self._waiting_for_room = self._waiting_for_room, []
+        for callback in waiting:
+            callback()
+
+    def output(self, stream: bytes, data: bytes) -> None:
+        """Number, keep and send a piece of output."""
+        seq = self._number()
+        sender = self._sender
+        if sender is not None:
+            sender.send(process_output(self._id_json, seq, stream, data))
+            self.kept.arrival.sent(seq, sender.sent, live=True)
+            self.kept.arrival.confirm(sender.arrived)
+        self.kept.append(Chunk(seq, stream, data))
+        self._changed()
+
+    def confirm_arrived(self) -> None:
+        """Look how much the peer has by now, and let go of what need not be kept for it."""
+        if self._sender is not None:
+            self.kept.arrival.confirm(self._sender.arrived)
+            self.kept.trim()
+
+    def answered(self, seq: int, size: int) -> None:
+        """An answer of ``size`` bytes that ends with this number is about to be sent."""
+        if self._sender is not None:
+            self.kept.arrival.sent(seq, self._sender.sent + size, live=False)
+
+    def _exited(self, code: int) -> None:
+        for pump in self._pumps:
+            pump.drain()
+        self.state = advance(self.state, ProcessEvent.EXIT)
+        self.exit_code = code
+        if self._stdin is not None:
+            self._stdin.break_()
+        seq = self._number()
+        if self._sender is not None:
+            self._sender.send(process_exited(self._id_json, seq, code, self.sandbox_denied))
+        if self._killed:
+            # What escaped from the group may hold the pipes for ever. Who asked for the end
+            # has it now, with everything that was written until then.
+            for pump in self._pumps:
+                pump.stop()
+        self._changed()
+        self._close_if_complete()
+
+    def stream_ended(self) -> None:
+        """A pump has reached its end."""
+        self._terminal = None
+        self._close_if_complete()
+
+    def _close_if_complete(self) -> None:
+        if self.state is not ProcessState.EXITED or not all(pump.ended for pump in self._pumps):
+            return
+        self.state = advance(self.state, ProcessEvent.OUTPUT_COMPLETE)
+        seq = self._number()
+        if self._sender is not None:
+            self._sender.send(process_closed(self._id_json, seq))
+        self._changed()
+        self._on_closed(self)
+
+    # ------------------------------------------------------------------ waiting
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Call back, soon and outside this call, after each event until ``unwatch``."""
+        self._watchers.add(callback)
+
+    def unwatch(self, callback: Callable[[], None]) -> None:
+        """Stop calling back."""
+        self._watchers.discard(callback)
+
+    def _changed(self) -> None:
+        if self._watchers:
+            loop = asyncio.get_running_loop()
+            for callback in self._watchers:
+                loop.call_soon(callback)
+
+    # ------------------------------------------------------------------ input and control
+
+    def write(self, write_id: str, data: bytes) -> str | asyncio.Future[str]:
+        """Queue bytes for stdin. Returns the status, or a future while the queue is full."""
+        if self._stdin is None:
+            return CLOSED
+        return self._stdin.write(write_id, data)
+
+    def close_stdin(self) -> str:
+        """End stdin after what was written so far. Returns the status."""
+        if self._stdin is None:
+            return CLOSED
+        return self._stdin.end()
+
+    def resize(self, rows: int, cols: int) -> bool:
+        """Change the size of the terminal. Returns whether there is one."""
+        if self._terminal is None:
+            return False
+        return resize(self._terminal, rows, cols)
+
+    def send_signal(self, name: str) -> None:
+        """Signal the process group, or a terminal's foreground group. Ended: does nothing."""
+        if self._watch is None or self.state is not ProcessState.RUNNING:
+            return
+        number = SIGNALS[name]
+        group = None if self._terminal is None else foreground_group(self._terminal)
+        if group is None or group == self._watch.pid:
+            self._watch.signal_group(number)
+        else:
+            self._watch.signal_foreground(group, number)
+
+    def signal_group(self, number: int) -> None:
+        """Signal the whole group, whether or not its leader has ended."""
+        if self._watch is not None:
+            self._watch.signal_group(number)
+
+    def terminate(self) -> bool:
+        """Kill the process group at once. Returns whether the process was running."""
+        if self._watch is None or self.state is not ProcessState.RUNNING:
+            return False
+        self._killed = True
+        self._watch.signal_group(signal.SIGKILL)
+        return True
+
+    def destroy(self) -> None:
+        """Kill what is left of the group and let go of everything: the session is over."""
+        self._sender = None
+        self.kept.close()
+        if self._watch is not None:
+            self._killed = True
+            self._watch.signal_group(signal.SIGKILL)
+            if self._watch.reaped:
+                self._watch.forget_group()
+                for pump in self._pumps:
+                    pump.stop()

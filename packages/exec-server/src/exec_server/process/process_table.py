@@ -1,0 +1,213 @@
+"""The processes of one session, by id.
+
+An id is reserved before anything is spawned and stays taken until the process has been
+closed for the time-to-live: a late reader still finds its output, and a second start can
+never be mistaken for the first. Removal compares identity, so that the clean-up of an old
+start cannot touch a newer process with the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from exec_server_protocol.errors import InvalidRequestError
+
+from ..config import ServerConfig
+from ..session.sender import Sender
+from .output_store import OutputStore
+from .process import Process
+from .spawn import SpawnRequest, spawn
+from .spawning import SpawnPool
+from .spool import Spool
+
+__all__ = ["ProcessTable"]
+
+T = TypeVar("T")
+
+
+class ProcessTable:
+    """Ids to processes, their starts and their end.
+
+    Args:
+        config: Retention, time-to-live and limits.
+        pool: Threads that look at the file system before a start.
+        spool: Disk space for output.
+    """
+
+    def __init__(self, config: ServerConfig, pool: SpawnPool, spool: Spool) -> None:
+        self._config = config
+        self._pool = pool
+        self._spool = spool
+        self._processes: dict[str, Process] = {}
+        self._evictions: dict[Process, asyncio.TimerHandle] = {}
+        self._starts: set[asyncio.Task[None]] = set()
+        self._unreaped: set[Process] = set()
+        self._sender: Sender | None = None
+        self._closed = False
+        self._ended: list[Process] = []
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    def __len__(self) -> int:
+        return len(self._processes)
+
+    def __iter__(self) -> Iterator[Process]:
+        return iter(self._processes.values())
+
+    def get(self, process_id: str) -> Process | None:
+        """Return the process with this id, if the session knows it."""
+        return self._processes.get(process_id)
+
+    def set_sender(self, sender: Sender | None) -> None:
+        """Send the events of all processes to another peer, or to nobody."""
+        self._sender = sender
+        for process in self._processes.values():
+            process.set_sender(sender)
+
+    def confirm_arrived(self) -> None:
+        """The peer has more of what was sent to it than before."""
+        for process in self._processes.values():
+            process.confirm_arrived()
+
+    # ------------------------------------------------------------------ start
+
+    def _make_store(self, policy: str) -> Callable[[Callable[[], None]], OutputStore]:
+        return lambda on_room: OutputStore(
+            self._config.memory_bytes,
+            self._config.retain_output_bytes,
+            self._spool,
+            hold_up=policy == "back-pressure",
+            on_room=on_room,
+        )
+
+    def reserve(
+        self, process_id: str, argv0: str, *, tty: bool, output_policy: str = "drop-oldest"
+    ) -> Process:
+        """Take an id.
+
+        Raises:
+            InvalidRequestError: It is taken, or the session has too many processes.
+        """
+        if process_id in self._processes:
+            raise InvalidRequestError(f"process {process_id} already exists")
+        if len(self._processes) >= self._config.limits.processes_per_session:
+            raise InvalidRequestError(
+                f"the session has {len(self._processes)} processes, finished ones that are "
+                "still readable included; that is the limit"
+            )
+        process = Process(
+            process_id,
+            argv0=argv0,
+            tty=tty,
+            store=self._make_store(output_policy),
+            limits=self._config.limits,
+            on_closed=self._on_closed,
+        )
+        process.set_sender(self._sender)
+        self._processes[process_id] = process
+        return process
+
+    async def start(self, process: Process, request: SpawnRequest) -> None:
+        """Spawn the child of a reserved process, or free its id.
+
+        Cancelling it before the child exists frees the id; there is no point between the
+        child's start and its registration at which it could be cancelled.
+
+        Raises:
+            SpawnError: It could not be started.
+            InvalidRequestError: It was terminated meanwhile, or the session is over.
+        """
+        try:
+            executable = await self._pool.resolve(request)
+            if process.start_cancelled or self._closed:
+                raise InvalidRequestError(f"process {process.id} start was cancelled")
+            child = spawn(request, executable)
+        except BaseException:
+            self._forget(process)
+            process.start_failed()
+            raise
+        self._unreaped.add(process)
+        self._quiet.clear()
+        process.started(child)
+
+    def start_in_background(
+        self, process: Process, request: SpawnRequest, result: T
+    ) -> asyncio.Future[T]:
+        """Start a reserved process in a task of the session's own.
+
+        Returns:
+            A future of ``result``. Cancelling it abandons the answer, not the start.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def settle(done: asyncio.Task[None]) -> None:
+            self._starts.discard(done)
+            error = None if done.cancelled() else done.exception()
+            if answer.done():
+                return
+            if done.cancelled():
+                answer.cancel()
+            elif error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(result)
+
+        task = loop.create_task(self.start(process, request))
+        self._starts.add(task)
+        task.add_done_callback(settle)
+        return answer
+
+    # ------------------------------------------------------------------ end
+
+    def _on_closed(self, process: Process) -> None:
+        self._unreaped.discard(process)
+        if not self._unreaped:
+            self._quiet.set()
+        if self._closed:
+            process.destroy()
+            return
+        self._evictions[process] = asyncio.get_running_loop().call_later(
+            self._config.session_ttl, self._evict, process
+        )
+
+    def _evict(self, process: Process) -> None:
+        self._evictions.pop(process, None)
+        self._forget(process)
+        process.destroy()
+
+    def _forget(self, process: Process) -> None:
+        if self._processes.get(process.id) is process:
+            del self._processes[process.id]
+
+    def interrupt_all(self) -> None:
+        """Ask every running process to end: SIGTERM to its group."""
+        for process in self._processes.values():
+            process.signal_group(signal.SIGTERM)
+
+    def destroy(self) -> None:
+        """Kill every process group and forget everything. The session is over."""
+        self._closed = True
+        for timer in self._evictions.values():
+            timer.cancel()
+        self._evictions.clear()
+        processes = list(self._processes.values())
+        self._processes.clear()
+        self._ended = processes
+        for start in self._starts:
+            start.cancel()
+        for process in processes:
+            process.destroy()
+
+    async def wait_ended(self) -> None:
+        """Wait until no child is left unreaped and no output is being written to disk.
+
+        The caller sets the bound.
+        """
+        await self._quiet.wait()
+        for process in self._ended:
+            await process.kept.wait_closed()
+        self._ended.clear()

@@ -1,0 +1,121 @@
+"""Learning that a child has ended, and signalling its group without hitting a stranger.
+
+Each child leads a process group whose number is its pid. As long as the child has not been
+reaped, the number belongs to it. Afterwards others may get it, so that a late signal must
+know whether it still means the same group: where the kernel can signal the group of a
+*pidfd* (Linux 6.9), that handle is kept and settles it; elsewhere the number counts as
+reused as soon as a process with it exists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+__all__ = ["ChildWatch"]
+
+_PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
+"""Flag of pidfd_send_signal(2): the whole group, not one process."""
+
+
+class ChildWatch:
+    """Owns a child's pid: reports the exit once, then remembers whether its group lives on.
+
+    Args:
+        popen: The child, not yet reaped.
+        on_exit: Called on the event loop with the exit code: 0 to 255, or 128 + N when
+            signal N ended the child.
+    """
+
+    def __init__(self, popen: subprocess.Popen[bytes], on_exit: Callable[[int], None]) -> None:
+        self._popen = popen
+        self._on_exit = on_exit
+        self._loop = asyncio.get_running_loop()
+        self._pidfd: int | None = None
+        self._group_may_live = True
+        self.reaped = False
+        if hasattr(os, "pidfd_open"):
+            self._pidfd = os.pidfd_open(popen.pid)
+            self._loop.add_reader(self._pidfd, self._ready)
+        else:  # macOS: one thread a child
+            threading.Thread(target=self._wait_in_thread, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The operating system's number of the child and of its group."""
+        return self._popen.pid
+
+    def _wait_in_thread(self) -> None:
+        os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
+        self._loop.call_soon_threadsafe(self._ready)
+
+    def _ready(self) -> None:
+        code = self._popen.poll()
+        if code is None:
+            return
+        self.reaped = True
+        if self._pidfd is not None:
+            self._loop.remove_reader(self._pidfd)
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            self.forget_group()
+        except PermissionError:
+            pass
+        self._on_exit(code if code >= 0 else 128 - code)
+
+    def signal_group(self, number: int) -> bool:
+        """Send a signal to the group, also when only its leader has ended.
+
+        Returns:
+            Whether there was a group to send it to.
+        """
+        if not self._group_may_live:
+            return False
+        try:
+            if not self.reaped:
+                os.killpg(self.pid, number)
+            elif not self._signal_orphaned_group(number):
+                return False
+        except ProcessLookupError:
+            if self.reaped:
+                self.forget_group()
+            return False
+        except PermissionError:
+            return True  # somebody else's processes by now, through setuid
+        return True
+
+    def signal_foreground(self, group: int, number: int) -> None:
+        """Signal another group of the child's session, as its terminal names it right now."""
+        # Gone, or not ours to signal: the caller asked for no more than an attempt.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, number)
+
+    def _signal_orphaned_group(self, number: int) -> bool:
+        if self._pidfd is not None:
+            try:
+                signal.pidfd_send_signal(self._pidfd, number, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+                return True
+            except ProcessLookupError:
+                raise
+            except OSError:
+                pass  # an older kernel
+        if Path(f"/proc/{self.pid}").exists():
+            self.forget_group()
+            return False
+        os.killpg(self.pid, number)
+        return True
+
+    def forget_group(self) -> None:
+        """Never signal this group again, and close what identified it."""
+        self._group_may_live = False
+        if self._pidfd is not None and self.reaped:
+            os.close(self._pidfd)
+            self._pidfd = None

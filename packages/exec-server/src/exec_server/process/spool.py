@@ -1,0 +1,196 @@
+"""Output on disk: what a detached session's processes wrote beyond what memory keeps.
+
+One process has a few *segments*, files without a name that nobody else can open and that
+vanish with the server however it ends. A segment is append-only; the oldest is dropped
+whole. All disk access happens in one thread of the server; the event loop only hands over.
+
+Records are ``seq:u64 stream:u8 size:u32`` and the payload. An index entry for every 64 KiB
+is kept in memory, so that a million tiny chunks cost no more than a few large ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import tempfile
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from .retained_output import Chunk
+
+__all__ = ["RECORD_OVERHEAD_BYTES", "SEGMENT_BYTES", "Segment", "Spool"]
+
+logger = logging.getLogger(__name__)
+
+_HEADER: Final = struct.Struct(">QBI")
+RECORD_OVERHEAD_BYTES: Final = _HEADER.size
+_STREAMS: Final = (b"stdout", b"stderr", b"pty")
+_INDEX_EVERY_BYTES: Final = 64 * 1024
+SEGMENT_BYTES: Final = 8 * 1024 * 1024
+"""Small enough that dropping one loses little of the budget, large enough for few descriptors."""
+
+
+class Spool:
+    """The disk space that a server's processes share.
+
+    Args:
+        max_bytes: Budget of all segments together; 0 turns spooling off.
+        directory: Where the files are; ``None`` for the system's temporary directory.
+    """
+
+    def __init__(self, max_bytes: int, directory: str | None = None) -> None:
+        self._max_bytes = max_bytes
+        self._directory = directory or tempfile.gettempdir()
+        self._warned = False
+        self.used = 0
+        self.executor = ThreadPoolExecutor(1, thread_name_prefix="exec-server-spool")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is any disk space to use."""
+        return self._max_bytes > 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is no room for another segment."""
+        return self.used + SEGMENT_BYTES > self._max_bytes
+
+    def take(self, size: int) -> bool:
+        """Reserve ``size`` bytes. Returns whether the budget had room."""
+        if self.used + size > self._max_bytes:
+            return False
+        self.used += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Return reserved bytes."""
+        self.used -= size
+
+    def create(self) -> int:
+        """Return the descriptor of a new nameless file, readable and writable by nobody else.
+
+        Raises:
+            OSError: No space, no descriptor, no such directory.
+        """
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_EXCL
+        if hasattr(os, "O_TMPFILE"):
+            try:
+                return os.open(self._directory, flags | os.O_TMPFILE, 0o600)
+            except OSError:
+                pass  # a file system that cannot; a named file that is removed at once can
+        descriptor, path = tempfile.mkstemp(prefix="exec-server-", dir=self._directory)
+        os.unlink(path)
+        return descriptor
+
+    def failed(self, error: OSError) -> None:
+        """Say once that the disk takes no more output."""
+        if not self._warned:
+            self._warned = True
+            logger.warning(
+                "no more output of detached sessions fits on disk: %s",
+                os.strerror(error.errno or 0),
+            )
+
+    def discard(self, segment: Segment) -> None:
+        """Close a segment, behind whatever still reads it."""
+        try:
+            self.executor.submit(segment.close)
+        except RuntimeError:  # the thread has been told to stop: nobody reads any more
+            segment.close()
+
+    def close(self) -> None:
+        """Stop the thread when it has done what it was given."""
+        self.executor.shutdown(wait=False)
+
+
+class Segment:
+    """One file of one process. Methods that touch the file run in the spool's thread.
+
+    Attributes:
+        first_seq: Sequence number of the first record.
+        last_seq: Of the last one.
+        payload: Bytes of output, without the headers.
+        size: Bytes of the file.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._descriptor = spool.create()
+        self._index: list[tuple[int, int, int]] = []
+        self._reserved = 0
+        self.first_seq = 0
+        self.last_seq = 0
+        self.payload = 0
+        self.size = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next chunk belongs into another segment."""
+        return self.size >= SEGMENT_BYTES
+
+    def write(self, chunks: Iterable[Chunk]) -> None:
+        """Append chunks, whose numbers are greater than any before.
+
+        Raises:
+            OSError: The disk is full. What was written stays readable.
+        """
+        parts: list[bytes] = []
+        start = offset = self.size
+        payload = self.payload
+        index: list[tuple[int, int, int]] = []
+        last = self.last_seq
+        for chunk in chunks:
+            if not self.first_seq:
+                self.first_seq = chunk.seq
+            known = index or self._index
+            if not known or offset - known[-1][1] >= _INDEX_EVERY_BYTES:
+                index.append((chunk.seq, offset, payload))
+            header = _HEADER.pack(chunk.seq, _STREAMS.index(chunk.stream), len(chunk.data))
+            parts += (header, chunk.data)
+            offset += len(header) + len(chunk.data)
+            payload += len(chunk.data)
+            last = chunk.seq
+        data = memoryview(b"".join(parts))
+        while data:
+            data = data[os.pwrite(self._descriptor, data, start) :]
+            start = offset - len(data)
+        self._index += index
+        self.size, self.payload, self.last_seq = offset, payload, last
+
+    def read(self, after_seq: int, skip_payload: int = 0) -> Iterator[Chunk]:
+        """Yield chunks newer than ``after_seq``, oldest first.
+
+        Args:
+            after_seq: Cursor.
+            skip_payload: Bytes of output at the start that may be left out, at least.
+        """
+        at = max(
+            bisect_right(self._index, after_seq, key=lambda entry: entry[0]) - 1,
+            bisect_right(self._index, skip_payload - 1, key=lambda entry: entry[2]),
+            0,
+        )
+        if at >= len(self._index):
+            return
+        offset = self._index[at][1]
+        buffer = b""
+        while offset < self.size:
+            buffer = os.pread(self._descriptor, min(4 * 1024 * 1024, self.size - offset), offset)
+            position = 0
+            while position + _HEADER.size <= len(buffer):
+                seq, stream, size = _HEADER.unpack_from(buffer, position)
+                end = position + _HEADER.size + size
+                if end > len(buffer):
+                    break
+                if seq > after_seq:
+                    yield Chunk(seq, _STREAMS[stream], buffer[position + _HEADER.size : end])
+                position = end
+            if position == 0:
+                return  # the file was cut short by somebody; the reader sees a gap
+            offset += position
+
+    def close(self) -> None:
+        """Give the space back."""
+        os.close(self._descriptor)

@@ -1,0 +1,56 @@
+"""The life of a process, as a table.
+
+A process is *starting* from the moment its id is reserved: a second start with the same id
+is refused before the first has spawned. *Exited* means that the main process has been
+reaped; a grandchild may still hold its pipes and write. *Closed* means that the output is
+complete as well. A start that fails or is cancelled goes straight to closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+__all__ = ["TRANSITIONS", "ProcessEvent", "ProcessState", "advance"]
+
+
+class ProcessState(Enum):
+    """Where a process is in its life. Values are the words of ``process/list``."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    EXITED = "exited"
+    CLOSED = "closed"
+
+
+class ProcessEvent(Enum):
+    """What can happen to a process."""
+
+    SPAWNED = "spawned"
+    SPAWN_FAILED = "spawn failed"
+    EXIT = "exit"
+    OUTPUT_COMPLETE = "output complete"
+
+
+TRANSITIONS: Final[Mapping[tuple[ProcessState, ProcessEvent], ProcessState]] = {
+    (ProcessState.STARTING, ProcessEvent.SPAWNED): ProcessState.RUNNING,
+    (ProcessState.STARTING, ProcessEvent.SPAWN_FAILED): ProcessState.CLOSED,
+    (ProcessState.RUNNING, ProcessEvent.EXIT): ProcessState.EXITED,
+    (ProcessState.EXITED, ProcessEvent.OUTPUT_COMPLETE): ProcessState.CLOSED,
+}
+"""Every legal step. Pipes that reach their end before the exit change nothing."""
+
+
+def advance(state: ProcessState, event: ProcessEvent) -> ProcessState:
+    """Return the state after ``event``.
+
+    Raises:
+        ValueError: The step is not in the table.
+    """
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise ValueError(
+            f"{event.value} cannot happen to a process that is {state.value}"
+        ) from None

@@ -1,0 +1,26 @@
+"""What a server does for its connections: loaded when the first one arrives."""
+
+from __future__ import annotations
+
+import os
+
+from .config import ServerConfig
+from .connection.connection import Connection, Peer
+from .connection.dispatch import make_handlers
+from .handlers.environment import EnvironmentDescription
+from .session.registry import SessionRegistry
+
+__all__ = ["Service"]
+
+
+class Service:
+    """Handlers and sessions, shared by all connections of a server."""
+
+    def __init__(self, config: ServerConfig, registry: SessionRegistry) -> None:
+        self._config = config
+        self._registry = registry
+        self._handlers = make_handlers(EnvironmentDescription(os.environ))
+
+    def connect(self, peer: Peer) -> Connection:
+        """Return what takes the messages of a new connection."""
+        return Connection(peer, self._registry, self._handlers, self._config.limits)

@@ -1,0 +1,1 @@
+"""Sessions: what outlives a connection."""

@@ -1,0 +1,88 @@
+"""The tie between a session and at most one connection, as a table.
+
+The generation counts attachments from 1. It never returns, so work that was started under
+one generation can tell that another has begun. Being *expired* is final, and the instant
+of expiry wins over a resume that arrives with it: whoever asks is compared with the
+deadline, not with a timer that may be late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+__all__ = ["TRANSITIONS", "Attachment", "AttachmentEvent", "AttachmentState", "IllegalStep"]
+
+
+class AttachmentState(Enum):
+    """Whether a session has a connection."""
+
+    DETACHED = "detached"
+    ATTACHED = "attached"
+    EXPIRED = "expired"
+
+
+class AttachmentEvent(Enum):
+    """What can happen to the tie."""
+
+    ATTACH = "attach"
+    DETACH = "detach"
+    EXPIRE = "expire"
+
+
+TRANSITIONS: Final[Mapping[tuple[AttachmentState, AttachmentEvent], AttachmentState]] = {
+    (AttachmentState.DETACHED, AttachmentEvent.ATTACH): AttachmentState.ATTACHED,
+    (AttachmentState.ATTACHED, AttachmentEvent.DETACH): AttachmentState.DETACHED,
+    (AttachmentState.DETACHED, AttachmentEvent.EXPIRE): AttachmentState.EXPIRED,
+    (AttachmentState.ATTACHED, AttachmentEvent.EXPIRE): AttachmentState.EXPIRED,
+}
+"""Every legal step. An attached session expires only when the server shuts down."""
+
+
+class IllegalStep(Exception):
+    """The step is not in the table; the attachment is unchanged."""
+
+
+@dataclass(slots=True)
+class Attachment:
+    """The state of one session's tie.
+
+    Attributes:
+        state: Where it stands.
+        generation: Number of attachments so far.
+        deadline: Loop time at which a detached session expires; ``None`` while attached.
+    """
+
+    state: AttachmentState = AttachmentState.DETACHED
+    generation: int = 0
+    deadline: float | None = None
+
+    def _step(self, event: AttachmentEvent) -> None:
+        try:
+            self.state = TRANSITIONS[self.state, event]
+        except KeyError:
+            raise IllegalStep(f"{event.value} while {self.state.value}") from None
+
+    def attach(self) -> int:
+        """Tie a connection to the session. Returns the new generation."""
+        self._step(AttachmentEvent.ATTACH)
+        self.deadline = None
+        self.generation += 1
+        return self.generation
+
+    def detach(self, deadline: float) -> None:
+        """Untie it; the session expires at ``deadline``, in loop time."""
+        self._step(AttachmentEvent.DETACH)
+        self.deadline = deadline
+
+    def expire(self) -> None:
+        """End the session."""
+        self._step(AttachmentEvent.EXPIRE)
+
+    def has_expired(self, now: float) -> bool:
+        """Whether the session is over at loop time ``now``, even if no timer has said so."""
+        return self.state is AttachmentState.EXPIRED or (
+            self.deadline is not None and now >= self.deadline
+        )

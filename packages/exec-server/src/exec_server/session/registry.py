@@ -1,0 +1,114 @@
+"""All sessions of a server: create, resume, detach, expire."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+
+from exec_server_protocol.errors import InvalidRequestError, SessionAlreadyAttachedError
+
+from ..config import ServerConfig
+from ..process.spawning import SpawnPool
+from ..process.spool import Spool
+from .attachment import AttachmentState
+from .sender import Sender
+from .session import Session
+
+__all__ = ["SessionRegistry"]
+
+logger = logging.getLogger(__name__)
+
+
+class SessionRegistry:
+    """Sessions by id. All methods run on the event loop and none of them waits."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._config = config
+        self._pool = SpawnPool()
+        self._spool = Spool(config.spool_max_bytes, config.spool_dir)
+        self._sessions: dict[str, Session] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def open(self, sender: Sender) -> Session:
+        """Create a session, attached to ``sender``.
+
+        Raises:
+            InvalidRequestError: The server holds as many as it may.
+        """
+        limit = self._config.limits.sessions
+        if len(self._sessions) >= limit:
+            raise InvalidRequestError(f"the server holds {limit} sessions; that is the limit")
+        session = Session(str(uuid.uuid4()), self._config, self._pool, self._spool)
+        self._sessions[session.id] = session
+        session.attach(sender)
+        return session
+
+    def resume(self, session_id: str, sender: Sender) -> Session:
+        """Attach ``sender`` to a detached session.
+
+        Raises:
+            InvalidRequestError: Unknown or expired, which look the same from outside.
+            SessionAlreadyAttachedError: Another connection has it. Nobody can take it over.
+        """
+        session = self._sessions.get(session_id)
+        now = asyncio.get_running_loop().time()
+        if session is not None and session.attachment.has_expired(now):
+            self._expire(session)
+            session = None
+        if session is None:
+            raise InvalidRequestError(f"unknown session id {session_id}")
+        if session.attachment.state is AttachmentState.ATTACHED:
+            raise SessionAlreadyAttachedError(
+                f"session {session_id} is already attached to another connection"
+            )
+        self._timers.pop(session_id).cancel()
+        session.attach(sender)
+        return session
+
+    def detach(self, session: Session, sender: Sender) -> None:
+        """Let go of a connection. The session is kept for its time-to-live."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._config.session_ttl
+        if session.detach(sender, deadline):
+            self._timers[session.id] = loop.call_at(deadline, self._expire, session)
+
+    def _expire(self, session: Session) -> None:
+        if self._sessions.pop(session.id, None) is None:
+            return
+        timer = self._timers.pop(session.id, None)
+        if timer is not None:
+            timer.cancel()
+        session.expire()
+        logger.info("session expired")
+
+    async def close(self, *, drain: float, kill_timeout: float = 5.0) -> None:
+        """End every session.
+
+        Args:
+            drain: Seconds to wait for processes that got SIGTERM before they are killed; 0
+                kills at once.
+            kill_timeout: Seconds to wait for killed processes. SIGKILL takes effect at once
+                except on a process that is stuck in the kernel.
+        """
+        sessions = list(self._sessions.values())
+        if drain > 0:
+            for session in sessions:
+                session.processes.interrupt_all()
+            await self._wait(sessions, drain)
+        for session in sessions:
+            self._expire(session)
+        await self._wait(sessions, kill_timeout)
+        self._pool.close()
+        self._spool.close()
+
+    async def _wait(self, sessions: list[Session], timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                for session in sessions:
+                    await session.processes.wait_ended()
+        except TimeoutError:
+            logger.warning("some processes did not end within %.1f s", timeout)

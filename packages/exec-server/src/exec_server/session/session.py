@@ -1,0 +1,63 @@
+"""A session: its processes and its attachment."""
+
+from __future__ import annotations
+
+from ..config import ServerConfig
+from ..process.process_table import ProcessTable
+from ..process.spawning import SpawnPool
+from ..process.spool import Spool
+from .attachment import Attachment, AttachmentState
+from .sender import Sender
+
+__all__ = ["Session"]
+
+
+class Session:
+    """What a client keeps when its connection is lost.
+
+    Attributes:
+        id: A random UUID; knowing it is what entitles to resume.
+        processes: The session's processes.
+        attachment: Its tie to a connection.
+    """
+
+    def __init__(
+        self, session_id: str, config: ServerConfig, pool: SpawnPool, spool: Spool
+    ) -> None:
+        self.id = session_id
+        self.attachment = Attachment()
+        self.processes = ProcessTable(config, pool, spool)
+        self._sender: Sender | None = None
+
+    def __repr__(self) -> str:
+        return f"<Session {self.attachment.state.value} generation={self.attachment.generation}>"
+
+    def attach(self, sender: Sender) -> None:
+        """Send to ``sender`` from now on. State and sender change in one step."""
+        self.attachment.attach()
+        self._sender = sender
+        self.processes.set_sender(sender)
+
+    def detach(self, sender: Sender, deadline: float) -> bool:
+        """Stop sending to ``sender``, unless another connection has taken its place.
+
+        Args:
+            sender: Who is going.
+            deadline: Loop time at which the session expires.
+
+        Returns:
+            Whether the session is detached because of this call.
+        """
+        if self._sender is not sender or self.attachment.state is not AttachmentState.ATTACHED:
+            return False
+        self.attachment.detach(deadline)
+        self._sender = None
+        self.processes.set_sender(None)
+        return True
+
+    def expire(self) -> None:
+        """Kill everything that belongs to the session."""
+        if self.attachment.state is not AttachmentState.EXPIRED:
+            self.attachment.expire()
+            self._sender = None
+            self.processes.destroy()

@@ -1,0 +1,75 @@
+"""Which variables a child gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from exec_server.process.environment_policy import _NEVER, _NEVER_EXACT, child_environment
+from exec_server_protocol.process import EnvironmentPolicy
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+SERVER = {
+    "PATH": "/bin",
+    "HOME": "/home/u",
+    "TERM": "xterm",
+    "API_KEY": "k",
+    "Monkey": "m",
+    "my_secret": "s",
+    "PLAIN": "p",
+}
+
+
+def _policy(**changes: Any) -> EnvironmentPolicy:
+    members: dict[str, Any] = {
+        "inherit": "none",
+        "ignore_default_excludes": True,
+        "exclude": [],
+        "set": {},
+        "include_only": [],
+    }
+    return EnvironmentPolicy(**{**members, **changes})
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_without_a_policy_the_environment_is_the_request_s(env: Mapping[str, str]) -> None:
+    assume(not {name.upper() for name in env} & (_NEVER | _NEVER_EXACT))
+    assert child_environment(env, None, SERVER) == env
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"inherit": "none"}, set()),
+        ({"inherit": "core"}, {"PATH", "HOME"}),
+        ({"inherit": "all"}, set(SERVER)),
+        ({"inherit": "all", "ignore_default_excludes": False}, {"PATH", "HOME", "TERM", "PLAIN"}),
+        ({"inherit": "all", "exclude": ["p*", "?erm"]}, {"HOME", "API_KEY", "Monkey", "my_secret"}),
+        ({"inherit": "all", "exclude": ["[P]LAIN"]}, set(SERVER)),
+        ({"inherit": "all", "include_only": ["pl*"], "set": {"NEW": "1"}}, {"PLAIN"}),
+        ({"set": {"A_TOKEN": "t"}, "ignore_default_excludes": False}, {"A_TOKEN"}),
+    ],
+)
+def test_the_steps_of_a_policy(changes: dict[str, Any], names: set[str]) -> None:
+    assert set(child_environment({}, _policy(**changes), SERVER)) == names
+
+
+def test_the_request_is_laid_over_what_the_policy_gives() -> None:
+    policy = _policy(inherit="all", exclude=["*"], include_only=["NOTHING"])
+    assert child_environment({"PLAIN": "mine", "T_KEY": "x"}, policy, SERVER) == {
+        "PLAIN": "mine",
+        "T_KEY": "x",
+    }
+
+
+@pytest.mark.parametrize("name", ["EXEC_SERVER_TOKEN", "exec_server_token", "NODE_REPL_AUTH_TOKEN"])
+def test_credentials_of_executors_never_reach_a_child(name: str) -> None:
+    policy = _policy(inherit="all", set={name: "1"})
+    assert name not in child_environment({name: "1"}, policy, {name: "1"})
+
+
+def test_a_pattern_of_many_stars_is_matched_in_good_time() -> None:
+    policy = _policy(inherit="all", exclude=["*" * 2000 + "x"])
+    assert "PATH" in child_environment({}, policy, SERVER)

@@ -1,0 +1,200 @@
+"""Segments of output on disk, and the store that puts output there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from exec_server.process.output_store import LARGEST_READ_BYTES, OutputStore
+from exec_server.process.retained_output import Chunk
+from exec_server.process.spool import SEGMENT_BYTES, Segment, Spool
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+MIB = 1024 * 1024
+STREAMS = (b"stdout", b"stderr", b"pty")
+
+
+@contextmanager
+def _spool(max_bytes: int, directory: Path | None = None) -> Iterator[Spool]:
+    spool = Spool(max_bytes, str(directory) if directory else None)
+    try:
+        yield spool
+    finally:
+        spool.close()
+
+
+def _chunks(sizes: list[int], first: int = 1) -> list[Chunk]:
+    return [
+        Chunk(seq, STREAMS[seq % 3], bytes([seq % 251]) * size)
+        for seq, size in enumerate(sizes, first)
+    ]
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 90_000), min_size=1, max_size=8), min_size=1, max_size=5),
+    st.integers(0, 45),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_segment_gives_back_what_was_written(batches: list[list[int]], after_seq: int) -> None:
+    with _spool(10**9) as spool:
+        segment = Segment(spool)
+        everything: list[Chunk] = []
+        for sizes in batches:
+            batch = _chunks(sizes, len(everything) + 1)
+            segment.write(batch)
+            everything += batch
+        assert list(segment.read(after_seq)) == [c for c in everything if c.seq > after_seq]
+        assert segment.payload == sum(len(c.data) for c in everything)
+        assert (segment.first_seq, segment.last_seq) == (1, len(everything))
+        segment.close()
+
+
+def test_segments_have_no_name_and_nobody_else_can_open_them(tmp_path: Path) -> None:
+    with _spool(10**9, tmp_path) as spool:
+        descriptor = spool.create()
+        assert list(tmp_path.iterdir()) == []
+        assert os.fstat(descriptor).st_mode & 0o777 == 0o600
+        assert os.fstat(descriptor).st_nlink == 0
+        os.close(descriptor)
+
+
+@asynccontextmanager
+async def _store(
+    *, memory: int = MIB, disk: int = 64 * MIB, total: int = 10**9, hold_up: bool = False
+) -> AsyncIterator[tuple[OutputStore, Spool, asyncio.Event]]:
+    room = asyncio.Event()
+    with _spool(total) as spool:
+        store = OutputStore(memory, disk, spool, hold_up=hold_up, on_room=room.set)
+        try:
+            yield store, spool, room
+        finally:
+            store.close()
+            await store.wait_closed()
+
+
+async def _write(store: OutputStore, chunks: list[Chunk], room: asyncio.Event) -> None:
+    """Append as a pump does: wait while the store is full."""
+    async with asyncio.timeout(20):
+        for chunk in chunks:
+            while store.full:
+                room.clear()
+                await room.wait()
+            store.append(chunk)
+
+
+async def _read(store: OutputStore, after_seq: int, max_bytes: int | None) -> list[Chunk]:
+    answer = store.read(after_seq, max_bytes)
+    async with asyncio.timeout(20):
+        return await answer if isinstance(answer, asyncio.Future) else answer
+
+
+async def test_a_detached_process_keeps_everything_up_to_its_budget_and_is_read_in_pages() -> None:
+    chunks = _chunks([200_000] * 150)
+    async with _store() as (store, _spool, room):
+        await _write(store, chunks, room)
+        found: list[Chunk] = []
+        while page := await _read(store, found[-1].seq if found else 0, 3 * MIB):
+            assert sum(len(c.data) for c in page) <= 3 * MIB
+            found += page
+        assert found == chunks
+
+
+async def test_reading_gives_the_disk_space_back() -> None:
+    chunks = _chunks([200_000] * 150)
+    async with _store() as (store, spool, room):
+        await _write(store, chunks, room)
+        assert spool.used > 10 * MIB
+        assert await _read(store, chunks[-1].seq, None) == []
+        assert spool.used <= 2 * SEGMENT_BYTES
+    assert spool.used == 0
+
+
+async def test_beyond_the_budget_the_oldest_output_goes_first_and_the_rest_has_no_hole() -> None:
+    chunks = _chunks([250_000] * 200)
+    async with _store(disk=20 * MIB) as (store, _spool, room):
+        await _write(store, chunks, room)
+        found = await _read(store, 0, 10**9)
+        assert found == chunks[-len(found) :]
+        assert sum(len(c.data) for c in found) > 10 * MIB
+        assert store.size <= 26 * MIB
+
+
+async def test_a_read_without_a_budget_answers_with_the_newest_part_that_fits() -> None:
+    chunks = _chunks([250_000] * 200)
+    async with _store() as (store, _spool, room):
+        await _write(store, chunks, room)
+        found = await _read(store, 0, None)
+        assert found == chunks[-len(found) :]
+        size = sum(len(c.data) for c in found)
+        assert LARGEST_READ_BYTES - 300_000 < size <= LARGEST_READ_BYTES
+
+
+async def test_output_in_flight_stays_in_memory_and_costs_no_disk() -> None:
+    chunks = _chunks([100_000] * 100)
+    async with _store() as (store, spool, room):
+        store.attached(1)
+        for position, chunk in enumerate(chunks, 1):
+            store.arrival.sent(chunk.seq, position * 100_000, live=True)
+            store.append(chunk)
+        assert store.size == 100 * 100_000
+        assert spool.used == 0
+        store.arrival.confirm(10**9)
+        store.trim()
+        assert MIB <= store.size < MIB + 100_000
+        assert not room.is_set()
+
+
+async def test_what_was_in_flight_is_kept_when_the_link_dies() -> None:
+    chunks = _chunks([100_000] * 100)
+    async with _store() as (store, _spool, room):
+        store.attached(1)
+        for position, chunk in enumerate(chunks[:50], 1):
+            store.arrival.sent(chunk.seq, position * 100_000, live=True)
+            store.append(chunk)
+        store.detached()
+        await _write(store, chunks[50:], room)
+        assert await _read(store, 0, 10**9) == chunks
+
+
+async def test_a_process_that_asked_for_it_is_held_up_instead_of_losing_output() -> None:
+    chunks = _chunks([100_000] * 120)
+    async with _store(disk=4 * MIB, hold_up=True) as (store, _spool, room):
+        writer = asyncio.ensure_future(_write(store, chunks, room))
+        found: list[Chunk] = []
+        async with asyncio.timeout(20):
+            while len(found) < len(chunks):
+                page = await _read(store, found[-1].seq if found else 0, MIB)
+                found += page
+                if not page:
+                    await asyncio.sleep(0)
+        await writer
+        assert found == chunks
+
+
+async def test_without_any_disk_the_newest_mebibyte_is_kept() -> None:
+    chunks = _chunks([100_000] * 50)
+    async with _store(total=0) as (store, _spool, room):
+        await _write(store, chunks, room)
+        found = await _read(store, 0, None)
+        assert found == chunks[-11:]
+
+
+async def test_the_budget_of_the_server_is_shared_and_never_exceeded() -> None:
+    with _spool(16 * MIB) as spool:
+        room = asyncio.Event()
+        stores = [
+            OutputStore(MIB, 64 * MIB, spool, hold_up=False, on_room=room.set) for _ in range(4)
+        ]
+        for store in stores:
+            await _write(store, _chunks([100_000] * 100), room)
+            assert spool.used <= 16 * MIB
+        for store in stores:
+            found = await _read(store, 0, 10**9)
+            assert [c.seq for c in found] == list(range(101 - len(found), 101))
+            store.close()
+            await store.wait_closed()
+    assert spool.used == 0
