@@ -25,7 +25,7 @@ def encode_base64(data: bytes | bytearray | memoryview) -> str:
     return pybase64.b64encode_as_string(data)
 
 
-def decode_base64(text: str) -> bytes:
+def decode_base64(text: str | bytes | memoryview) -> bytes:
     """Return the bytes that ``text`` stands for, accepting one spelling only.
 
     The alphabet is the standard one, padding is required, the unused bits of the
@@ -41,8 +41,12 @@ def decode_base64(text: str) -> bytes:
         raise ValueError("not valid base64") from error
     # The last symbol may carry bits that no byte uses. Only they can differ once the
     # alphabet and the padding are right, so it is enough to encode the end again.
-    if text[-1:] == "=" and encode_base64(data[-(len(data) % 3) :]) != text[-4:]:
-        raise ValueError("not valid base64")
+    rest = len(data) % 3
+    if rest:
+        end = text[-4:]
+        spelled = end if isinstance(end, str) else bytes(end).decode()
+        if encode_base64(data[-rest:]) != spelled:
+            raise ValueError("not valid base64")
     return data
 
 

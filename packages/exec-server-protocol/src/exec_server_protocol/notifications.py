@@ -11,9 +11,17 @@ from typing import Final
 
 import pybase64
 
+from ._scalars import decode_base64
 from .rpc import encode_json
 
-__all__ = ["STREAMS", "process_closed", "process_exited", "process_id_json", "process_output"]
+__all__ = [
+    "STREAMS",
+    "process_closed",
+    "process_exited",
+    "process_id_json",
+    "process_output",
+    "split_process_output",
+]
 
 STREAMS: Final[dict[str, bytes]] = {"stdout": b"stdout", "stderr": b"stderr", "pty": b"pty"}
 """Stream names as bytes."""
@@ -37,6 +45,37 @@ def process_output(process_id: bytes, seq: int, stream: bytes, data: bytes) -> b
         b'{"method":"process/output","params":{"processId":%b,"seq":%d,"stream":"%b","chunk":"%b"}}'
         % (process_id, seq, stream, pybase64.b64encode(data))
     )
+
+
+_OUTPUT_HEAD: Final = b'{"method":"process/output",'
+_OUTPUT_TAIL: Final = b'"}}'
+_WORTH_SPLITTING_BYTES: Final = 1024
+
+
+def split_process_output(message: bytes) -> tuple[bytes, bytes] | None:
+    """Take the payload out of a ``process/output`` message without parsing around it.
+
+    Args:
+        message: A whole message, as received.
+
+    Returns:
+        The message with an empty ``chunk`` and the payload; ``None`` when it does not look
+        like one that ends with its chunk, and has to be decoded as any other. What is
+        returned still has to be decoded: the first part may be malformed.
+
+    Raises:
+        ValueError: The payload is no base64.
+    """
+    if len(message) < _WORTH_SPLITTING_BYTES or not message.startswith(_OUTPUT_HEAD):
+        return None
+    end = len(message) - len(_OUTPUT_TAIL)
+    if not message.endswith(_OUTPUT_TAIL):
+        return None
+    start = message.rfind(b'"', 0, end) + 1
+    if not message.endswith(b'"chunk":"', 0, start):
+        return None
+    payload = decode_base64(memoryview(message)[start:end])
+    return message[:start] + _OUTPUT_TAIL, payload
 
 
 def process_exited(process_id: bytes, seq: int, exit_code: int, sandbox_denied: bool) -> bytes:

@@ -1,0 +1,96 @@
+"""Start processes and work on files on an executor, over connections that may break.
+
+::
+
+    import asyncio
+    from exec_client import connect
+
+    async def main() -> None:
+        async with connect("ws://127.0.0.1:8765") as client:
+            done = await client.run(["uname", "-a"], check=True)
+            print(done.stdout.decode())
+
+    asyncio.run(main())
+
+``exec_client.sync`` has the same without ``async``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import Client as Client
+    from .client import connect as connect
+    from .connection.states import ClientState as ClientState
+    from .connection.states import StateChange as StateChange
+    from .environment import Environment as Environment
+    from .errors import ClientClosedError as ClientClosedError
+    from .errors import ClientError as ClientError
+    from .errors import ConnectError as ConnectError
+    from .errors import ConnectionBrokenError as ConnectionBrokenError
+    from .errors import ConnectTimeoutError as ConnectTimeoutError
+    from .errors import HandshakeRejectedError as HandshakeRejectedError
+    from .errors import HandshakeTimeoutError as HandshakeTimeoutError
+    from .errors import OutputLostError as OutputLostError
+    from .errors import ProcessBrokenError as ProcessBrokenError
+    from .errors import ProcessFailedError as ProcessFailedError
+    from .errors import RecoveryDeadlineError as RecoveryDeadlineError
+    from .errors import SessionExpiredError as SessionExpiredError
+    from .errors import SessionLostError as SessionLostError
+    from .errors import StdinClosedError as StdinClosedError
+    from .errors import TimeoutExpired as TimeoutExpired
+    from .errors import UnsupportedError as UnsupportedError
+    from .events import ClosedEvent as ClosedEvent
+    from .events import ExitedEvent as ExitedEvent
+    from .events import FailedEvent as FailedEvent
+    from .events import OutputEvent as OutputEvent
+    from .events import ProcessEvent as ProcessEvent
+    from .options import ClientOptions as ClientOptions
+    from .output import OutputStream as OutputStream
+    from .process import CompletedProcess as CompletedProcess
+    from .process import Process as Process
+
+_HOME = {
+    "Client": "client",
+    "ClientClosedError": "errors",
+    "ClientError": "errors",
+    "ClientOptions": "options",
+    "ClientState": "connection.states",
+    "ClosedEvent": "events",
+    "CompletedProcess": "process",
+    "ConnectError": "errors",
+    "ConnectTimeoutError": "errors",
+    "ConnectionBrokenError": "errors",
+    "Environment": "environment",
+    "ExitedEvent": "events",
+    "FailedEvent": "events",
+    "HandshakeRejectedError": "errors",
+    "HandshakeTimeoutError": "errors",
+    "OutputEvent": "events",
+    "OutputLostError": "errors",
+    "OutputStream": "output",
+    "Process": "process",
+    "ProcessBrokenError": "errors",
+    "ProcessEvent": "events",
+    "ProcessFailedError": "errors",
+    "RecoveryDeadlineError": "errors",
+    "SessionExpiredError": "errors",
+    "SessionLostError": "errors",
+    "StateChange": "connection.states",
+    "StdinClosedError": "errors",
+    "TimeoutExpired": "errors",
+    "UnsupportedError": "errors",
+    "connect": "client",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,144 @@
+"""An event loop on a thread of its own, and calls into it from code that is not async."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Coroutine
+from concurrent.futures import Future, wait
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, Final, Generic, TypeVar
+
+from .errors import ClientClosedError
+
+__all__ = ["Portal"]
+
+T = TypeVar("T")
+
+INTERRUPT_GRACE_S: Final = 5.0
+"""For a call that was interrupted to clean up. What takes longer goes on in the background,
+so that a second Ctrl-C is not needed."""
+
+
+class Portal:
+    """Runs coroutines for callers on other threads, one loop for as long as it is open.
+
+    The thread is a daemon and is also stopped when the portal is garbage or the interpreter
+    ends, so forgetting ``close`` neither hangs the program nor leaves children behind.
+    Calls may come from any number of threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._core = _Core()
+        self._finalizer = weakref.finalize(self, self._core.stop)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are still possible."""
+        return self._finalizer.alive
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run ``coroutine`` on the loop and return its result, or raise what it raised.
+
+        When the caller is interrupted with Ctrl-C, the coroutine is cancelled and given a
+        moment to clean up before ``KeyboardInterrupt`` goes on.
+
+        Raises:
+            RuntimeError: The portal is closed, or this is its own thread.
+        """
+        job = self._core.begin(coroutine)
+        try:
+            return job.result.result()
+        except BaseException:
+            if not job.result.done():
+                self._core.loop.call_soon_threadsafe(job.cancel)
+                wait([job.result], timeout=INTERRUPT_GRACE_S)
+            raise
+
+    def enter(self, manager: AbstractAsyncContextManager[T]) -> T:
+        """Enter an async context manager that is left when the portal is closed."""
+        return self.call(self._core.resources.enter_async_context(manager))
+
+    def close(self) -> None:
+        """Leave what was entered, stop the loop and end the thread. Repeating it does nothing.
+
+        Raises:
+            Exception: Leaving something failed. The loop and the thread have ended all the same.
+        """
+        self._finalizer()
+
+
+class _Job(Generic[T]):
+    """One coroutine on the loop, and its outcome for the thread that waits for it."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self.result: Future[T] = Future()
+        self._coroutine = coroutine
+        self._task: asyncio.Task[T] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._coroutine)
+        self._task.add_done_callback(self._finish)
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _finish(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.result.set_exception(ClientClosedError("the client was closed meanwhile"))
+        elif (error := task.exception()) is not None:
+            self.result.set_exception(error)
+        else:
+            self.result.set_result(task.result())
+
+
+class _Core:
+    """The part that the thread refers to: it must not keep the portal alive."""
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop
+        self.resources = AsyncExitStack()
+        self._stopping: asyncio.Event
+        self._lock = threading.Lock()
+        self._closed = False
+        self._failure: BaseException | None = None
+        started = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._main(started)), name="exec-client-sync", daemon=True
+        )
+        self._thread.start()
+        started.wait()
+
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> _Job[T]:
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise RuntimeError("called from the client's own event loop")
+        job = _Job(coroutine)
+        with self._lock:
+            if not self._closed:
+                # The loop handles this before the order to stop, which comes after it.
+                self.loop.call_soon_threadsafe(job.start)
+                return job
+        coroutine.close()
+        raise ClientClosedError("the client was closed")
+
+    def stop(self) -> None:
+        with self._lock:
+            self._closed = True
+            self.loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    async def _main(self, started: threading.Event) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        started.set()
+        await self._stopping.wait()
+        try:
+            await self.resources.aclose()
+        except BaseException as error:  # noqa: BLE001  # raised by stop(), in the caller's thread
+            self._failure = error

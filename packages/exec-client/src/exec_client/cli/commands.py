@@ -1,0 +1,41 @@
+"""Which subcommands there are.
+
+A subcommand is a module of this package with
+
+- ``SUMMARY``: one line for the list of subcommands;
+- ``configure(parser)``: adds its arguments, its description and its examples;
+- ``execute(arguments) -> int``: does the work and returns the exit code.
+
+Such a module imports only light ones at its top, since all of them are imported to show the
+list; what is heavy, it imports when it is executed. To add one: write it, and name it here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from typing import Final, Protocol, cast
+
+__all__ = ["COMMAND_NAMES", "Command", "load_commands"]
+
+COMMAND_NAMES: Final = ("run", "shell", "info", "ps")
+"""In the order of the list that people see. The module has the same name."""
+
+
+class Command(Protocol):
+    """What a module of a subcommand offers."""
+
+    SUMMARY: str
+
+    def configure(self, parser: ArgumentParser) -> None:
+        """Add the arguments of the subcommand."""
+
+    def execute(self, arguments: Namespace) -> int:
+        """Do the work and return the exit code."""
+
+
+def load_commands() -> Iterator[tuple[str, Command]]:
+    """Return each subcommand with its name."""
+    for name in COMMAND_NAMES:
+        yield name, cast("Command", importlib.import_module(f"{__package__}.{name}"))

@@ -1,0 +1,89 @@
+"""What ``exec-client`` itself says on stderr: errors, warnings, the line about a recovery."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+__all__ = ["Messages"]
+
+PREFIX: Final = "exec-client: "
+
+
+class Messages:
+    """Writes lines to stderr, as they must look in the mode that the terminal is in.
+
+    Args:
+        quiet: Leave out everything but errors.
+        fd: Where to write.
+    """
+
+    def __init__(self, *, quiet: bool = False, fd: int = 2) -> None:
+        self._quiet = quiet
+        self._fd = fd
+        self._unfinished = False
+        self.raw = False
+        """Whether the terminal is in raw mode, where a line needs a carriage return too."""
+
+    def error(self, text: str) -> None:
+        """Write a line that says why ``exec-client`` fails."""
+        self._line(text)
+
+    def note(self, text: str) -> None:
+        """Write a line that the user may want to know about, unless they want quiet."""
+        if not self._quiet:
+            self._line(text)
+
+    async def follow_recovery(self, client: Client) -> None:
+        """Tell about each lost connection until cancelled.
+
+        On a terminal the line begins when the connection is lost and is completed when it is
+        back; elsewhere it is written once, complete.
+        """
+        if self._quiet:
+            return
+        from ..connection.states import ClientState
+
+        live = os.isatty(self._fd)
+        lost_at = 0.0
+        async for change in client.state_changes():
+            if change.new is ClientState.RECOVERING:
+                lost_at = change.at
+                if live:
+                    self._write(f"{PREFIX}connection lost, resuming …")
+                    self._unfinished = True
+            elif change.old is ClientState.RECOVERING:
+                after = f"after {change.at - lost_at:.1f} s"
+                if change.new is ClientState.CONNECTED:
+                    text = f"resumed {after}, {change.recovered_bytes:,} bytes recovered"
+                    if not live:
+                        self._line(f"connection lost, {text}")
+                else:
+                    text = f"given up {after}"  # The error follows in a line of its own.
+                if live:
+                    self._finish(f" {text}")
+
+    def _finish(self, text: str) -> None:
+        if not self._unfinished:
+            text = PREFIX + text.lstrip()
+        self._unfinished = False
+        self._write(text + self._end)
+
+    def _line(self, text: str) -> None:
+        if self._unfinished:
+            self._unfinished = False
+            self._write(self._end)
+        self._write(PREFIX + text.replace("\n", self._end) + self._end)
+
+    @property
+    def _end(self) -> str:
+        return "\r\n" if self.raw else "\n"
+
+    def _write(self, text: str) -> None:
+        # A stderr that is closed must not change how the command ends.
+        with contextlib.suppress(OSError):
+            os.write(self._fd, text.encode("utf-8", "replace"))

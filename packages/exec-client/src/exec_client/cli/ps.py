@@ -1,0 +1,85 @@
+"""``exec-client ps``: the processes of a session."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from .connection import add_connection_arguments
+
+__all__ = ["SUMMARY", "configure", "execute", "render"]
+
+SUMMARY: Final = "list the processes of a session"
+
+_DESCRIPTION: Final = """\
+List the processes of a session. Each client has a session of its own, so a list without
+--session is empty; a session that lost its client can be looked at until it expires.
+"""
+
+_EPILOG: Final = """\
+examples:
+  exec-client ps --url ws://127.0.0.1:8765 --session 1b4e28ba-2fa1-41d2-883f-0016d3cca427
+  exec-client ps --url ws://127.0.0.1:8765 --session 1b4e28ba-2fa1-41d2-883f-0016d3cca427 --json
+"""
+
+_COLUMNS: Final = ("PROCESS", "STATE", "EXIT", "TTY", "STARTED", "RETAINED", "COMMAND")
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the arguments of ``ps``."""
+    parser.description = _DESCRIPTION
+    parser.epilog = _EPILOG
+    add_connection_arguments(parser)
+    parser.add_argument("--session", metavar="ID", help="session to attach to for a moment")
+    parser.add_argument("--json", action="store_true", help="as JSON, in the names of the wire")
+
+
+def execute(arguments: Namespace) -> int:
+    """List the processes."""
+    import asyncio
+
+    processes = asyncio.run(_fetch(arguments))
+    if arguments.json:
+        sys.stdout.write(json.dumps(processes, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(render(processes))
+    return 0
+
+
+async def _fetch(arguments: Namespace) -> list[dict[str, Any]]:
+    from .connection import open_client
+
+    async with open_client(arguments) as client:
+        return [
+            process.model_dump(mode="json", by_alias=True)
+            for process in await client.list_processes()
+        ]
+
+
+def render(processes: Sequence[dict[str, Any]]) -> str:
+    """Return a table with one line a process, the oldest first."""
+    rows = [_COLUMNS, *(_row(process) for process in processes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    text = ""
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        text += "  ".join(cells).rstrip() + "\n"
+    return text
+
+
+def _row(process: dict[str, Any]) -> tuple[str, ...]:
+    started = datetime.fromtimestamp(process["startedAtMs"] / 1000).astimezone()
+    exit_code = process["exitCode"]
+    return (
+        process["processId"],
+        process["state"],
+        "" if exit_code is None else str(exit_code),
+        "yes" if process["tty"] else "",
+        started.isoformat(sep=" ", timespec="seconds"),
+        f"{process['retainedBytes']:,}",
+        process["argv0"],
+    )

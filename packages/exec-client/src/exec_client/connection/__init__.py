@@ -1,0 +1,1 @@
+"""One client over many connections: states, one connection generation, the WebSocket."""

@@ -1,0 +1,75 @@
+"""The state of a client over all its connections, as a table.
+
+*Connected*: calls use the current generation. *Recovering*: it was lost, calls wait, the
+session is being resumed. *Failed* is for ever, and so is its message. *Closed* is what the
+caller did. Only the loss of the *current* generation starts a recovery: what older ones
+still report changes nothing, so that is no event of this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+__all__ = ["TRANSITIONS", "ClientEvent", "ClientState", "StateChange", "advance"]
+
+
+class ClientState(Enum):
+    """How a client is."""
+
+    CONNECTED = "connected"
+    RECOVERING = "recovering"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class ClientEvent(Enum):
+    """What can happen to a client."""
+
+    LOST = "the current connection was lost"
+    RESUMED = "the session was resumed"
+    GAVE_UP = "the session cannot be resumed"
+    CLOSE = "the caller closed it"
+
+
+TRANSITIONS: Final[Mapping[tuple[ClientState, ClientEvent], ClientState]] = {
+    (ClientState.CONNECTED, ClientEvent.LOST): ClientState.RECOVERING,
+    (ClientState.RECOVERING, ClientEvent.RESUMED): ClientState.CONNECTED,
+    (ClientState.RECOVERING, ClientEvent.GAVE_UP): ClientState.FAILED,
+    (ClientState.CONNECTED, ClientEvent.CLOSE): ClientState.CLOSED,
+    (ClientState.RECOVERING, ClientEvent.CLOSE): ClientState.CLOSED,
+}
+"""Every legal step. Nothing leads out of failed or closed."""
+
+
+def advance(state: ClientState, event: ClientEvent) -> ClientState:
+    """Return the state after ``event``.
+
+    Raises:
+        ValueError: The step is not in the table.
+    """
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise ValueError(f"{event.value}, while {state.value}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """One step of a client.
+
+    Attributes:
+        old: State before.
+        new: State after.
+        reason: Why, for people; empty for a resumption.
+        at: Time of the event loop, in seconds.
+        recovered_bytes: Output that was made up for, after a resumption.
+    """
+
+    old: ClientState
+    new: ClientState
+    reason: str
+    at: float
+    recovered_bytes: int = 0

@@ -1,0 +1,157 @@
+"""What can go wrong on the client's side.
+
+::
+
+    ClientError                     .maybe_executed: could the executor have acted on the request?
+    ├─ ConnectError                 no connection could be made
+    │  ├─ ConnectTimeoutError       ... within the time for it
+    │  ├─ HandshakeTimeoutError     connected, but no answer to ``initialize``
+    │  └─ HandshakeRejectedError    the peer refuses, or is no executor
+    ├─ ConnectionBrokenError        the connection broke while a request was in flight
+    ├─ SessionLostError             the session cannot be resumed: the client is of no use any more
+    │  ├─ SessionExpiredError       the executor does not know it (any more)
+    │  └─ RecoveryDeadlineError     no executor was reached in time
+    ├─ ProcessBrokenError           one process cannot be followed any more
+    │  └─ OutputLostError           the executor no longer has output that is missing here
+    ├─ StdinClosedError             the process takes no input
+    ├─ ProcessFailedError           ``check=True`` and an exit code that is not 0
+    ├─ TimeoutExpired               a command ran longer than it was allowed to
+    ├─ UnsupportedError             the executor lacks a capability; nothing was sent
+    └─ ClientClosedError            the client was closed here
+
+Errors that the executor answers with are ``exec_server_protocol.RpcError`` and its children.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "ClientClosedError",
+    "ClientError",
+    "ConnectError",
+    "ConnectTimeoutError",
+    "ConnectionBrokenError",
+    "HandshakeRejectedError",
+    "HandshakeTimeoutError",
+    "OutputLostError",
+    "ProcessBrokenError",
+    "ProcessFailedError",
+    "RecoveryDeadlineError",
+    "SessionExpiredError",
+    "SessionLostError",
+    "StdinClosedError",
+    "TimeoutExpired",
+    "UnsupportedError",
+]
+
+
+class ClientError(Exception):
+    """Base of everything that this package raises on purpose.
+
+    Attributes:
+        maybe_executed: Whether the executor may have carried out the request. False means
+            that it has not, so that trying again does it once.
+    """
+
+    def __init__(self, text: str, *, maybe_executed: bool = False) -> None:
+        super().__init__(text)
+        self.maybe_executed = maybe_executed
+
+
+class ConnectError(ClientError):
+    """No connection could be made; the text names the URL and the cause."""
+
+
+class ConnectTimeoutError(ConnectError):
+    """TCP, TLS or the WebSocket upgrade took too long."""
+
+
+class HandshakeTimeoutError(ConnectError):
+    """The peer took the connection but did not answer ``initialize`` in time."""
+
+
+class HandshakeRejectedError(ConnectError):
+    """The peer answered the upgrade or ``initialize`` with an error, or speaks something else."""
+
+
+class ConnectionBrokenError(ClientError):
+    """The connection broke while a request was in flight; ``maybe_executed`` tells the rest."""
+
+
+class SessionLostError(ClientError):
+    """The session cannot be resumed. Every call of this client raises this from now on."""
+
+
+class SessionExpiredError(SessionLostError):
+    """The executor refused to resume the session: it does not know it any more."""
+
+
+class RecoveryDeadlineError(SessionLostError):
+    """The session was not resumed in time."""
+
+
+class ProcessBrokenError(ClientError):
+    """One process cannot be followed any more; others of the client are not affected."""
+
+
+class OutputLostError(ProcessBrokenError):
+    """Output is missing that the executor no longer has.
+
+    Attributes:
+        after_seq: Last event that is known.
+        oldest_seq: First event after it that the executor still had; ``None`` for none.
+    """
+
+    def __init__(self, text: str, *, after_seq: int, oldest_seq: int | None = None) -> None:
+        super().__init__(text)
+        self.after_seq = after_seq
+        self.oldest_seq = oldest_seq
+
+
+class StdinClosedError(ClientError):
+    """The process has no stdin, or it has been closed."""
+
+
+class UnsupportedError(ClientError):
+    """The executor does not announce a capability that the call needs. Nothing was sent."""
+
+
+class ClientClosedError(ClientError):
+    """The client was closed with ``aclose``."""
+
+
+class ProcessFailedError(ClientError):
+    """A command with ``check=True`` ended with an exit code other than 0.
+
+    Attributes:
+        argv: What was run.
+        returncode: Exit code; 128 + N for signal N.
+        stdout: All of it.
+        stderr: All of it.
+    """
+
+    def __init__(self, argv: Sequence[str], returncode: int, stdout: bytes, stderr: bytes) -> None:
+        super().__init__(f"{argv[0]} ended with exit code {returncode}", maybe_executed=True)
+        self.argv = list(argv)
+        self.returncode = returncode
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+class TimeoutExpired(ClientError):
+    """A command ran longer than its timeout and was killed.
+
+    Attributes:
+        argv: What was run.
+        timeout: Seconds that it was given.
+        stdout: What it had written.
+        stderr: What it had written.
+    """
+
+    def __init__(self, argv: Sequence[str], timeout: float, stdout: bytes, stderr: bytes) -> None:
+        super().__init__(f"{argv[0]} was killed after {timeout:g} s", maybe_executed=True)
+        self.argv = list(argv)
+        self.timeout = timeout
+        self.stdout = stdout
+        self.stderr = stderr

@@ -1,0 +1,90 @@
+"""What happens to a process, in the order of its sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exec_server_protocol._scalars import decode_base64
+from exec_server_protocol.process import OutputStream as StreamName
+
+__all__ = [
+    "ClosedEvent",
+    "ExitedEvent",
+    "FailedEvent",
+    "OutputEvent",
+    "ProcessEvent",
+    "SequencedEvent",
+    "parse_event",
+    "payload_size",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputEvent:
+    """Bytes that the process wrote."""
+
+    seq: int
+    stream: StreamName
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ExitedEvent:
+    """The main process has ended; output may follow."""
+
+    seq: int
+    exit_code: int
+    sandbox_denied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedEvent:
+    """The process has ended and its output is complete. The last event."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedEvent:
+    """The process cannot be followed any more. The last event, made on this side."""
+
+    message: str
+
+
+SequencedEvent = OutputEvent | ExitedEvent | ClosedEvent
+"""Events that the executor numbers, from 1 and without holes."""
+
+ProcessEvent = OutputEvent | ExitedEvent | ClosedEvent | FailedEvent
+
+
+def payload_size(event: ProcessEvent) -> int:
+    """Return what an event costs to keep, in bytes; exit and close cost nothing."""
+    if isinstance(event, OutputEvent):
+        return len(event.data)
+    return len(event.message) if isinstance(event, FailedEvent) else 0
+
+
+def parse_event(method: str, params: object) -> tuple[str, SequencedEvent]:
+    """Return the process id and the event of a notification.
+
+    Raises:
+        ValueError: It does not have the shape that it should.
+    """
+    if not isinstance(params, dict):
+        raise ValueError(f"{method} without params")
+    process_id, seq = params.get("processId"), params.get("seq")
+    if not isinstance(process_id, str) or type(seq) is not int or seq < 0:
+        raise ValueError(f"{method} without processId or seq")
+    if method == "process/output":
+        stream, chunk = params.get("stream"), params.get("chunk")
+        if isinstance(chunk, str):
+            chunk = decode_base64(chunk)
+        if stream not in ("stdout", "stderr", "pty") or not isinstance(chunk, bytes):
+            raise ValueError("process/output without stream or chunk")
+        return process_id, OutputEvent(seq, stream, chunk)
+    if method == "process/exited":
+        code = params.get("exitCode")
+        if type(code) is not int:
+            raise ValueError("process/exited without exitCode")
+        return process_id, ExitedEvent(seq, code, params.get("sandboxDenied") is True)
+    return process_id, ClosedEvent(seq)

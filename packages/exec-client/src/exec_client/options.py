@@ -1,0 +1,53 @@
+"""How a client connects, waits and recovers."""
+
+from __future__ import annotations
+
+import ssl as _ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from exec_server_protocol.rpc import Trace
+
+__all__ = ["ClientOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """Settings of a client. All times are in seconds.
+
+    Args:
+        client_name: Told to the executor, for its logs.
+        connect_timeout: For TCP, TLS and the upgrade together.
+        initialize_timeout: For the answer to ``initialize``.
+        recovery_deadline: How long to try to resume after a connection is lost; 0 to give up
+            at once. Keep it below the time for which the executor keeps a session, with a
+            margin, since the two clocks start independently: 25 against 30 by default.
+        retry_delay: Pause between two attempts; the first one is made at once.
+        attempt_timeout: For one attempt, catching up included, so that an executor which
+            hangs does not use up the whole deadline.
+        replay_writes: Send a write again whose answer was lost. The executor recognises it
+            by its id; one that forgets ids would write twice.
+        ping_interval: Seconds between pings; missing pongs are not acted on.
+        max_buffered_bytes: Output that may wait for somebody to read it. Beyond it the
+            connection is not read, which in the end makes the processes wait.
+        catch_up_bytes: Output asked for at once while recovering.
+        additional_headers: For the upgrade request, such as ``Authorization``.
+        ssl: For ``wss://``; ``None`` for the system's certificates.
+        proxy: URL of a proxy; ``None`` connects directly, whatever the environment says.
+        trace: Called for each request; returns the trace context to send with it.
+    """
+
+    client_name: str = "exec-client"
+    connect_timeout: float = 10.0
+    initialize_timeout: float = 10.0
+    recovery_deadline: float = 25.0
+    retry_delay: float = 0.1
+    attempt_timeout: float = 10.0
+    replay_writes: bool = False
+    ping_interval: float = 30.0
+    max_buffered_bytes: int = 64 * 1024 * 1024
+    catch_up_bytes: int = 4 * 1024 * 1024
+    additional_headers: Mapping[str, str] = field(default_factory=dict)
+    ssl: _ssl.SSLContext | None = None
+    proxy: str | None = None
+    trace: Callable[[str], Trace | None] | None = None

@@ -1,0 +1,1 @@
+"""Resuming a session: ordering and merging are pure, the rest drives them."""

@@ -1,0 +1,116 @@
+"""From the answer to ``process/read`` to the events that were missed. Pure.
+
+The answer holds output only. Exit and close are known from its flags, and their numbers
+from the numbers that are left: close has the highest, exit is the one hole. Everything is
+checked before anything is taken over, so that a catch-up which fails publishes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ..events import ClosedEvent, ExitedEvent, OutputEvent, SequencedEvent, payload_size
+from .ordering import Ordering
+
+__all__ = ["CatchUp", "CatchUpError", "GapError", "merge"]
+
+
+class CatchUpError(Exception):
+    """The answer contradicts itself or what is known; the process cannot be followed."""
+
+
+class GapError(CatchUpError):
+    """The executor no longer has what is missing.
+
+    Attributes:
+        after_seq: Last event that is known.
+        oldest_seq: First one that was still there.
+    """
+
+    def __init__(self, after_seq: int, oldest_seq: int | None, through: int) -> None:
+        super().__init__(
+            f"process events are no longer retained while recovering through sequence {through}: "
+            f"events after {after_seq} are missing"
+        )
+        self.after_seq = after_seq
+        self.oldest_seq = oldest_seq
+
+
+@dataclass(slots=True)
+class CatchUp:
+    """What one or more answers told about a process.
+
+    Attributes:
+        chunks: Output, in order. Kept over several attempts: an executor may drop what a
+            client asked beyond.
+        next_seq: The process's next number.
+        exited: Whether the main process has ended.
+        exit_code: Its code.
+        closed: Whether the output is complete.
+        sandbox_denied: Whether the sandbox refused something.
+    """
+
+    chunks: list[OutputEvent] = field(default_factory=list)
+    next_seq: int = 1
+    exited: bool = False
+    exit_code: int | None = None
+    closed: bool = False
+    sandbox_denied: bool = False
+
+
+def merge(ordering: Ordering, catch_up: CatchUp) -> list[SequencedEvent]:
+    """Take over what was missed; return the events that are publishable now, in order.
+
+    Raises:
+        GapError: Output is missing for good.
+        CatchUpError: The answer makes no sense.
+    """
+    target = catch_up.next_seq - 1
+    if ordering.closed or target <= ordering.last:
+        return []
+    found = _missed_events(ordering, catch_up, target)
+    for seq, event in found.items():
+        ordering.pending[seq] = event
+        ordering.pending_bytes += payload_size(event)
+    _mark_denied(ordering, catch_up, target)
+    return ordering.drain()
+
+
+def _missed_events(ordering: Ordering, catch_up: CatchUp, target: int) -> dict[int, SequencedEvent]:
+    last, pending = ordering.last, ordering.pending
+    found: dict[int, SequencedEvent] = {}
+    for chunk in catch_up.chunks:
+        if chunk.seq > target:
+            raise CatchUpError("an answer holds output beyond its own end")
+        if chunk.seq > last and chunk.seq not in pending:
+            found[chunk.seq] = chunk
+    if catch_up.closed:
+        there = pending.get(target, found.get(target))
+        if there is not None and not isinstance(there, ClosedEvent):
+            raise CatchUpError(f"process close sequence {target} conflicts with recovered output")
+        if there is None:
+            found[target] = ClosedEvent(target)
+    # Counted, not listed: a hostile number would make a list without end.
+    missing = target - last - len(found) - sum(1 for seq in pending if seq <= target)
+    exit_known = ordering.exited or any(
+        isinstance(event, ExitedEvent) and seq <= target for seq, event in pending.items()
+    )
+    if catch_up.exited and not exit_known and missing == 0:
+        raise CatchUpError("the process has ended, but no number is left for its exit")
+    if catch_up.exited and not exit_known and missing == 1:
+        if catch_up.exit_code is None:
+            raise CatchUpError("the process has ended, but the answer holds no exit code")
+        seq = next(s for s in range(last + 1, target + 1) if s not in found and s not in pending)
+        found[seq] = ExitedEvent(seq, catch_up.exit_code, catch_up.sandbox_denied)
+    elif missing:
+        oldest = min((chunk.seq for chunk in catch_up.chunks if chunk.seq > last), default=None)
+        raise GapError(last, oldest, target)
+    return found
+
+
+def _mark_denied(ordering: Ordering, catch_up: CatchUp, target: int) -> None:
+    if not catch_up.sandbox_denied:
+        return
+    for seq, event in ordering.pending.items():
+        if isinstance(event, ExitedEvent) and seq <= target:
+            ordering.pending[seq] = replace(event, sandbox_denied=True)

@@ -1,0 +1,150 @@
+"""Starting processes so that no answer, cancellation or broken connection leaves one behind.
+
+The request runs in a task that outlives its caller. If the answer is lost, nobody knows
+whether the process runs: the caller is told at once, the process is ended as soon as there
+is a connection again, and its id stays taken until then. It is never adopted and the start
+is never repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from exec_server_protocol.errors import RpcError
+from exec_server_protocol.process import (
+    ProcessStartParams,
+    ProcessStartResult,
+    ProcessTerminateParams,
+)
+from pydantic import ValidationError
+
+from .connection.generation import Generation, GenerationLost
+from .errors import ClientError, ConnectionBrokenError
+from .process import Process
+
+if TYPE_CHECKING:
+    from exec_server_protocol._model import WireModel
+
+__all__ = ["StartingClient", "Starts"]
+
+logger = logging.getLogger(__name__)
+
+
+class StartingClient(Protocol):
+    """What starting a process needs of its client."""
+
+    async def live_generation(self) -> Generation:
+        """Return the connection to use."""
+
+    async def call(
+        self, method: str, params: WireModel | None = None, *, idempotent: bool = False
+    ) -> object:
+        """Send a request."""
+
+    def make_process(self, params: ProcessStartParams) -> Process:
+        """Return the object of a process."""
+
+    def route(self, process: Process) -> None:
+        """Send events to it."""
+
+    def forget(self, process: Process) -> None:
+        """Send it no more."""
+
+
+class Starts:
+    """The starts of one client, and the clean-up of those that went wrong."""
+
+    def __init__(self, client: StartingClient) -> None:
+        self._client = client
+        self._active = 0
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    async def start(self, params: ProcessStartParams) -> Process:
+        """Start a process; see ``Client.start``. Cancelling it ends the process."""
+        generation = await self._client.live_generation()
+        # No await from here to the task: a recovery that begins now waits for this start.
+        process = self._client.make_process(params)
+        self._client.route(process)
+        self._active += 1
+        self._settled.clear()
+        task = asyncio.get_running_loop().create_task(
+            self._request(generation, process, params), name="exec-client-start"
+        )
+        self._keep(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+            process.recoverable = False
+            task.add_done_callback(lambda done: self._abandoned(done, process))
+            raise
+
+    def _keep(self, task: asyncio.Task[object]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _abandoned(self, done: asyncio.Task[Process], process: Process) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self._clean_up(process)
+
+    async def _request(
+        self, generation: Generation, process: Process, params: ProcessStartParams
+    ) -> Process:
+        try:
+            answer = await generation.call("process/start", params.to_json())
+            process.sandbox_type = ProcessStartResult.model_validate(answer).sandbox_type
+            process.recoverable = True  # before the count falls: recovery sees it for certain
+        except GenerationLost as error:
+            if error.sent:
+                self._clean_up(process)
+            else:
+                self._client.forget(process)
+            raise ConnectionBrokenError(
+                f"{error}: the answer to process/start was lost", maybe_executed=error.sent
+            ) from error
+        except ValidationError as error:
+            self._clean_up(process)
+            raise ClientError(
+                "the executor's answer to process/start makes no sense", maybe_executed=True
+            ) from error
+        except BaseException:
+            self._client.forget(process)
+            raise
+        finally:
+            self._active -= 1
+            if not self._active:
+                self._settled.set()
+        return process
+
+    def _clean_up(self, process: Process) -> None:
+        self._keep(
+            asyncio.get_running_loop().create_task(
+                self._terminate(process), name="exec-client-start-cleanup"
+            )
+        )
+
+    async def _terminate(self, process: Process) -> None:
+        params = ProcessTerminateParams.model_validate({"processId": process.process_id})
+        try:
+            await self._client.call("process/terminate", params, idempotent=True)
+        except (ClientError, RpcError) as error:
+            logger.debug("a start was not cleaned up: %s", type(error).__name__)
+        finally:
+            self._client.forget(process)
+
+    async def wait_settled(self) -> None:
+        """Wait until no start is in flight; clean-ups need a connection and are not waited for."""
+        await self._settled.wait()
+
+    async def aclose(self) -> None:
+        """Cancel what is under way and wait for it."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

@@ -1,0 +1,375 @@
+"""The client without ``async``: the same names, called from ordinary code.
+
+::
+
+    from exec_client.sync import connect
+
+    with connect("ws://127.0.0.1:8765") as client:
+        done = client.run(["make", "test"], cwd="/srv/app", check=True)
+
+Each connection or environment has an event loop on a thread of its own, which ends with it.
+The objects may be used from several threads at once. Ctrl-C interrupts any call: what it was
+doing is cancelled and cleaned up before ``KeyboardInterrupt`` goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, Callable, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ._portal import Portal
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from exec_server_protocol._model import WireModel
+    from exec_server_protocol.handshake import EnvironmentInfo
+    from exec_server_protocol.process import (
+        ProcessInfo,
+        ProcessReadResult,
+        SandboxType,
+        SignalName,
+    )
+
+    from . import client as _client
+    from . import environment as _environment
+    from . import output as _output
+    from . import process as _process
+    from .connection.states import ClientState, StateChange
+    from .errors import ProcessBrokenError
+    from .events import ProcessEvent
+    from .options import ClientOptions
+    from .process import CompletedProcess
+
+__all__ = ["Client", "Environment", "OutputStream", "Process", "connect"]
+
+T = TypeVar("T")
+
+
+def connect(url: str, *, options: ClientOptions | None = None) -> Client:
+    """Connect to the executor at ``url``; close the result, or use it with ``with``.
+
+    Raises:
+        ConnectError: The executor cannot be reached, or refuses.
+    """
+    from .client import connect as connect_async
+
+    portal = Portal()
+    try:
+        return Client(portal, portal.enter(connect_async(url, options=options)))
+    except BaseException:
+        portal.close()
+        raise
+
+
+class _Owner:
+    """Closes a portal with the object that owns it."""
+
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+
+    def close(self) -> None:
+        """End the connection and the thread behind it. Repeating it does nothing."""
+        self._portal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Client(_Owner):
+    """``exec_client.Client`` without ``async``. Made by ``connect``."""
+
+    def __init__(self, portal: Portal, client: _client.Client) -> None:
+        super().__init__(portal)
+        self._client = client
+
+    def __repr__(self) -> str:
+        return f"<sync {self._client!r}>"
+
+    @property
+    def url(self) -> str:
+        """Where the executor is."""
+        return self._client.url
+
+    @property
+    def session_id(self) -> str:
+        """The session that this client is attached to."""
+        return self._client.session_id
+
+    @property
+    def environment_info(self) -> EnvironmentInfo:
+        """What the executor said about itself when the connection was made."""
+        return self._client.environment_info
+
+    @property
+    def state(self) -> ClientState:
+        """How the connection is."""
+        return self._client.state
+
+    def start(self, argv: Sequence[str], **options: Any) -> Process:
+        """Start a process; takes what ``exec_client.Client.start`` takes."""
+        process = self._portal.call(self._client.start(argv, **options))
+        return Process(self._portal, process)
+
+    def run(self, argv: Sequence[str], **options: Any) -> CompletedProcess:
+        """Run a command to its end; takes what ``exec_client.Client.run`` takes."""
+        return self._portal.call(self._client.run(argv, **options))
+
+    def list_processes(self) -> list[ProcessInfo]:
+        """Return the processes of the session."""
+        return self._portal.call(self._client.list_processes())
+
+    def status(self) -> str:
+        """Return whether the executor takes requests."""
+        return self._portal.call(self._client.status())
+
+    def info(self) -> EnvironmentInfo:
+        """Return what the executor says about itself."""
+        return self._portal.call(self._client.info())
+
+    def state_changes(self) -> Iterator[StateChange]:
+        """Return each change of ``state`` from now on."""
+        return _Iterator(self._portal, self._client.state_changes())
+
+    def call(self, method: str, params: WireModel | None = None) -> dict[str, Any]:
+        """Send a request of the protocol and return its result as it came."""
+        return self._portal.call(self._client.call(method, params))
+
+
+class Environment(_Owner):
+    """``exec_client.environment.Environment`` without ``async``."""
+
+    def __init__(self, make: Callable[[], _environment.Environment]) -> None:
+        super().__init__(Portal())
+
+        async def enter() -> _environment.Environment:
+            return make()
+
+        try:
+            self._environment = self._portal.call(enter())
+            self._portal.enter(self._environment)
+        except BaseException:
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<sync {self._environment!r}>"
+
+    @classmethod
+    def remote(cls, url: str, *, options: ClientOptions | None = None) -> Self:
+        """Return the environment of the executor at ``url``; nothing connects yet."""
+        from .environment import Environment as AsyncEnvironment
+
+        return cls(lambda: AsyncEnvironment.remote(url, options=options))
+
+    @classmethod
+    def local(
+        cls,
+        *,
+        program: str | os.PathLike[str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        options: ClientOptions | None = None,
+    ) -> Self:
+        """Return the environment of this machine; nothing starts yet."""
+        from .environment import Environment as AsyncEnvironment
+
+        return cls(lambda: AsyncEnvironment.local(program=program, cwd=cwd, options=options))
+
+    @classmethod
+    def create(cls, url: str | None, *, options: ClientOptions | None = None) -> Self:
+        """Return ``local()`` for no URL or a blank one, else ``remote(url)``."""
+        from .environment import Environment as AsyncEnvironment
+
+        return cls(lambda: AsyncEnvironment.create(url, options=options))
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is not this machine."""
+        return self._environment.is_remote
+
+    @property
+    def exec_server_url(self) -> str | None:
+        """URL of a remote environment; ``None`` for the local one."""
+        return self._environment.exec_server_url
+
+    def wait_until_ready(self) -> None:
+        """Connect where needed and return when the executor takes requests."""
+        self._portal.call(self._environment.wait_until_ready())
+
+    def status(self) -> _environment.EnvironmentStatus:
+        """Return how the environment is. Never connects; asks a connected executor."""
+        return self._portal.call(self._environment.status())
+
+    def info(self) -> EnvironmentInfo:
+        """Return what the executor says about itself."""
+        return self._portal.call(self._environment.info())
+
+    def start(self, argv: Sequence[str], **options: Any) -> Process:
+        """Start a process; takes what ``exec_client.Client.start`` takes."""
+        process = self._portal.call(self._environment.start(argv, **options))
+        return Process(self._portal, process)
+
+    def run(self, argv: Sequence[str], **options: Any) -> CompletedProcess:
+        """Run a command to its end; takes what ``exec_client.Client.run`` takes."""
+        return self._portal.call(self._environment.run(argv, **options))
+
+    def list_processes(self) -> list[ProcessInfo]:
+        """Return the processes of this environment's session."""
+        return self._portal.call(self._environment.list_processes())
+
+
+class Process:
+    """``exec_client.Process`` without ``async``.
+
+    Used with ``with``, it is terminated at the end of the block if it still runs.
+    """
+
+    def __init__(self, portal: Portal, process: _process.Process) -> None:
+        self._portal = portal
+        self._process = process
+        self.stdout = OutputStream(portal, process.stdout)
+        self.stderr = OutputStream(portal, process.stderr)
+
+    def __repr__(self) -> str:
+        return f"<sync {self._process!r}>"
+
+    @property
+    def process_id(self) -> str:
+        """Its name in the session."""
+        return self._process.process_id
+
+    @property
+    def argv(self) -> Sequence[str]:
+        """What was started."""
+        return self._process.argv
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, 128 + N for signal N; ``None`` while it runs."""
+        return self._process.returncode
+
+    @property
+    def tty(self) -> bool:
+        """Whether it has a terminal."""
+        return self._process.tty
+
+    @property
+    def failure(self) -> ProcessBrokenError | None:
+        """Why it cannot be followed any more, if so."""
+        return self._process.failure
+
+    @property
+    def sandbox_type(self) -> SandboxType:
+        """What confines it."""
+        return self._process.sandbox_type
+
+    def events(self) -> Iterator[ProcessEvent]:
+        """Return output, exit and close in their order, from what is still kept."""
+        return _Iterator(self._portal, self._process.events())
+
+    def read(
+        self, after_seq: int = 0, max_bytes: int | None = None, wait: float = 0.0
+    ) -> ProcessReadResult:
+        """Return output that the executor retains, and the state of the process."""
+        return self._portal.call(self._process.read(after_seq, max_bytes, wait))
+
+    def wait_changed(self, seen: int = 0) -> int:
+        """Wait until something newer than ``seen`` happened; return what to pass next time."""
+        return self._portal.call(self._process.wait_changed(seen))
+
+    def write(self, data: bytes | str) -> None:
+        """Write to its stdin."""
+        self._portal.call(self._process.write(data))
+
+    def close_stdin(self) -> None:
+        """End its stdin after everything written so far."""
+        self._portal.call(self._process.close_stdin())
+
+    def resize(self, rows: int, cols: int) -> None:
+        """Change the size of its terminal."""
+        self._portal.call(self._process.resize(rows, cols))
+
+    def send_signal(self, signal: SignalName) -> None:
+        """Send it a signal, by name."""
+        self._portal.call(self._process.send_signal(signal))
+
+    def terminate(self) -> None:
+        """Kill it and its process group."""
+        self._portal.call(self._process.terminate())
+
+    def wait(self) -> int:
+        """Return its exit code when it has ended."""
+        return self._portal.call(self._process.wait())
+
+    def communicate(self, input: bytes | str | None = None) -> tuple[bytes, bytes]:
+        """Write ``input``, end stdin, and return all of stdout and stderr."""
+        return self._portal.call(self._process.communicate(input))
+
+    def __enter__(self) -> Self:
+        self._portal.call(self._process.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._portal.call(self._process.__aexit__(kind, error, traceback))
+
+
+class OutputStream:
+    """``exec_client.OutputStream`` without ``async``: iterate over it, or read."""
+
+    def __init__(self, portal: Portal, stream: _output.OutputStream) -> None:
+        self._portal = portal
+        self._stream = stream
+
+    def read(self, n: int = -1) -> bytes:
+        """Return up to ``n`` bytes; everything to the end when negative."""
+        return self._portal.call(self._stream.read(n))
+
+    def readline(self) -> bytes:
+        """Return the next line with its end, or what is left, or nothing."""
+        return self._portal.call(self._stream.readline())
+
+    def text(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[str]:
+        """Return the output decoded, as it arrives; characters are never torn apart."""
+        return _Iterator(self._portal, self._stream.text(encoding, errors))
+
+    def lines(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[str]:
+        """Return the output decoded, line by line, without the line ends."""
+        return _Iterator(self._portal, self._stream.lines(encoding, errors))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return _Iterator(self._portal, self._stream)
+
+
+class _Iterator(Generic[T]):
+    """Steps through an async iterator from outside its loop."""
+
+    def __init__(self, portal: Portal, source: AsyncIterable[T]) -> None:
+        self._portal = portal
+        self._iterator = aiter(source)
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        async def step() -> T:
+            return await anext(self._iterator)
+
+        try:
+            return self._portal.call(step())
+        except StopAsyncIteration:
+            raise StopIteration from None
