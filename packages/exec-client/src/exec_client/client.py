@@ -77,19 +77,24 @@ class connect:
     Args:
         url: ``ws://`` or ``wss://``.
         options: Settings; ``None`` for the defaults.
+        session_id: A detached session to attach to; ``None`` opens a new one. Processes that
+            it has already are not followed.
 
     Raises:
         ConnectError: From entering or awaiting it: nobody is there, or the peer refuses or
             speaks something else. One attempt is made.
     """
 
-    def __init__(self, url: str, *, options: ClientOptions | None = None) -> None:
+    def __init__(
+        self, url: str, *, options: ClientOptions | None = None, session_id: str | None = None
+    ) -> None:
         self._url = url
+        self._session_id = session_id
         self._options = options or ClientOptions()
         self._client: Client | None = None
 
     def __await__(self) -> Generator[Any, None, Client]:
-        return Client.open(self._url, self._options).__await__()
+        return Client.open(self._url, self._options, self._session_id).__await__()
 
     async def __aenter__(self) -> Client:
         self._client = await self
@@ -140,11 +145,13 @@ class Client:
         return f"<Client {self._state.value} processes={len(self._processes)}>"
 
     @classmethod
-    async def open(cls, url: str, options: ClientOptions) -> Client:
+    async def open(cls, url: str, options: ClientOptions, session_id: str | None = None) -> Client:
         """Connect and initialize, once; see ``connect``."""
         client = cls(url, options)
+        if session_id is not None:
+            client._session_id = SessionId(session_id)
         try:
-            client._generation = await client.open_generation(resume=False)
+            client._generation = await client.open_generation(resume=session_id is not None)
         except RpcError as error:
             raise HandshakeRejectedError(
                 f"{redact(url)} refused the session: {error.message}"

@@ -48,8 +48,15 @@ __all__ = ["Client", "Environment", "OutputStream", "Process", "connect"]
 T = TypeVar("T")
 
 
-def connect(url: str, *, options: ClientOptions | None = None) -> Client:
+def connect(
+    url: str, *, options: ClientOptions | None = None, session_id: str | None = None
+) -> Client:
     """Connect to the executor at ``url``; close the result, or use it with ``with``.
+
+    Args:
+        url: ``ws://`` or ``wss://``.
+        options: Settings; ``None`` for the defaults.
+        session_id: A detached session to attach to; ``None`` opens a new one.
 
     Raises:
         ConnectError: The executor cannot be reached, or refuses.
@@ -58,7 +65,9 @@ def connect(url: str, *, options: ClientOptions | None = None) -> Client:
 
     portal = Portal()
     try:
-        return Client(portal, portal.enter(connect_async(url, options=options)))
+        return Client(
+            portal, portal.enter(connect_async(url, options=options, session_id=session_id))
+        )
     except BaseException:
         portal.close()
         raise

@@ -183,6 +183,8 @@ async def _run(config: ServerConfig, *, exit_on_stdin_close: bool) -> None:
     async with serve(config) as server:
         sys.stdout.write(f"{server.url}\n")
         sys.stdout.flush()
+        if exit_on_stdin_close:
+            server.prepare()  # whoever started us is about to connect, and loads things as well
         await stop.wait()
         logger.info("stopping")
 

@@ -30,10 +30,16 @@ def add_connection_arguments(parser: ArgumentParser) -> None:
 
 
 @asynccontextmanager
-async def open_client(arguments: Namespace) -> AsyncIterator[Client]:
+async def open_client(
+    arguments: Namespace, *, session_id: str | None = None
+) -> AsyncIterator[Client]:
     """Connect to the executor that the options and variables name.
 
     Without one, an ``exec-server`` is started for the length of the block.
+
+    Args:
+        arguments: Parsed command line.
+        session_id: A session to attach to instead of a new one.
 
     Raises:
         CommandError: The variables say that there is no environment.
@@ -62,4 +68,5 @@ async def open_client(arguments: Namespace) -> AsyncIterator[Client]:
         if server is not None:
             url = await server.wait_ready()
             options = embedded_options(options)
-        yield await stack.enter_async_context(connect(url or "", options=options))
+        connection = connect(url or "", options=options, session_id=session_id)
+        yield await stack.enter_async_context(connection)

@@ -53,7 +53,7 @@ def execute(arguments: Namespace) -> int:
 async def _fetch(arguments: Namespace) -> list[dict[str, Any]]:
     from .connection import open_client
 
-    async with open_client(arguments) as client:
+    async with open_client(arguments, session_id=arguments.session) as client:
         return [
             process.model_dump(mode="json", by_alias=True)
             for process in await client.list_processes()

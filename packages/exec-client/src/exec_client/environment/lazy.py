@@ -40,12 +40,12 @@ def is_retryable(error: BaseException) -> bool:
     """Return whether connecting again could end differently.
 
     Timeouts and connections that fail, HTTP refusals included, may pass. A peer that answers
-    ``initialize`` with an error, or a program that is missing, stays as it is.
+    ``initialize`` with an error or with nonsense, or a program that is missing, stays as it is.
     """
     if isinstance(error, ServerProgramMissingError):
         return False
     if isinstance(error, HandshakeRejectedError):
-        return not isinstance(error.__cause__, RpcError | ProtocolError)
+        return not isinstance(error.__cause__, RpcError | ProtocolError | ValueError)
     return isinstance(error, ConnectError)
 
 

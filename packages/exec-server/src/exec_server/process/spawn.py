@@ -86,6 +86,9 @@ def resolve(request: SpawnRequest) -> bytes:
     try:
         if not stat.S_ISDIR(os.stat(request.cwd).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "")
+    except OSError as error:
+        raise SpawnError(f"working directory: {SpawnError.from_os_error(error)}") from error
+    try:
         if "/" in name:
             path = os.path.join(request.cwd, name.encode())
             _check_executable(path)

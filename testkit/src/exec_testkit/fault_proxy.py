@@ -1,0 +1,231 @@
+"""A TCP proxy that knows WebSocket frames and cuts the link where it is told to.
+
+Frames are counted in each direction from the first one after the upgrade. A fault is
+applied just before its frame is passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+from typing import Final, Literal
+
+__all__ = ["Cut", "Direction", "FaultProxy", "Kind"]
+
+Direction = Literal["to-client", "to-server"]
+_READ_BYTES: Final = 65536
+_RESET: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER that turns closing into a reset."""
+
+
+class Kind(Enum):
+    """How a link dies."""
+
+    RESET = "reset"
+    FIN = "fin"
+    HALF_OPEN = "half-open"
+    """The client's side is closed; the server goes on thinking that all is well, for a while."""
+    STALL = "stall"
+    """Nothing passes for a while, then the link is reset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One fault of one connection.
+
+    Attributes:
+        direction: Whose frames are counted.
+        frame: Number of the frame that does not get through, from 0.
+        kind: How the link dies.
+        seconds: How long a half-open link or a stall lasts.
+    """
+
+    direction: Direction
+    frame: int
+    kind: Kind = Kind.RESET
+    seconds: float = 0.05
+
+
+class _FrameCounter:
+    """Finds where frames begin in a stream of bytes, after an HTTP head."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._in_head = True
+        self._skip = 0
+        self.frames = 0
+
+    def split(self, data: bytes, before: Callable[[int], bool]) -> tuple[bytes, bool]:
+        """Return the bytes up to the first frame for which ``before`` says stop, and whether."""
+        passed = b""
+        self._buffer += data
+        while self._buffer:
+            if self._in_head:
+                end = self._buffer.find(b"\r\n\r\n")
+                if end < 0:
+                    return passed, False
+                self._in_head = False
+                passed += self._take(end + 4)
+            elif self._skip:
+                taken = self._take(self._skip)
+                self._skip -= len(taken)
+                passed += taken
+            else:
+                size = self._frame_size()
+                if size is None:
+                    return passed, False
+                if before(self.frames):
+                    return passed, True
+                self.frames += 1
+                self._skip = size
+        return passed, False
+
+    def _take(self, size: int) -> bytes:
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        return taken
+
+    def _frame_size(self) -> int | None:
+        if len(self._buffer) < 2:
+            return None
+        length = self._buffer[1] & 127
+        head = 2 + {126: 2, 127: 8}.get(length, 0)
+        if len(self._buffer) < head:
+            return None
+        if length > 125:
+            length = int.from_bytes(self._buffer[2:head], "big")
+        return head + (4 if self._buffer[1] & 128 else 0) + length
+
+
+class FaultProxy:
+    """Listens on loopback and passes connections on to a server.
+
+    Args:
+        port: The server's port on loopback.
+        plan: Called with the number of each connection, from 0; returns its fault, if any.
+
+    Attributes:
+        connections: How many were accepted.
+        refusing: Whether new connections are reset at once.
+    """
+
+    def __init__(self, port: int, plan: Callable[[int], Cut | None] = lambda _: None) -> None:
+        self._port = port
+        self._plan = plan
+        self._server: asyncio.Server | None = None
+        self._links: set[asyncio.Task[None]] = set()
+        self._open: set[asyncio.StreamWriter] = set()
+        self.connections = 0
+        self.refusing = False
+        self.frames: dict[Direction, int] = {"to-client": 0, "to-server": 0}
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to."""
+        assert self._server is not None
+        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aenter__(self) -> FaultProxy:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut_all()
+        for task in self._links:
+            task.cancel()
+        await asyncio.gather(*self._links, return_exceptions=True)
+
+    def cut_all(self) -> None:
+        """Reset every link, now."""
+        for writer in list(self._open):
+            _reset(writer)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._links.add(task)
+        task.add_done_callback(self._links.discard)
+        if self.refusing:
+            _reset(writer)
+            return
+        number = self.connections
+        self.connections += 1
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            _reset(writer)
+            return
+        self._open |= {writer, back}
+        try:
+            await self._link(self._plan(number), (reader, writer), (there, back))
+        finally:
+            self._open -= {writer, back}
+            _reset(writer)
+            _reset(back)
+
+    async def _link(
+        self,
+        cut: Cut | None,
+        client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    ) -> None:
+        ways = [
+            asyncio.ensure_future(self._pass("to-server", client[0], server[1], cut)),
+            asyncio.ensure_future(self._pass("to-client", server[0], client[1], cut)),
+        ]
+        try:
+            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+        if not any(way.result() for way in done) or cut is None:
+            return
+        if cut.kind is Kind.FIN:
+            client[1].close()
+            server[1].close()
+        elif cut.kind is Kind.HALF_OPEN:
+            _reset(client[1])
+            await asyncio.sleep(cut.seconds)
+        elif cut.kind is Kind.STALL:
+            await asyncio.sleep(cut.seconds)
+
+    async def _pass(
+        self,
+        direction: Direction,
+        source: asyncio.StreamReader,
+        target: asyncio.StreamWriter,
+        cut: Cut | None,
+    ) -> bool:
+        """Pass bytes on. Returns whether the fault ended it."""
+        counter = _FrameCounter()
+        at = cut.frame if cut is not None and cut.direction == direction else -1
+        with suppress(OSError):
+            while data := await source.read(_READ_BYTES):
+                passed, stop = counter.split(data, lambda frame: frame == at)
+                self.frames[direction] = counter.frames
+                target.write(passed)
+                await target.drain()
+                if stop:
+                    return True
+        return False
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    if sock is not None and not writer.transport.is_closing():
+        with suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()

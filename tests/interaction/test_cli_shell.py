@@ -1,0 +1,210 @@
+"""``exec-client shell`` and ``run --tty`` on a real terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.interaction.conftest import Cli, Proxy
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+WAIT_S = 20.0
+
+
+@dataclass
+class Screen:
+    """A terminal with a program on it, and the person in front of it."""
+
+    leader: int
+    terminal: int
+    before: list[Any]
+    process: subprocess.Popen[bytes] | None = None
+    seen: bytes = b""
+
+    def resize(self, rows: int, cols: int) -> None:
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+        if self.process is not None:
+            self.process.send_signal(signal.SIGWINCH)
+
+    def type(self, text: str) -> None:
+        os.write(self.leader, text.encode())
+
+    def read_until(self, pattern: str) -> re.Match[bytes]:
+        """Return the match of the first output since the last call that fits."""
+        deadline = time.monotonic() + WAIT_S
+        while not (match := re.search(pattern.encode(), self.seen)):
+            ready, _, _ = select.select(
+                [self.leader], [], [], max(0.0, deadline - time.monotonic())
+            )
+            assert ready, f"{pattern!r} did not come after {self.seen!r}"
+            self.seen += os.read(self.leader, 65_536)
+        self.seen = self.seen[match.end() :]
+        return match
+
+    def is_raw(self) -> bool:
+        return not termios.tcgetattr(self.terminal)[3] & termios.ECHO
+
+    def is_restored(self) -> bool:
+        return termios.tcgetattr(self.terminal) == self.before
+
+    def start(self, cli: Cli, *words: str) -> subprocess.Popen[bytes]:
+        self.process = cli.popen(
+            *words, stdin=self.terminal, stdout=self.terminal, stderr=self.terminal, session=True
+        )
+        return self.process
+
+
+@pytest.fixture
+def screen() -> Iterator[Screen]:
+    leader, terminal = os.openpty()
+    screen = Screen(leader, terminal, termios.tcgetattr(terminal))
+    screen.resize(31, 97)
+    yield screen
+    for fd in (leader, terminal):
+        try:
+            os.close(fd)
+        except OSError:
+            continue
+
+
+def test_a_shell_has_the_size_and_kind_of_our_terminal_and_gives_it_back(
+    cli: Cli, screen: Screen, server_url: str
+) -> None:
+    cli.env["TERM"] = "vt100"
+    process = screen.start(cli, "shell", "--url", server_url, "--", "sh")
+    screen.read_until(r"[$#] ")
+    assert screen.is_raw()
+    screen.type("stty size; echo kind=$TERM; test -t 0 && test -t 2 && echo ter''minal\r")
+    screen.read_until(r"31 97\r\n")
+    screen.read_until(r"kind=vt100\r\n")
+    screen.read_until(r"terminal\r\n")
+    screen.type("exit 5\r")
+    assert process.wait(WAIT_S) == 5
+    assert screen.is_restored()
+
+
+def test_the_login_shell_is_what_runs_without_a_command(
+    cli: Cli, screen: Screen, server_url: str
+) -> None:
+    process = screen.start(cli, "shell", "--url", server_url)
+    screen.read_until(r"[$#>%] ?")
+    screen.type("echo $((6*7))\r")
+    screen.read_until(r"42")
+    screen.type("exit\r")
+    assert process.wait(WAIT_S) == 0
+    assert screen.is_restored()
+
+
+def test_the_other_terminal_follows_the_size_of_ours(
+    cli: Cli, screen: Screen, server_url: str
+) -> None:
+    process = screen.start(
+        cli,
+        "shell",
+        "--url",
+        server_url,
+        "--",
+        "sh",
+        "-c",
+        "trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done",
+    )
+    screen.read_until("ready")
+    screen.resize(40, 120)
+    screen.read_until(r"40 120\r\n")
+    screen.type("\x03")
+    assert process.wait(WAIT_S) == 130
+    assert screen.is_restored()
+
+
+def test_keys_go_to_the_command_and_not_to_us(cli: Cli, screen: Screen, server_url: str) -> None:
+    script = "trap 'echo inter''rupted' INT; echo ready; read x; read y; echo \"<$x$y>\""
+    process = screen.start(cli, "run", "--url", server_url, "--tty", "--", "bash", "-c", script)
+    screen.read_until("ready")
+    assert screen.is_raw()
+    screen.type("\x03")
+    screen.read_until("interrupted")
+    screen.type("a\rb\r")
+    screen.read_until("<.*b>")
+    assert process.wait(WAIT_S) == 0
+    assert screen.is_restored()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_us_gives_the_terminal_back(
+    cli: Cli, screen: Screen, server_url: str, number: signal.Signals
+) -> None:
+    process = screen.start(cli, "run", "--url", server_url, "-t", "--", "sh", "-c", "echo ok; cat")
+    screen.read_until("ok")
+    process.send_signal(number)
+    assert process.wait(WAIT_S) == 128 + number
+    assert screen.is_restored()
+
+
+def test_a_server_that_dies_gives_the_terminal_back(cli: Cli, screen: Screen) -> None:
+    process = screen.start(cli, "run", "-t", "--", "sh", "-c", "echo $PPID; cat")
+    server = int(screen.read_until(r"(\d+)\r\n")[1])
+    os.kill(server, signal.SIGTERM)
+    assert process.wait(60) != 0
+    assert screen.is_restored()
+
+
+def test_a_shell_survives_a_cut_and_shows_it_in_a_line(
+    cli: Cli, screen: Screen, proxy: Proxy
+) -> None:
+    process = screen.start(cli, "shell", "--url", proxy.url, "--", "sh")
+    screen.read_until(r"[$#] ")
+    screen.type("x=$$; echo rea''dy\r")
+    screen.read_until("ready")
+    proxy.cut()
+    screen.read_until("exec-client: connection lost, resuming … resumed after ")
+    screen.read_until(r"[0-9.]+ s, [0-9,]+ bytes recovered\r\n")
+    screen.type("test $x = $$ && echo same''shell; exit 6\r")
+    screen.read_until("sameshell")
+    assert process.wait(WAIT_S) == 6
+    assert screen.is_restored()
+
+
+def test_a_terminal_that_goes_away_ends_the_command(
+    cli: Cli, screen: Screen, server_url: str
+) -> None:
+    process = screen.start(cli, "run", "--url", server_url, "-t", "--", "sh", "-c", "echo ok; cat")
+    screen.read_until("ok")
+    os.close(screen.terminal)
+    os.close(screen.leader)
+    assert process.wait(WAIT_S) == 129
+
+
+def test_a_terminal_over_there_works_without_one_here(cli: Cli, server_url: str) -> None:
+    done = cli.run(
+        "run", "--url", server_url, "-t", "--", "sh", "-c", "stty -echo; echo go; cat; exit 6",
+        input=b"no end of line",
+    )  # fmt: skip
+    assert done.returncode == 6
+    assert b"no end of line" in done.stdout
+    assert done.stderr == b""
+
+
+def test_without_tty_the_terminal_stays_as_it_is_and_its_end_key_ends_the_input(
+    cli: Cli, screen: Screen, server_url: str
+) -> None:
+    process = screen.start(cli, "run", "--url", server_url, "--", "sh", "-c", "echo ok; cat")
+    screen.read_until("ok\r\n")
+    assert screen.is_restored()
+    screen.type("typed\n")
+    screen.read_until("typed\r\ntyped\r\n")
+    screen.type("\x04")
+    assert process.wait(WAIT_S) == 0
