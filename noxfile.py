@@ -72,7 +72,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def types(session: nox.Session) -> None:
-    """mypy --strict over sources and tests."""
+    """Mypy --strict over sources and tests."""
     _sync(session, "--all-packages", "--all-groups")
     for folder in PACKAGES:
         session.run("mypy", f"packages/{folder}/src", f"packages/{folder}/tests")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 import pytest
 from exec_testkit.server import ServerProcess, program
@@ -136,7 +137,7 @@ async def test_a_bad_working_directory_is_an_error(server: ServerProcess, tty: b
 
 async def test_what_cannot_be_enforced_is_refused_and_not_run(server: ServerProcess) -> None:
     client = await WireClient.ready(server.url)
-    refused = [
+    refused: list[dict[str, Any]] = [
         {"enforceManagedNetwork": True},
         {"networkProxy": {"proxy": {}}},
         {"sandboxPolicy": "readOnly"},

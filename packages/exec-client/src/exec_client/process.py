@@ -42,7 +42,7 @@ from .recovery.ordering import Ordering, ReorderLimitError
 if TYPE_CHECKING:
     from typing import Self
 
-    from .client import Client
+    from .session import Session
 
 __all__ = ["CompletedProcess", "Process", "ProcessEvent"]
 
@@ -81,13 +81,15 @@ class Process:
         sandbox_type: What confines it.
     """
 
-    def __init__(self, client: Client, process_id: str, argv: Sequence[str], *, tty: bool) -> None:
-        self._client = client
+    def __init__(
+        self, session: Session, process_id: str, argv: Sequence[str], *, tty: bool
+    ) -> None:
+        self._session = session
         self._id = ProcessId(process_id)
         self.argv = list(argv)
         self.tty = tty
         self.sandbox_type: SandboxType = "none"
-        budget: ReadBudget = client.read_budget
+        budget: ReadBudget = session.read_budget
         self.stdout = OutputStream(budget)
         self.stderr = OutputStream(budget)
         self.ordering = Ordering()
@@ -243,7 +245,7 @@ class Process:
         message = ""
         if self._failure is None:
             try:
-                result = await self._client.call("process/read", params, idempotent=True)
+                result = await self._session.call("process/read", params, idempotent=True)
                 return ProcessReadResult.model_validate(result)
             except ClientError as error:
                 message = str(error)
@@ -275,8 +277,8 @@ class Process:
     async def _write_piece(self, piece: bytes) -> None:
         self._writes += 1
         params = ProcessWriteParams(process_id=self._id, chunk=piece, write_id=str(self._writes))
-        result = await self._client.call(
-            "process/write", params, idempotent=self._client.options.replay_writes
+        result = await self._session.call(
+            "process/write", params, idempotent=self._session.options.replay_writes
         )
         self._check_stdin(result)
 
@@ -295,10 +297,10 @@ class Process:
             UnsupportedError: The executor cannot.
             StdinClosedError: It has no stdin.
         """
-        self._client.require(CAPABILITY_CLOSE_STDIN, "close_stdin")
+        self._session.require(CAPABILITY_CLOSE_STDIN, "close_stdin")
         async with self._write_lock:
             params = ProcessCloseStdinParams(process_id=self._id)
-            result = await self._client.call("process/closeStdin", params, idempotent=True)
+            result = await self._session.call("process/closeStdin", params, idempotent=True)
         self._check_stdin(result)
 
     async def resize(self, rows: int, cols: int) -> None:
@@ -308,9 +310,9 @@ class Process:
             UnsupportedError: The executor cannot.
             InvalidRequestError: It has no terminal.
         """
-        self._client.require(CAPABILITY_RESIZE, "resize")
+        self._session.require(CAPABILITY_RESIZE, "resize")
         params = ProcessResizeParams(process_id=self._id, rows=rows, cols=cols)
-        await self._client.call("process/resize", params, idempotent=True)
+        await self._session.call("process/resize", params, idempotent=True)
 
     async def send_signal(self, signal: SignalName) -> None:
         """Send a signal to its group, or to the foreground group of its terminal.
@@ -319,13 +321,13 @@ class Process:
             UnsupportedError: The executor knows ``interrupt`` only.
         """
         if signal != "interrupt":
-            self._client.require(CAPABILITY_SIGNALS, f"send_signal({signal!r})")
+            self._session.require(CAPABILITY_SIGNALS, f"send_signal({signal!r})")
         params = ProcessSignalParams(process_id=self._id, signal=signal)
-        await self._client.call("process/signal", params)
+        await self._session.call("process/signal", params)
 
     async def terminate(self) -> None:
         """Kill it and its process group. One that has ended is left alone."""
-        await self._client.call("process/terminate", ProcessTerminateParams(process_id=self._id))
+        await self._session.call("process/terminate", ProcessTerminateParams(process_id=self._id))
 
     async def communicate(self, input: bytes | str | None = None) -> tuple[bytes, bytes]:
         """Write ``input``, end stdin, and return all of stdout and stderr.
@@ -334,7 +336,7 @@ class Process:
             UnsupportedError: There is input, and the executor cannot end stdin.
         """
         if input is not None:
-            self._client.require(CAPABILITY_CLOSE_STDIN, "communicate with input")
+            self._session.require(CAPABILITY_CLOSE_STDIN, "communicate with input")
 
         async def feed() -> None:
             if input is None:

@@ -11,11 +11,7 @@ producers to hold back, and the connection stops reading while its own answers p
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import socket
-import sys
-import termios
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, Protocol, cast
@@ -28,16 +24,13 @@ from websockets.server import ServerProtocol
 
 from ..config import Limits
 from .flow import FlowWindow
+from .sockets import set_keepalive, unacknowledged_bytes
 from .upgrade import Refusal, decide
 
 __all__ = ["Endpoint", "MessageSink"]
 
 _CLOSE_SECONDS: Final = 2.0
 """How long a peer may take to answer a close frame before the socket is dropped."""
-
-_KEEPALIVE: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2}
-"""Seconds, seconds, probes: a peer that vanished while idle is noticed after 20 s, inside
-the 25 s for which a client tries to resume; until then its session counts as attached."""
 
 _FRAGMENT_BYTES: Final = 8 * 1024 * 1024
 """Payload of one frame: real clients refuse frames above 16 MiB."""
@@ -65,15 +58,6 @@ class MessageSink(Protocol):
 
     def connection_lost(self) -> None:
         """No message will come or go any more; called once."""
-
-
-def _unacknowledged(transport: asyncio.Transport) -> int:
-    """Return how many bytes the peer's system has not acknowledged; 0 where unknown."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or not hasattr(termios, "TIOCOUTQ"):
-        return 0
-    answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-    return int.from_bytes(answer, sys.byteorder)
 
 
 class Endpoint(asyncio.Protocol):
@@ -124,20 +108,11 @@ class Endpoint(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         high = self._limits.outbound_bytes
         self._transport.set_write_buffer_limits(high=high, low=high // 4)
-        self._set_keepalive(self._transport.get_extra_info("socket"))
+        set_keepalive(self._transport.get_extra_info("socket"))
         self._refusal = self._on_made(self)
         self._timer = asyncio.get_running_loop().call_later(
             self._limits.handshake_seconds, self._transport.abort
         )
-
-    @staticmethod
-    def _set_keepalive(sock: socket.socket | None) -> None:
-        if sock is None:
-            return
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEPALIVE.items():
-            if hasattr(socket, name):
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came and handle the messages that it completes."""
@@ -324,7 +299,9 @@ class Endpoint(asyncio.Protocol):
         transport = self._transport
         if transport is None or self._ending:
             return
-        unsent = transport.get_write_buffer_size() or _unacknowledged(transport)
+        unsent = transport.get_write_buffer_size() or unacknowledged_bytes(
+            transport.get_extra_info("socket")
+        )
         if self._flow.arrived == arrived and not unsent:
             self._flow.assume_arrived()
         self._look_at_flow()

@@ -1,0 +1,312 @@
+"""A session, seen from the client: calls and events over as many connections as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, cast
+
+from exec_server_protocol._model import WireModel
+from exec_server_protocol._scalars import SessionId
+from exec_server_protocol.handshake import EnvironmentInfo, InitializeParams, InitializeResult
+from exec_server_protocol.process import ProcessStartParams
+from exec_server_protocol.rpc import Notification
+
+from .connection.generation import Generation, GenerationLost
+from .connection.states import ClientEvent, ClientState, StateChange, advance
+from .connection.websocket import open_websocket, redact
+from .errors import (
+    ClientClosedError,
+    ClientError,
+    ConnectionBrokenError,
+    HandshakeTimeoutError,
+    SessionLostError,
+    UnsupportedError,
+)
+from .events import parse_event
+from .options import ClientOptions
+from .output import ReadBudget
+from .process import Process
+from .recovery.recovery import Resumed, recover
+from .starts import Starts
+from .watching import StateWatchers
+
+__all__ = ["Session"]
+
+logger = logging.getLogger(__name__)
+
+
+class Session:
+    """What a client and its processes share: the connection of the moment, and its recovery.
+
+    Only the loss of the current generation starts a recovery. Regions without an ``await``
+    take the place of locks: each step below that must not be torn apart is one.
+
+    Attributes:
+        url: Where the executor is.
+        options: Its settings.
+        read_budget: Output that waits to be read, over all processes.
+        starts: Starts in flight.
+    """
+
+    def __init__(
+        self, url: str, options: ClientOptions, session_id: SessionId | None = None
+    ) -> None:
+        self.url = url
+        self.options = options
+        self.read_budget = ReadBudget(options.max_buffered_bytes)
+        self._state = ClientState.CONNECTED
+        self._generation: Generation | None = None
+        self._session_id = session_id
+        self.info: EnvironmentInfo | None = None
+        self._processes: dict[str, Process] = {}
+        self.starts = Starts(self)
+        self._watchers = StateWatchers()
+        self._recovery: asyncio.Task[None] | None = None
+        self._failure: SessionLostError | None = None
+
+    def __repr__(self) -> str:
+        return f"<Session {self._state.value} processes={len(self._processes)}>"
+
+    async def connect(self, *, resume: bool) -> None:
+        """Make the first connection; see ``open_generation``."""
+        self._generation = await self.open_generation(resume=resume)
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def state(self) -> ClientState:
+        """How the client is."""
+        return self._state
+
+    @property
+    def session_id(self) -> str:
+        """The session; who knows it can resume it."""
+        return self._session_id or ""
+
+    @property
+    def environment_info(self) -> EnvironmentInfo:
+        """What the executor said about itself when the connection was made."""
+        return cast("EnvironmentInfo", self.info)
+
+    def supports(self, capability: str) -> bool:
+        """Return whether the executor announced a capability."""
+        return self.info is not None and self.info.supports(capability)
+
+    def require(self, capability: str, what: str) -> None:
+        """Raise unless the executor announced a capability.
+
+        Raises:
+            UnsupportedError: It did not.
+        """
+        if not self.supports(capability):
+            raise UnsupportedError(f"{what}: this executor does not announce {capability}")
+
+    def state_changes(self) -> AsyncIterator[StateChange]:
+        """Return each change of ``state`` from this call on; ends with failed or closed."""
+        return self._watchers.subscribe(ended=self._state.name in ("FAILED", "CLOSED"))
+
+    # ------------------------------------------------------------------ calls
+
+    async def call(
+        self, method: str, params: WireModel | None = None, *, idempotent: bool = False
+    ) -> Any:
+        """Send a request of the protocol and return its result as it came.
+
+        It waits while the client recovers.
+
+        Args:
+            method: Its name on the wire.
+            params: Its params; ``None`` for none.
+            idempotent: Send it again when the connection breaks before the answer.
+
+        Raises:
+            RpcError: The executor refused.
+            ConnectionBrokenError: The answer was lost, and it was not to be repeated.
+            SessionLostError: The client has failed for good.
+            ClientClosedError: It was closed.
+        """
+        payload = None if params is None else params.to_json()
+        while True:
+            generation = await self.live_generation()
+            self.read_budget.wake()  # the reader may have stopped for want of readers
+            try:
+                return await generation.call(method, payload)
+            except GenerationLost as error:
+                if error.sent and not idempotent:
+                    self._raise_if_closed(maybe_executed=True)
+                    raise ConnectionBrokenError(
+                        f"{error}: the answer to {method} was lost", maybe_executed=True
+                    ) from error
+                # The reader may not have reported the loss yet; then there is nothing to wait
+                # for, and asking again at once would spin.
+                if generation is self._generation and self._state is ClientState.CONNECTED:
+                    await asyncio.sleep(0)
+
+    async def live_generation(self) -> Generation:
+        """Return the connection to use, once there is one.
+
+        Raises:
+            SessionLostError: There will be none.
+            ClientClosedError: The client was closed.
+        """
+        while True:
+            self._raise_if_closed()
+            if self._failure is not None:
+                raise type(self._failure)(str(self._failure)) from self._failure.__cause__
+            generation = self._generation
+            if self._state is ClientState.CONNECTED and generation and not generation.lost:
+                return generation
+            await self._watchers.wait_changed()
+
+    def _raise_if_closed(self, *, maybe_executed: bool = False) -> None:
+        if self._state is ClientState.CLOSED:
+            raise ClientClosedError("the client was closed", maybe_executed=maybe_executed)
+
+    # ------------------------------------------------------------------ generations
+
+    async def open_generation(self, *, resume: bool) -> Generation:
+        """Connect, initialize, and resume the session if told to.
+
+        Raises:
+            ConnectError: No connection, or no answer in time.
+            RpcError: The executor refused.
+            GenerationLost: The connection broke meanwhile.
+            ValueError: The answer makes no sense, or names another session.
+        """
+        websocket = await open_websocket(self.url, self.options)
+        generation = Generation(
+            websocket, self.options, self._notified, self._generation_lost, self._may_read
+        )
+        done = False
+        try:
+            async with asyncio.timeout(self.options.initialize_timeout):
+                params = InitializeParams(
+                    client_name=self.options.client_name,
+                    resume_session_id=self._session_id if resume else None,
+                )
+                answer = await generation.call("initialize", params.to_json())
+                result = InitializeResult.model_validate(answer)
+                if self._session_id not in (None, result.session_id):
+                    raise ValueError(
+                        f"exec-server initialized an unexpected session {result.session_id}"
+                    )
+                self._session_id = result.session_id
+                self.info = self.info or result.environment_info
+                await generation.notify("initialized", b"{}")
+            done = True
+        except TimeoutError as error:
+            raise HandshakeTimeoutError(
+                f"{redact(self.url)} did not answer initialize within "
+                f"{self.options.initialize_timeout:g} s"
+            ) from error
+        finally:
+            if not done:
+                generation.abort()
+        return generation
+
+    def _notified(self, message: Notification) -> None:
+        """Route an event. A known one that makes no sense ends the connection, not the session."""
+        if message.method not in ("process/output", "process/exited", "process/closed"):
+            return
+        process_id, event = parse_event(message.method, message.params)
+        process = self._processes.get(process_id)
+        if process is not None and process.receive(event):
+            self.forget(process)
+
+    async def _may_read(self, generation: Generation) -> None:
+        # While a call waits, its answer must come through, whatever is in front of it.
+        while self.read_budget.full and not generation.pending and not generation.lost:
+            await self.read_budget.wait()
+
+    def _generation_lost(self, generation: Generation, reason: str) -> None:
+        if generation is not self._generation or self._state is not ClientState.CONNECTED:
+            return  # an older one, or one that was never used
+        self._change(ClientEvent.LOST, reason)
+        self._recovery = asyncio.get_running_loop().create_task(
+            self._recover(reason), name="exec-client-recovery"
+        )
+
+    async def _recover(self, reason: str) -> None:
+        try:
+            resumed: Resumed = await recover(self, reason)
+        except SessionLostError as error:
+            self._give_up(error)
+            return
+        except Exception as error:
+            logger.exception("recovery failed")
+            self._give_up(
+                SessionLostError(
+                    f"{reason}; failed to resume exec-server session: {type(error).__name__}"
+                )
+            )
+            return
+        self._generation = resumed.generation
+        self._change(ClientEvent.RESUMED, "", resumed.recovered_bytes)
+        if resumed.generation.lost:  # it died between its last answer and this line
+            self._generation_lost(resumed.generation, str(GenerationLost(sent=False)))
+
+    def _give_up(self, error: SessionLostError) -> None:
+        self._failure = error
+        self._change(ClientEvent.GAVE_UP, str(error))
+        processes, self._processes = self._processes, {}
+        for process in processes.values():
+            process.fail(str(error), error)
+
+    def _change(self, event: ClientEvent, reason: str, recovered: int = 0) -> None:
+        old, self._state = self._state, advance(self._state, event)
+        at = asyncio.get_running_loop().time()
+        logger.info("%s -> %s: %s", old.value, self._state.value, reason or event.value)
+        self._watchers.publish(StateChange(old, self._state, reason, at, recovered))
+        self.read_budget.wake()
+
+    # ------------------------------------------------------------------ for starts and recovery
+
+    def make_process(self, params: ProcessStartParams) -> Process:
+        """Return the object of a process that is about to be started."""
+        return Process(self, params.process_id, params.argv, tty=params.tty)
+
+    def route(self, process: Process) -> None:
+        """Send the events of a process to its object.
+
+        Raises:
+            ClientError: The id is taken, also by a start that is still being cleaned up.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if process.process_id in self._processes:
+            raise ClientError(f"session already registered for process {process.process_id}")
+        self._processes[process.process_id] = process
+
+    def forget(self, process: Process) -> None:
+        """Route no more events to a process; one that took over its id is left alone."""
+        if self._processes.get(process.process_id) is process:
+            del self._processes[process.process_id]
+
+    def recoverable_processes(self) -> Iterable[Process]:
+        """Return the processes that a recovery has to catch up with."""
+        return [process for process in self._processes.values() if process.recoverable]
+
+    async def wait_starts(self) -> None:
+        """Wait until no start is in flight."""
+        await self.starts.wait_settled()
+
+    # ------------------------------------------------------------------ end
+
+    async def aclose(self) -> None:
+        """End the connection. The session and its processes end when the executor forgets them.
+
+        Waiting calls raise ``ClientClosedError``. Repeating it does nothing.
+        """
+        if self._state in (ClientState.CONNECTED, ClientState.RECOVERING):
+            self._change(ClientEvent.CLOSE, "closed by the caller")
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.wait([self._recovery])
+        await self.starts.aclose()
+        if self._generation is not None:
+            await self._generation.close()
+        processes, self._processes = self._processes, {}
+        for process in processes.values():
+            process.fail("the client was closed")
