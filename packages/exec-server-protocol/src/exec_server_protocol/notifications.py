@@ -11,7 +11,7 @@ from typing import Final
 
 import pybase64
 
-from ._scalars import decode_base64
+from ._base64 import decode_base64
 from .rpc import encode_json
 
 __all__ = [

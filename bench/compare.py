@@ -1,0 +1,228 @@
+"""Ours and the reference server, in turn, in one run, with one client: a table of ratios.
+
+The reference is the program named by ``CODEX_BIN``; without it only ours is measured. Figures
+are medians over the rounds. What counts is the ratio: both see the same machine at the same
+time. Nothing here fails; the table and a JSON file go to ``bench/results/``.
+
+    python bench/compare.py [--rounds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from exec_client import ClientOptions, ClientState, connect
+from exec_testkit.fault_proxy import FaultProxy
+from exec_testkit.liveness import descendants, resident_bytes
+from exec_testkit.server import ServerProcess
+from exec_testkit.server import program as ours
+from websockets.asyncio.client import connect as dial
+from websockets.exceptions import ConnectionClosed
+
+RESULTS = Path(__file__).parent / "results"
+QUICKACK = 12
+"""TCP_QUICKACK: a client that sets it hides the delays of a server without TCP_NODELAY."""
+
+Figures = dict[str, float]
+
+
+class RawClient:
+    """Counts what arrives and answers to nothing: as little client as possible."""
+
+    def __init__(self, connection: Any, quick: bool) -> None:
+        self._connection = connection
+        self._quick = quick
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._next_id = 1
+        self._closed: dict[str, asyncio.Event] = {}
+        self.received = 0
+        self._changed = asyncio.Event()
+        self._reader = asyncio.ensure_future(self._read())
+
+    @classmethod
+    async def open(cls, url: str, *, quick: bool) -> RawClient:
+        client = cls(await dial(url, max_size=None, max_queue=None, compression=None), quick)
+        await client.call("initialize", {"clientName": "bench"})
+        await client._connection.send('{"method":"initialized","params":{}}')
+        return client
+
+    async def _read(self) -> None:
+        sock = self._connection.transport.get_extra_info("socket")
+        async for text in self._connection:
+            if self._quick:
+                sock.setsockopt(6, QUICKACK, 1)
+            message = json.loads(text)
+            if "id" in message:
+                self._answers.pop(message["id"]).set_result(message)
+            elif message["method"] == "process/output":
+                self.received += len(message["params"]["chunk"]) * 3 // 4
+                self._changed.set()
+            elif message["method"] == "process/closed":
+                self._closed[message["params"]["processId"]].set()
+
+    async def call(self, method: str, params: dict[str, Any]) -> Any:
+        request_id = self._next_id
+        self._next_id += 1
+        answer = self._answers[request_id] = asyncio.get_running_loop().create_future()
+        await self._connection.send(
+            json.dumps({"id": request_id, "method": method, "params": params})
+        )
+        message = await answer
+        if "result" not in message:
+            raise RuntimeError(str(message))
+        return message["result"]
+
+    async def start(self, process_id: str, argv: list[str], *, stdin: bool = False) -> None:
+        self._closed[process_id] = asyncio.Event()
+        await self.call(
+            "process/start",
+            {
+                "processId": process_id,
+                "argv": argv,
+                "cwd": "file:///",
+                "env": {"PATH": "/usr/bin:/bin"},
+                "tty": False,
+                "pipeStdin": stdin,
+                "arg0": None,
+            },
+        )
+
+    async def run(self, process_id: str, argv: list[str]) -> None:
+        await self.start(process_id, argv)
+        await self._closed[process_id].wait()
+
+    async def run_true(self, number: int) -> None:
+        await self.run(f"true{number}", ["/bin/true"])
+
+    async def echo(self, number: int) -> None:
+        self._changed.clear()
+        params = {"processId": "cat", "chunk": "aGVsbG8K", "writeId": f"w{number}"}
+        await self.call("process/write", params)
+        await self._changed.wait()
+
+    async def close(self) -> None:
+        await self._connection.close()
+        with contextlib.suppress(ConnectionClosed):  # the reference sends no close frame
+            await self._reader
+
+
+async def _median(count: int, action: Callable[[int], Awaitable[None]]) -> float:
+    times = []
+    for number in range(count):
+        started = time.perf_counter()
+        await action(number)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+async def measure(server: ServerProcess, banner: float) -> Figures:
+    """Return the figures of one server."""
+    figures: Figures = {"banner_s": banner}
+    figures["rss_idle_bytes"] = resident_bytes(descendants(server.pid))
+    for quick in (False, True):
+        suffix = "_quickack_s" if quick else "_s"
+        client = await RawClient.open(server.url, quick=quick)
+        figures["true" + suffix] = await _median(40, client.run_true)
+        await client.start("cat", ["cat"], stdin=True)
+        figures["echo" + suffix] = await _median(40, client.echo)
+        await client.call("process/terminate", {"processId": "cat"})
+        await client.close()
+    client = await RawClient.open(server.url, quick=True)
+    figures["rss_first_client_bytes"] = resident_bytes(descendants(server.pid))
+    started, before = time.perf_counter(), client.received
+    await client.run("big", ["head", "-c", str(256 << 20), "/dev/zero"])
+    figures["stream_bytes_per_s"] = (client.received - before) / (time.perf_counter() - started)
+    script = "for i in $(seq 1000); do echo line $i; done"
+    started = time.perf_counter()
+    await asyncio.gather(*(client.run(f"b{i}", ["bash", "-c", script]) for i in range(100)))
+    figures["burst_100x1000_lines_s"] = time.perf_counter() - started
+    await client.close()
+    figures |= await _recovery(server)
+    return figures
+
+
+async def _recovery(server: ServerProcess) -> Figures:
+    """Time from the cut to a usable client: one that is idle, and 200 at once."""
+    figures: Figures = {}
+    options = ClientOptions(retry_delay=0.01)
+    async with FaultProxy(server.port) as proxy:
+        for name, count in (("recover_idle_s", 1), ("recover_200_clients_s", 200)):
+            clients = [await connect(proxy.url, options=options) for _ in range(count)]
+            watched = [client.state_changes() for client in clients]
+            started = time.perf_counter()
+            proxy.cut_all()
+            for changes in watched:
+                async for change in changes:
+                    if change.new is ClientState.CONNECTED:
+                        break
+            figures[name] = time.perf_counter() - started
+            await asyncio.gather(*(client.aclose() for client in clients))
+    return figures
+
+
+def _start(command: list[str]) -> tuple[ServerProcess, float, str]:
+    home = tempfile.mkdtemp(prefix="bench-")
+    started = time.perf_counter()
+    server = ServerProcess(command=command, env={**os.environ, "CODEX_HOME": home})
+    return server, time.perf_counter() - started, home
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if name.endswith("_bytes_per_s"):
+        return f"{value / 1e6:.0f} MB/s"
+    if name.endswith("_bytes"):
+        return f"{value / 2**20:.1f} MiB"
+    return f"{value * 1e3:.2f} ms"
+
+
+def _table(ours: Figures, reference: Figures) -> str:
+    lines = ["| row | reference | ours | ours / reference |", "|---|---|---|---|"]
+    for name, value in ours.items():
+        other = reference.get(name)
+        ratio = f"{value / other:.3f}" if other else "-"
+        lines.append(f"| {name} | {_cell(name, other)} | {_cell(name, value)} | {ratio} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, print the table, keep it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    program = shutil.which(os.environ.get("CODEX_BIN", "")) or ""
+    commands = {"ours": [ours("exec-server"), "--listen", "ws://127.0.0.1:0"]}
+    if program:
+        commands["reference"] = [program, "exec-server", "--listen", "ws://127.0.0.1:0"]
+    found: dict[str, list[Figures]] = {"ours": [], "reference": []}
+    for number in range(rounds):
+        for who in sorted(commands, reverse=bool(number % 2)):
+            server, banner, home = _start(commands[who])
+            with server:
+                found[who].append(asyncio.run(asyncio.wait_for(measure(server, banner), 120)))
+            shutil.rmtree(home, ignore_errors=True)
+    medians = {
+        who: {name: statistics.median(r[name] for r in runs) for name in (runs[0] if runs else {})}
+        for who, runs in found.items()
+    }
+    table = _table(medians["ours"], medians["reference"])
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "compare.md").write_text(table, encoding="utf-8")
+    (RESULTS / "compare.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

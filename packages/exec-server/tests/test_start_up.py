@@ -1,0 +1,14 @@
+"""What a server loads before it has a client."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("module", ["pydantic", "importlib.metadata", "exec_server.handlers"])
+def test_a_server_that_waits_for_work_does_not_load(module: str) -> None:
+    code = f"import sys, exec_server.cli; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
