@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Holds the name; there is nothing here yet."""
