@@ -151,7 +151,7 @@ def must_not_install(folder: Path, dist: Path) -> None:
 def main() -> int:
     """Run everything in a folder that is left behind only when it was given."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(sys.argv[1] if len(sys.argv) > 1 else scratch) / "smoke"
+        folder = Path(sys.argv[1] if len(sys.argv) > 1 else scratch).resolve() / "smoke"
         shutil.rmtree(folder, ignore_errors=True)
         dist = folder / "dist"
         for distribution in MODULES:
