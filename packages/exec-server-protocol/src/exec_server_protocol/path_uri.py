@@ -1,9 +1,7 @@
-r"""Paths on the wire: ``file:`` URIs, parsed as browsers parse them, and native paths.
+"""Paths on the wire: ``file:`` URIs and native paths, and the way between them.
 
 Every path of the protocol is a URI, because the two sides may run on different systems.
-Parsing follows the WHATWG URL standard for the ``file`` scheme: surrounding blanks and
-inner tabs and newlines vanish, ``\`` counts as ``/``, dot segments collapse (spelled
-``%2e`` too), ``localhost`` is no host. Query and fragment are refused.
+``_file_url`` has the rules of their text.
 
 A native path that no such URI can name gets an *opaque* one, which carries its bytes as
 base64url below ``/%00/bad/path/``: NUL cannot occur in a real path.
@@ -15,31 +13,30 @@ from __future__ import annotations
 
 import binascii
 import os
-from typing import Final
+import sys
+
+from ._file_url import InvalidPathError, decode, encode, is_drive, is_normal, split
 
 __all__ = ["InvalidPathError", "PathUri"]
 
-_UNRESERVED: Final = frozenset(
-    b"!$&'()*+,-./0123456789:;=@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_abcdefghijklmnopqrstuvwxyz|~"
-)
-"""Bytes that stand for themselves in a path; all others become ``%XX``."""
+TYPE_CHECKING = False  # The module typing would be half of what a helper loads.
+if TYPE_CHECKING:
+    from typing import Final
 
-_ENCODED: Final = tuple(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in range(256))
-_SINGLE_DOT: Final = frozenset({".", "%2e"})
-_DOUBLE_DOT: Final = frozenset({"..", ".%2e", "%2e.", "%2e%2e"})
 _OPAQUE_PREFIX: Final = "/%00/bad/path/"
-_FORBIDDEN_IN_HOST: Final = frozenset(' #%/:<>?@[\\]^|`{}"\x7f') | {chr(c) for c in range(32)}
-_HEX: Final = frozenset("0123456789abcdefABCDEF")
-
-
-class InvalidPathError(ValueError):
-    """A text is no path URI, or a URI names nothing on this system. The text says why."""
+_PLATFORM: Final = "macos" if sys.platform == "darwin" else sys.platform
+_TO_URLSAFE: Final = str.maketrans("+/", "-_")
+_FROM_URLSAFE: Final = str.maketrans("-_+/=", "+/!!!")
+"""``!`` is no symbol of either alphabet: the ordinary spelling and padding are refused."""
 
 
 class PathUri:
     """An absolute path as a ``file:`` URI. Immutable, hashable, equal when the texts are.
 
-    Make one with ``parse`` or ``from_native``; ``str()`` gives the normalised URI.
+    Make one with ``parse`` or ``from_native``; ``str()`` gives the normalised URI. Whether it
+    names anything on this system shows only in ``to_native``: paths of Windows, and opaque
+    ones of other systems, can be passed on without being understood. Of the latter, the
+    helpers (``basename`` to ``starts_with``) raise ``InvalidPathError`` too.
     """
 
     __slots__ = ("_host", "_path")
@@ -59,6 +56,9 @@ class PathUri:
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("PathUri is immutable")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return PathUri._make, (self._host, self._path)
 
     def __str__(self) -> str:
         return f"file://{self._host}{self._path}"
@@ -84,22 +84,11 @@ class PathUri:
             InvalidPathError: It is a plain path, has another scheme, a query, a fragment,
                 credentials, a port, or a NUL outside an opaque URI.
         """
-        text = text.strip("".join(map(chr, range(33))))
-        for blank in "\t\n\r":
-            text = text.replace(blank, "")
-        scheme, colon, rest = text.partition(":")
-        if not colon or not _is_scheme(scheme):
-            raise InvalidPathError("invalid URI: a path URI starts with file:, not with a path")
-        if scheme.lower() != "file":
-            raise InvalidPathError(f"unsupported path URI scheme {scheme.lower()[:40]!r}")
-        if "#" in rest:
-            raise InvalidPathError("fragments are not allowed in path URIs")
-        if "?" in rest:
-            raise InvalidPathError("query parameters are not allowed in path URIs")
-        host, path = _split_host(rest.replace("\\", "/"))
-        uri = cls._make(host, _normalise(path))
-        if "%00" in uri._path and uri._opaque_bytes() is None:
-            raise InvalidPathError(f"'{uri}' is invalid on '{_platform()}'")
+        if is_normal(text):
+            return cls._make("", text[7:])
+        uri = cls._make(*split(text))
+        if "%00" in uri._path and uri._payload() is None:
+            raise uri._invalid()
         return uri
 
     # ------------------------------------------------------------------ native paths
@@ -108,85 +97,111 @@ class PathUri:
     def from_native(cls, path: bytes | str | os.PathLike[str] | os.PathLike[bytes]) -> PathUri:
         """Return the URI of an absolute path of this system.
 
+        Repeated slashes, ``.`` and ``..`` collapse as they would in the URI, without a look at
+        the disk: resolve a path first if it may climb out of a symbolic link.
+
         Args:
             path: Bytes need not be UTF-8: they come back unchanged.
 
         Raises:
             InvalidPathError: The path is not absolute.
         """
-        raw = os.fsencode(path)
+        try:
+            raw = os.fsencode(path)
+        except UnicodeEncodeError as error:
+            raise InvalidPathError("the path is not valid Unicode") from error
         if not raw.startswith(b"/"):
             raise InvalidPathError("only absolute paths have a URI")
-        segments = [segment for segment in raw.split(b"/") if segment not in (b"", b".")]
-        if b"\0" in raw or b".." in segments or (segments and _is_drive(_encode(segments[0]))):
-            payload = binascii.b2a_base64(raw, newline=False).decode().rstrip("=")
-            return cls._make("", _OPAQUE_PREFIX + payload.translate({43: 45, 47: 95}))
-        return cls._make("", "/" + "/".join(map(_encode, segments)))
+        segments: list[bytes] = []
+        for segment in raw.split(b"/"):
+            if segment == b"..":
+                del segments[-1:]
+            elif segment not in (b"", b"."):
+                segments.append(segment)
+        if b"\0" in raw or (segments and is_drive(encode(segments[0]))):
+            payload = binascii.b2a_base64(b"/" + b"/".join(segments), newline=False).decode()
+            return cls._make("", _OPAQUE_PREFIX + payload.rstrip("=").translate(_TO_URLSAFE))
+        return cls._make("", "/" + "/".join(map(encode, segments)))
 
     def to_native(self) -> bytes:
         """Return the path on this system, without a trailing slash.
 
+        It may hold a NUL, which no call of the system accepts, when the URI is opaque.
+
         Raises:
-            InvalidPathError: The URI names a Windows path: it has a host or a drive.
+            InvalidPathError: The URI names a Windows path: it has a host or a drive. Or it is
+                opaque and holds no absolute path, or one that has a readable URI.
         """
-        opaque = self._opaque_bytes()
-        if opaque is not None:
-            return opaque
+        if self.is_opaque:
+            return self._opaque_native()
         if self.is_windows:
-            raise InvalidPathError(f"'{self}' is invalid on '{_platform()}'")
-        raw = _decode(self._path)
-        return b"/" + b"/".join(segment for segment in raw.split(b"/") if segment)
+            raise self._invalid()
+        path = self._path
+        raw = decode(path) if "%" in path else path.encode()
+        if b"//" in raw or raw.endswith(b"/"):
+            raw = b"/" + b"/".join([segment for segment in raw.split(b"/") if segment])
+        return raw
 
     @property
     def is_windows(self) -> bool:
         """Whether this names a path of Windows: it has a host, or begins with a drive."""
-        return bool(self._host) or _is_drive(self._path[1:].partition("/")[0])
+        return bool(self._host) or (
+            self._path[2:3] in (":", "%") and is_drive(self._path[1:].partition("/")[0])
+        )
 
-    def _opaque_bytes(self) -> bytes | None:
-        if self._host or not self._path.startswith(_OPAQUE_PREFIX):
+    @property
+    def is_opaque(self) -> bool:
+        """Whether this carries a path that no readable URI can name."""
+        return not self._host and self._path.startswith(_OPAQUE_PREFIX)
+
+    def _payload(self) -> bytes | None:
+        """Return what an opaque URI carries; ``None`` unless it is spelled in the one way."""
+        if not self.is_opaque:
             return None
         payload = self._path[len(_OPAQUE_PREFIX) :]
-        standard = payload.translate({45: 43, 95: 47})
+        standard = payload.translate(_FROM_URLSAFE) + "=" * (-len(payload) % 4)
         try:
-            raw = binascii.a2b_base64(standard + "=" * (-len(payload) % 4), strict_mode=True)
+            raw = binascii.a2b_base64(standard, strict_mode=True)
         except (binascii.Error, ValueError):
             return None
-        # One path, one URI: neither another spelling, nor a path that has a readable one.
-        if not raw.startswith(b"/") or str(PathUri.from_native(raw)) != str(self):
-            return None
+        # The last symbol may carry bits that no byte uses.
+        same = binascii.b2a_base64(raw, newline=False).decode() == standard
+        return raw if same and raw else None
+
+    def _opaque_native(self) -> bytes:
+        raw = self._payload()
+        # One path, one URI: a path that has a readable one is not hidden in an opaque one.
+        if raw is None or not raw.startswith(b"/") or PathUri.from_native(raw) != self:
+            raise self._invalid()
         return raw
+
+    def _invalid(self) -> InvalidPathError:
+        return InvalidPathError(f"'{self}' is invalid on '{_PLATFORM}'")
 
     # ------------------------------------------------------------------ pure helpers
 
     @property
     def _segments(self) -> list[str]:
-        return [segment for segment in self._path.split("/") if segment]
+        """The segments that are not empty; for an opaque URI those of the path it carries."""
+        path = encode(self._opaque_native()) if self.is_opaque else self._path
+        return [segment for segment in path.split("/") if segment]
 
     @property
     def _root_length(self) -> int:
         """Segments that cannot be left: a drive, or the share of a host."""
-        if self._host:
-            return 1
-        segments = self._segments
-        return 1 if segments and _is_drive(segments[0]) else 0
+        return 1 if self.is_windows else 0
 
     @property
     def basename(self) -> str:
         """The last segment, decoded; empty for a root. Bytes that are not UTF-8 are replaced."""
-        segments = self._segments
-        if len(segments) <= self._root_length:
-            return ""
-        return _decode(segments[-1]).decode("utf-8", "replace")
+        segments = self._segments[self._root_length :]
+        return decode(segments[-1]).decode("utf-8", "replace") if segments else ""
 
     @property
     def parent(self) -> PathUri:
         """The folder above; a root is its own parent."""
         segments = self._segments
-        if self._opaque_bytes() is not None:
-            return PathUri.from_native(os.path.dirname(self.to_native()))
-        if len(segments) <= self._root_length:
-            return self
-        return self._with(segments[:-1])
+        return self if len(segments) <= self._root_length else self._with(segments[:-1])
 
     @property
     def ancestors(self) -> list[PathUri]:
@@ -200,30 +215,33 @@ class PathUri:
         """Return the path that ``text`` names, seen from this folder.
 
         Args:
-            text: A native path, not a URI. An absolute one replaces this path; ``..`` cannot
-                leave the root.
+            text: A native path of the system that this path belongs to, not a URI. An absolute
+                one replaces this path; ``..`` cannot leave the root.
 
         Raises:
             InvalidPathError: A NUL, or a Windows path that is relative to a drive.
         """
         if "\0" in text:
             raise InvalidPathError("a path cannot contain NUL")
-        windows = self.is_windows
-        if windows:
+        segments = self._segments
+        root = segments[: self._root_length]
+        if self.is_windows:
             text = text.replace("\\", "/")
-            if len(text) > 1 and _is_drive(text[:2]):
+            if is_drive(text[:2], (":",)):
                 if text[2:3] != "/":
                     raise InvalidPathError("a path relative to a drive has no URI")
-                return PathUri._make("", _normalise("/" + _encode(text.encode())))
-        root = self._segments[: self._root_length]
-        segments = root if text.startswith("/") else self._segments
-        segments = list(segments)
+                return PathUri._make("", f"/{text[0].upper()}:/").join(text[3:].lstrip("/"))
+        if text.startswith("/"):
+            segments = list(root)
         for part in text.split("/"):
             if part == "..":
                 if len(segments) > len(root):
                     segments.pop()
             elif part not in ("", "."):
-                segments.append(_encode(part.encode("utf-8", "surrogateescape")))
+                try:
+                    segments.append(encode(part.encode("utf-8", "surrogateescape")))
+                except UnicodeEncodeError as error:
+                    raise InvalidPathError("the path is not valid Unicode") from error
         return self._with(segments)
 
     def starts_with(self, other: PathUri) -> bool:
@@ -231,98 +249,19 @@ class PathUri:
 
         A segment with an encoded separator never matches: it would be two when decoded.
         """
-        if self._host != other._host:
+        if self._host != other._host or self.is_windows != other.is_windows:
             return False
         mine, theirs = self._segments, other._segments
-        if any("%2F" in segment.upper() or "%5C" in segment.upper() for segment in mine + theirs):
+        encoded = ("%2F", "%5C") if self.is_windows else ("%2F",)
+        if any(separator in segment.upper() for segment in mine + theirs for separator in encoded):
             return False
         return mine[: len(theirs)] == theirs
 
     def _with(self, segments: list[str]) -> PathUri:
         path = "/" + "/".join(segments)
-        if len(segments) == 1 and self._root_length and not self._host:
-            path += "/"
-        return PathUri._make(self._host, path)
-
-
-def _platform() -> str:
-    return "macos" if os.uname().sysname == "Darwin" else os.uname().sysname.lower()
-
-
-def _is_scheme(text: str) -> bool:
-    return (
-        text.isascii()
-        and text[:1].isalpha()
-        and all(character.isalnum() or character in "+-." for character in text)
-    )
-
-
-def _is_drive(segment: str) -> bool:
-    return (
-        segment[:1].isalpha() and segment[:1].isascii() and segment[1:].upper() in (":", "|", "%3A")
-    )
-
-
-def _split_host(rest: str) -> tuple[str, str]:
-    if not rest.startswith("//"):
-        return "", rest
-    authority, _slash, path = rest[2:].partition("/")
-    if _is_drive(authority) and "%" not in authority:
-        return "", rest[2:]
-    host = _decode(authority).decode("utf-8", "replace").lower()
-    if any(character in _FORBIDDEN_IN_HOST for character in host):
-        raise InvalidPathError("invalid URI: the host of a path URI is a plain name")
-    if not host.isascii():
-        try:
-            host = host.encode("idna").decode()
-        except UnicodeError as error:
-            raise InvalidPathError("invalid URI: invalid international domain name") from error
-    return ("" if host == "localhost" else host), f"/{path}"
-
-
-def _normalise(path: str) -> str:
-    """Collapse dot segments, encode what has to be, spell drives in one way."""
-    parts = path.removeprefix("/").split("/")
-    segments: list[str] = []
-    for index, part in enumerate(parts):
-        is_last = index == len(parts) - 1
-        lowered = part.lower()
-        if lowered in _DOUBLE_DOT:
-            if segments and not (len(segments) == 1 and _is_drive(segments[0])):
-                segments.pop()
-            if is_last:
-                segments.append("")
-        elif lowered in _SINGLE_DOT:
-            if is_last:
-                segments.append("")
-        else:
-            segments.append(_encode_text(part))
-        if len(segments) == 1 and _is_drive(segments[0]):
-            segments[0] = segments[0][0].upper() + segments[0][1:].replace("|", ":").upper()
-    return "/" + "/".join(segments)
-
-
-def _encode(raw: bytes) -> str:
-    return "".join([_ENCODED[byte] for byte in raw])
-
-
-def _encode_text(text: str) -> str:
-    """Encode what may not stand in a URI; what is encoded already, or only looks so, stays."""
-    if text.isascii() and text.isalnum():
-        return text
-    raw = text.encode("utf-8", "replace")
-    return "".join(["%" if byte == 0x25 else _ENCODED[byte] for byte in raw])
-
-
-def _decode(text: str) -> bytes:
-    if "%" not in text:
-        return text.encode()
-    head, *rest = text.split("%")
-    parts = [head.encode()]
-    for item in rest:
-        digits = item[:2]
-        if len(digits) == 2 and _HEX.issuperset(digits):
-            parts += (binascii.unhexlify(digits), item[2:].encode())
-        else:
-            parts.append(f"%{item}".encode())
-    return b"".join(parts)
+        if self.is_windows:
+            bare_drive = not self._host and len(segments) == 1
+            return PathUri._make(self._host, f"{path}/" if bare_drive else path)
+        if "%00" in path or (segments and is_drive(segments[0])):
+            return PathUri.from_native(decode(path))
+        return PathUri._make("", path)

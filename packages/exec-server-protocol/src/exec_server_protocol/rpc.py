@@ -153,21 +153,21 @@ _NOT_BRACKET: Final = re.compile(r"[^\[\]{}]+")
 _SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def _check_shape(text: str) -> None:
+def _check_shape(text: str, max_values: int) -> None:
     """Refuse text with too many values or levels, without parsing it.
 
     Counting characters gives an upper bound that nearly every message passes. Only
     beyond it is the text stripped of its strings and counted exactly.
     """
     openings = text.count("[") + text.count("{")
-    if openings <= MAX_DEPTH and openings + text.count(",") < MAX_VALUES:
+    if openings <= MAX_DEPTH and openings + text.count(",") < max_values:
         return
     bare = _STRING.sub("", text)
     openings = bare.count("[") + bare.count("{")
     empty = len(re.findall(r"\[\s*\]|\{\s*\}", bare))
     # A value is the root, the first of a container that is not empty, or follows a comma.
-    if 1 + openings - empty + bare.count(",") > MAX_VALUES:
-        raise MalformedMessageError(f"more than {MAX_VALUES} JSON values")
+    if 1 + openings - empty + bare.count(",") > max_values:
+        raise MalformedMessageError(f"more than {max_values} JSON values")
     depth = 0
     for bracket in _NOT_BRACKET.sub("", bare):
         if bracket in "[{":
@@ -196,12 +196,12 @@ def _check_strings(value: Any) -> None:
             pending.extend(item)
 
 
-def _parse(data: str | bytes | bytearray | memoryview) -> Any:
+def _parse(data: str | bytes | bytearray | memoryview, max_values: int) -> Any:
     try:
         text = data if isinstance(data, str) else str(data, "utf-8")
     except UnicodeDecodeError as error:
         raise MalformedMessageError(f"invalid UTF-8 at byte {error.start}") from error
-    _check_shape(text)
+    _check_shape(text, max_values)
     try:
         try:
             value = _DECODER.decode(text)
@@ -246,17 +246,18 @@ def _error(value: object) -> ErrorData:
     return ErrorData(code, message, value.get("data"))
 
 
-def decode(data: str | bytes | bytearray | memoryview) -> Message:
+def decode(data: str | bytes | bytearray | memoryview, *, max_values: int = MAX_VALUES) -> Message:
     """Return the one message that ``data`` holds.
 
     Args:
         data: A whole message, as text or as UTF-8. The caller has checked its size.
+        max_values: JSON values it may hold; more only for a peer that is trusted with memory.
 
     Raises:
         MalformedMessageError: It is not one. The text tells what is wrong and where; of the
             content it quotes at most the name of a duplicate key.
     """
-    value = _parse(data)
+    value = _parse(data, max_values)
     if not isinstance(value, dict):
         raise MalformedMessageError("expected a JSON object")
     if "id" in value and not _is_id(value["id"]):
