@@ -1,0 +1,10 @@
+"""``python -I -m fs_helper``."""
+
+from __future__ import annotations
+
+import sys
+
+from .main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Whole files: ``fs/readFile`` and ``fs/writeFile``."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from exec_server_protocol.errors import INVALID_REQUEST
+from exec_server_protocol.limits import READ_FILE_MAX_BYTES
+
+from .answers import EMPTY, Pieces
+from .atomic import replace
+from .base64_text import RAW_PIECE_BYTES, encode
+from .errors import OperationError
+from .params import Params, flag, path_of
+from .regular import open_for_reading, open_for_writing, truncate, write_all
+
+__all__ = ["read_file", "write_file"]
+
+_FIRST_BYTES: Final = 4096
+"""Buffer for a file that claims to be empty: procfs hands out a page at a time."""
+
+
+def read_file(params: Params) -> Pieces:
+    """Produce the JSON text of the answer to ``fs/readFile``.
+
+    Never holds more than one piece. Files whose size is unknown (procfs says 0) are read to
+    their end.
+
+    Raises:
+        OperationError: Not a regular file, or more than 512 MiB; the latter is known from
+            the size before anything is yielded, unless the file grows while it is read.
+        OSError: As the system says. One from reading may come after the first pieces.
+    """
+    fd, size = open_for_reading(
+        path_of(params), follow=flag(params, "followSymlinks", default=True)
+    )
+    try:
+        if size > READ_FILE_MAX_BYTES:
+            raise _too_large()
+        # One byte more than there should be: a buffer that is not filled shows the end.
+        buffer = bytearray(min(max(size, _FIRST_BYTES) + 1, RAW_PIECE_BYTES))
+        head, count, total = b'{"dataBase64":"', 0, 0
+        while True:
+            count += _fill(fd, memoryview(buffer)[count:])
+            if count == len(buffer) < RAW_PIECE_BYTES:  # larger than it said
+                buffer = buffer.ljust(RAW_PIECE_BYTES, b"\0")
+                continue
+            total += count
+            if total > READ_FILE_MAX_BYTES:
+                raise _too_large()
+            text = head + encode(memoryview(buffer)[:count])
+            if count < len(buffer):
+                return text + b'"}'
+            yield text
+            head, count = b"", 0
+    finally:
+        os.close(fd)
+
+
+def write_file(params: Params, data: bytearray) -> bytes:
+    """Write a whole file and return the JSON text of the answer to ``fs/writeFile``.
+
+    In place: inode, mode, owner and hard links stay, and a reader may see a part. With
+    ``atomic`` see ``atomic.replace``.
+
+    Raises:
+        OperationError: Something that cannot be written to, or not in this way.
+        OSError: As the system says.
+    """
+    path = path_of(params)
+    follow = flag(params, "followSymlinks", default=True)
+    if flag(params, "atomic", default=False):
+        replace(path, data, follow=follow)
+        return EMPTY
+    fd = open_for_writing(path, follow=follow, special=follow)
+    try:
+        truncate(fd)
+        write_all(fd, [data])
+    finally:
+        os.close(fd)
+    return EMPTY
+
+
+def _fill(fd: int, buffer: memoryview) -> int:
+    """Read until ``buffer`` is full or the file ends; return how much came."""
+    count = 0
+    while count < len(buffer):
+        got = os.readv(fd, [buffer[count:]])
+        if not got:
+            break
+        count += got
+    return count
+
+
+def _too_large() -> OperationError:
+    return OperationError(
+        INVALID_REQUEST, f"file is larger than the limit of {READ_FILE_MAX_BYTES} bytes"
+    )

@@ -1,0 +1,144 @@
+"""Requests to operations, and what they answer to frames."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Final
+
+from exec_server_protocol.errors import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+)
+from exec_server_protocol.helper import (
+    BULK_MEMBERS,
+    FrameKind,
+    Request,
+    encode_error,
+    encode_header,
+)
+from exec_server_protocol.limits import READ_FILE_MAX_BYTES
+
+from .answers import BulkOperation, Operation, Pieces
+from .base64_text import Base64Collector, Base64Error
+from .content import read_file, write_file
+from .copying import copy
+from .errors import OperationError, from_os_error
+from .handles import Handles
+from .listing import read_directory
+from .metadata import canonicalize, check_missing, get_metadata
+from .moving import move
+from .tree import create_directory, remove
+from .walk import walk
+
+__all__ = ["BAD_BASE64_CODES", "Dispatcher"]
+
+BAD_BASE64_CODES: Final = {"fs/writeFile": INVALID_REQUEST, "fs/writeBlock": INVALID_PARAMS}
+"""The wire has two codes for the same fault; existing peers expect these."""
+
+_MESSAGE_MAX_CHARACTERS: Final = 4096
+"""A message may quote a URI of any length; nobody reads more."""
+
+Buffers = tuple[bytes, ...]
+"""A frame, as buffers to be written one after the other."""
+
+
+class Dispatcher:
+    """Runs operations, one at a time. Owns the open files."""
+
+    def __init__(self) -> None:
+        self.handles = Handles()
+        self._operations: dict[str, Operation] = {
+            "fs/canonicalize": canonicalize,
+            "fs/checkMissing": check_missing,
+            "fs/close": self.handles.close,
+            "fs/copy": copy,
+            "fs/createDirectory": create_directory,
+            "fs/getMetadata": get_metadata,
+            "fs/move": move,
+            "fs/open": self.handles.open,
+            "fs/readBlock": self.handles.read_block,
+            "fs/readDirectory": read_directory,
+            "fs/readFile": read_file,
+            "fs/remove": remove,
+            "fs/walk": walk,
+        }
+        self._bulk_operations: dict[str, BulkOperation] = {
+            "fs/writeBlock": self.handles.write_block,
+            "fs/writeFile": write_file,
+        }
+
+    @property
+    def operations(self) -> list[str]:
+        """Names of everything that can be asked."""
+        return sorted([*self._operations, *self._bulk_operations])
+
+    @staticmethod
+    def collector() -> Base64Collector:
+        """Return where the bulk text of a request goes."""
+        return Base64Collector(READ_FILE_MAX_BYTES)
+
+    def answer(
+        self, request_id: int, request: Request, bulk: Base64Collector | None
+    ) -> Iterator[Buffers]:
+        """Perform a request and yield the frames of its answer, ending with RESULT or ERROR.
+
+        Never raises: whatever goes wrong with a request is its answer. The next frame is
+        made when it is asked for.
+        """
+        try:
+            yield from self._perform(request_id, request, bulk)
+        except OSError as error:
+            failure = from_os_error(error)
+        except OperationError as error:
+            failure = error
+        except MemoryError:
+            failure = OperationError(INTERNAL_ERROR, "the file helper is out of memory")
+        except Exception as error:  # noqa: BLE001 - a fault of ours costs one request, not all
+            failure = OperationError(
+                INTERNAL_ERROR, f"the file helper failed: {type(error).__name__}"
+            )
+        else:
+            return
+        yield (encode_error(request_id, failure.code, failure.message[:_MESSAGE_MAX_CHARACTERS]),)
+
+    def _perform(
+        self, request_id: int, request: Request, bulk: Base64Collector | None
+    ) -> Iterator[Buffers]:
+        if bulk is not None:
+            try:
+                data = bulk.finish()
+            except Base64Error as error:
+                name = BULK_MEMBERS[request.op]
+                raise OperationError(BAD_BASE64_CODES[request.op], f"{name}: {error}") from error
+            yield _frame(
+                FrameKind.RESULT,
+                request_id,
+                self._bulk_operations[request.op](request.params, data),
+            )
+            return
+        operation = self._operations.get(request.op)
+        if operation is None:
+            raise OperationError(METHOD_NOT_FOUND, "the file helper does not know this operation")
+        answer = operation(request.params)
+        if isinstance(answer, bytes):
+            yield _frame(FrameKind.RESULT, request_id, answer)
+            return
+        last = yield from _parts(request_id, answer)
+        yield _frame(FrameKind.RESULT, request_id, last)
+
+
+def _parts(request_id: int, pieces: Pieces) -> Generator[Buffers, None, bytes]:
+    """Yield the frames of all pieces but the last, and return that."""
+    while True:
+        try:
+            piece = next(pieces)
+        except StopIteration as stop:
+            last: bytes = stop.value
+            return last
+        yield _frame(FrameKind.RESULT_PART, request_id, piece)
+
+
+def _frame(kind: FrameKind, request_id: int, payload: bytes) -> Buffers:
+    return encode_header(kind, request_id, len(payload)), payload

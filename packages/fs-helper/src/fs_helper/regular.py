@@ -1,0 +1,181 @@
+"""Opening regular files, and nothing else, without ever waiting for anybody.
+
+Everything is opened with ``O_NONBLOCK``: a FIFO without a peer answers at once, and what was
+opened is judged from the descriptor, not from the path, so that it cannot change in between.
+For regular files the flag has no effect.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+from collections.abc import Sequence
+from typing import Final
+
+from exec_server_protocol.errors import INVALID_REQUEST
+
+from .errors import OperationError
+from .nofollow import open_parent
+
+__all__ = [
+    "NEW_FILE_MODE",
+    "STALLED_AFTER_MS",
+    "not_regular",
+    "open_for_reading",
+    "open_for_writing",
+    "truncate",
+    "write_all",
+]
+
+NEW_FILE_MODE: Final = 0o666
+"""Before the umask."""
+
+STALLED_AFTER_MS: Final = 1000
+"""How long a FIFO or a terminal may take no byte before a write to it is given up.
+
+Somebody who reads it needs far less, and later requests are waiting."""
+
+_COMMON: Final = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+def not_regular() -> OperationError:
+    """Return the error for something that is not a regular file."""
+    return OperationError(INVALID_REQUEST, "path is not a regular file")
+
+
+def open_for_reading(path: bytes, *, follow: bool = True) -> tuple[int, int]:
+    """Open a regular file; return its descriptor, which the caller closes, and its size.
+
+    Args:
+        path: Absolute.
+        follow: Whether links may lie on the way.
+
+    Raises:
+        OperationError: It is something else.
+        OSError: As the system says; ``ELOOP`` for a link that may not be followed.
+    """
+    fd = _open(path, os.O_RDONLY, follow=follow)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise not_regular()
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd, status.st_size
+
+
+def open_for_writing(path: bytes, *, follow: bool = True, special: bool = False) -> int:
+    """Open a file, made if it is missing, without touching its content.
+
+    Args:
+        path: Absolute.
+        follow: Whether links may lie on the way. A link that leads nowhere is followed too:
+            its target is made.
+        special: Accept devices, and FIFOs that somebody reads.
+
+    Returns:
+        A descriptor, which the caller closes.
+
+    Raises:
+        OperationError: It is something else.
+        OSError: As the system says; ``ENXIO`` for a FIFO that nobody reads.
+    """
+    fd = _open(path, os.O_WRONLY | os.O_CREAT, follow=follow)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            if not special or _is_own_pipe(status):
+                raise not_regular()
+        elif _is_memory(fd, status):
+            raise PermissionError(errno.EACCES, "")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def truncate(fd: int) -> None:
+    """Empty an open file; devices and FIFOs have nothing to empty."""
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        os.ftruncate(fd, 0)
+
+
+def write_all(fd: int, pieces: Sequence[bytes | bytearray]) -> None:
+    """Write everything, whatever a single call takes.
+
+    Args:
+        fd: Where to.
+        pieces: At most 1024, which is what a system takes at once.
+
+    Raises:
+        OSError: As the system says; ``EAGAIN`` when the other end of a FIFO takes nothing
+            for ``STALLED_AFTER_MS``.
+    """
+    pending: Sequence[bytes | bytearray | memoryview] = pieces
+    while pending:
+        try:
+            written = os.writev(fd, pending)
+        except BlockingIOError:
+            _wait_writable(fd)
+            continue
+        pending = _after(pending, written)
+
+
+def _after(
+    pieces: Sequence[bytes | bytearray | memoryview], written: int
+) -> Sequence[bytes | bytearray | memoryview]:
+    """Return what is left of ``pieces`` when so many bytes of them are done."""
+    for index, piece in enumerate(pieces):
+        if written < len(piece):
+            return [memoryview(piece)[written:], *pieces[index + 1 :]]
+        written -= len(piece)
+    return ()
+
+
+def _open(path: bytes, flags: int, *, follow: bool) -> int:
+    if follow:
+        return os.open(path, flags | _COMMON, NEW_FILE_MODE)
+    parent, name = open_parent(path)
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW | _COMMON, NEW_FILE_MODE, dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def _wait_writable(fd: int) -> None:
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    if not poll.poll(STALLED_AFTER_MS):
+        raise BlockingIOError(errno.EAGAIN, "")
+
+
+def _is_own_pipe(status: os.stat_result) -> bool:
+    """Whether this is a pipe to the server: writing there would forge answers."""
+    identity = status.st_dev, status.st_ino
+    for own in (0, 1, 2):
+        try:
+            stdio = os.fstat(own)
+        except OSError:
+            continue
+        # A terminal or /dev/null is the same device for everybody.
+        if not stat.S_ISCHR(stdio.st_mode) and (stdio.st_dev, stdio.st_ino) == identity:
+            return True
+    return False
+
+
+def _is_memory(fd: int, status: os.stat_result) -> bool:
+    """Whether this is the memory of a process: a regular file, says procfs.
+
+    Writing there would run code with the rights of the helper, or of its neighbours.
+    """
+    if status.st_nlink != 1 or status.st_size:
+        return False
+    try:
+        if status.st_dev != os.stat("/proc/self/mem").st_dev:
+            return False
+        return os.readlink(f"/proc/self/fd/{fd}").endswith("/mem")
+    except OSError:
+        return False
