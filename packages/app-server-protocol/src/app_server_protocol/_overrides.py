@@ -1,0 +1,62 @@
+"""What no export of the binary tells, kept by hand.
+
+The exported schema links a method to its params only. The result type follows from the name
+of the params type for most methods; the rest is here. So is what is gated inside a union, and
+what exists only in the binary's TypeScript. ``tools/generate.py`` stops when a new method
+has neither a rule nor a line here, and a test stops when a line here is no longer needed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "ABSOLUTE_PATH_TYPES",
+    "EXPERIMENTAL_NOTIFICATIONS",
+    "LEGACY_METHODS",
+    "RESULT_TYPES",
+    "TYPESCRIPT_ONLY_NOTIFICATIONS",
+    "UNION_GATES",
+]
+
+RESULT_TYPES: Final[dict[str, str]] = {
+    # without a params type that could be renamed
+    "account/gatewayOAuth/cancel": "GatewayOAuthCancelResponse",
+    "account/logout": "LogoutAccountResponse",
+    "account/securitySetup/read": "GetAccountSecuritySetupResponse",
+    "account/workspaceMessages/read": "GetWorkspaceMessagesResponse",
+    "config/mcpServer/reload": "McpServerRefreshResponse",
+    "configRequirements/read": "ConfigRequirementsReadResponse",
+    "externalAgentConfig/import/readHistories": "ExternalAgentConfigImportHistoriesReadResponse",
+    "memory/reset": "MemoryResetResponse",
+    "remoteControl/status/read": "RemoteControlStatusReadResponse",
+    "rollout/compress": "RolloutCompressResponse",
+    "windowsSandbox/readiness": "WindowsSandboxReadinessResponse",
+    # named differently from their params
+    "accountSession/list": "AccountSessionsResponse",
+    "config/batchWrite": "ConfigWriteResponse",
+    "config/value/write": "ConfigWriteResponse",
+}
+"""Methods whose result is not ``X`` + ``Response`` for params ``X`` + ``Params``."""
+
+LEGACY_METHODS: Final[dict[str, tuple[str, str]]] = {
+    "getAuthStatus": ("GetAuthStatusParams", "GetAuthStatusResponse"),
+    "getConversationSummary": ("GetConversationSummaryParams", "GetConversationSummaryResponse"),
+    "gitDiffToRemote": ("GitDiffToRemoteParams", "GitDiffToRemoteResponse"),
+}
+"""Methods of the first API that the server still answers: params and result (``legacy_v1``)."""
+
+TYPESCRIPT_ONLY_NOTIFICATIONS: Final[dict[str, str]] = {
+    "rawResponse/completed": "RawResponseCompletedNotification",
+    "rawResponseItem/completed": "RawResponseItemCompletedNotification",
+}
+"""Sent by the server, but missing from the union that its JSON Schema lists."""
+
+EXPERIMENTAL_NOTIFICATIONS: Final[frozenset[str]] = frozenset({"thread/settings/updated"})
+"""Withheld from clients without the capability, as observed; there may be more of them."""
+
+UNION_GATES: Final[dict[str, str]] = {"AskForApproval": "granular"}
+"""Unions with a gated arm that is in the stable schema all the same; the arm's only key."""
+
+ABSOLUTE_PATH_TYPES: Final[frozenset[str]] = frozenset({"AbsolutePathBuf"})
+"""Texts that the server refuses unless they are absolute paths, ``file:`` URIs included."""

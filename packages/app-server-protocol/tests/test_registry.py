@@ -1,0 +1,99 @@
+"""The registry: counts, types that exist, rules that a binary agrees with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from app_server_protocol import _overrides as overrides
+from app_server_protocol import legacy_v1, types
+from app_server_protocol._census import main
+from app_server_protocol.registry import (
+    CLIENT_METHODS,
+    CLIENT_NOTIFICATIONS,
+    SERVER_NOTIFICATIONS,
+    SERVER_REQUESTS,
+    WIRE_REVISION,
+    Method,
+    type_named,
+)
+
+_TABLES: tuple[Mapping[str, Method], ...] = (
+    CLIENT_METHODS,
+    CLIENT_NOTIFICATIONS,
+    SERVER_REQUESTS,
+    SERVER_NOTIFICATIONS,
+)
+
+
+def test_the_census_is_that_of_the_pinned_version() -> None:
+    assert WIRE_REVISION == "0.169.0"
+    assert [len(table) for table in _TABLES] == [187, 1, 11, 88]
+    gated = [method for method in CLIENT_METHODS.values() if method.experimental]
+    assert (len(gated), len(CLIENT_METHODS) - len(gated)) == (75, 112)
+    assert [name for name, method in SERVER_REQUESTS.items() if method.experimental] == [
+        "currentTime/read"
+    ]
+
+
+def test_every_row_is_complete_and_its_types_exist() -> None:
+    for table in _TABLES:
+        for name, method in table.items():
+            assert method.name == name
+            assert (method.params is None) == (method.params_rule == "none")
+            assert (method.result is not None) == method.kind.endswith("request")
+            for type_name in (method.params, method.result):
+                if type_name is not None:
+                    assert type_named(type_name) is not None
+
+
+def test_types_of_the_first_api_are_found_by_name() -> None:
+    assert type_named("GitSha") is legacy_v1.GitSha
+    assert type_named("ThreadStartParams") is types.ThreadStartParams
+    for name in ("NoSuchType", "TypedDict", "sys"):
+        with pytest.raises(KeyError):
+            type_named(name)
+
+
+def test_no_result_type_is_kept_by_hand_that_follows_from_the_params() -> None:
+    for method, result in overrides.RESULT_TYPES.items():
+        params = CLIENT_METHODS[method].params
+        assert CLIENT_METHODS[method].result == result
+        assert params is None or params.removesuffix("Params") + "Response" != result
+
+
+def test_nothing_is_kept_by_hand_that_the_schema_has_by_now() -> None:
+    from app_server_protocol import _registry_data as data
+
+    assert overrides.LEGACY_METHODS.keys().isdisjoint(row[0] for row in data.CLIENT_METHODS)
+    assert overrides.TYPESCRIPT_ONLY_NOTIFICATIONS.keys().isdisjoint(
+        row[0] for row in data.SERVER_NOTIFICATIONS
+    )
+    assert SERVER_NOTIFICATIONS.keys() >= overrides.EXPERIMENTAL_NOTIFICATIONS
+
+
+def test_the_census_is_printed_without_a_binary(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["census"]) == 0
+    assert capsys.readouterr().out == (
+        "registry of 0.169.0: 187 client methods (112 stable, 75 gated), 88 notifications, "
+        "11 server requests\n"
+    )
+
+
+def test_a_binary_that_is_not_there_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["census", "--codex-bin", "/nonexistent/codex"]) == 2
+    assert "no such program" in capsys.readouterr().err
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_the_binary_knows_the_same_methods(
+    codex_bin: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["census", "--codex-bin", str(codex_bin)]) == 0
+    out = capsys.readouterr().out
+    assert "as it recites them: 187 here, 187 in the binary" in out
+    assert "stable: 112 here, 112 in the binary" in out
+    assert "\nnotifications: 88 here, 88 in the binary" in out
+    assert "server requests: 11 here, 11 in the binary" in out
