@@ -122,7 +122,9 @@ async def test_a_cut_at_each_frame_boundary(server: ServerProcess, frame: int, k
     plan = {0: Cut("to-client", frame + 3, kind)}
     async with FaultProxy(server.port, plan.get) as proxy, asyncio.timeout(20):
         async with connect(proxy.url, options=options) as client:
-            process = await client.start(["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do echo $i; done"])
+            process = await _start(
+                client, ["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do echo $i; done"]
+            )
             seen = [event async for event in process.events()]
             assert [event.seq for event in seen if not hasattr(event, "message")] == list(
                 range(1, len(seen) + 1)
@@ -190,7 +192,7 @@ async def test_replayed_writes_reach_the_process_once(server: ServerProcess) -> 
 
     async with FaultProxy(server.port, plan) as proxy, asyncio.timeout(50):
         async with connect(proxy.url, options=options) as client:
-            process = await _start_cat(client)
+            process = await _start(client, ["cat"], stdin=True)
             wanted = b""
             for number in range(200):
                 line = b"line %d\n" % number
@@ -201,10 +203,11 @@ async def test_replayed_writes_reach_the_process_once(server: ServerProcess) -> 
             assert proxy.connections > 10
 
 
-async def _start_cat(client: Client) -> Process:
+async def _start(client: Client, argv: list[str], *, stdin: bool = False) -> Process:
+    """Start again when the cut hit the answer: events may come before it."""
     while True:
         try:
-            return await client.start(["cat"], stdin=True)
+            return await client.start(argv, stdin=stdin)
         except ConnectionBrokenError:
             continue
 

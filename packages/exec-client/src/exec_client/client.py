@@ -16,6 +16,7 @@ from exec_server_protocol.errors import RpcError
 from exec_server_protocol.handshake import (
     EnvironmentInfo,
     EnvironmentInfoParams,
+    ShellInfo,
 )
 from exec_server_protocol.path_uri import PathUri
 from exec_server_protocol.process import (
@@ -34,6 +35,7 @@ from .connection.generation import GenerationLost
 from .connection.states import ClientState, StateChange
 from .connection.websocket import redact
 from .errors import (
+    ClientError,
     HandshakeRejectedError,
     ProcessFailedError,
     TimeoutExpired,
@@ -135,8 +137,13 @@ class Client:
                 f"{redact(url)} does not speak the exec-server protocol"
             ) from error
         client = cls(session)
-        if session.info is None:  # an older executor
-            session.info = await client.info()
+        try:
+            session.info = session.info or await client.info()
+        except (RpcError, ValueError):  # an older executor, which does not tell
+            session.info = EnvironmentInfo(shell=ShellInfo(name="sh", path="/bin/sh"))
+        except BaseException:
+            await session.aclose()
+            raise
         return client
 
     # ------------------------------------------------------------------ what it is
@@ -328,8 +335,6 @@ class Client:
             except TimeoutError as error:
                 out, err = parts or await _collect_killed(process)
                 raise TimeoutExpired(process.argv, timeout or 0, out, err) from error
-            except BaseExceptionGroup as failures:
-                raise failures.exceptions[0] from failures
         if check and returncode != 0:
             raise ProcessFailedError(process.argv, returncode, *parts)
         return CompletedProcess(process.argv, returncode, *parts)
@@ -357,10 +362,10 @@ class Client:
 
 async def _collect_killed(process: Process) -> tuple[bytes, bytes]:
     """Kill a command and return what it has written."""
-    await process.terminate()
     try:
         async with asyncio.timeout(_KILL_SECONDS):
+            await process.terminate()
             await process.wait()
-    except TimeoutError:
-        logger.debug("a killed command's output did not end")
+    except (TimeoutError, ClientError, RpcError) as error:
+        logger.debug("the end of a killed command was not seen: %s", type(error).__name__)
     return process.stdout.take_all(), process.stderr.take_all()

@@ -12,7 +12,7 @@
     │  ├─ SessionExpiredError       the executor does not know it (any more)
     │  └─ RecoveryDeadlineError     no executor was reached in time
     ├─ ProcessBrokenError           one process cannot be followed any more
-    │  └─ OutputLostError           the executor no longer has output that is missing here
+    │  └─ OutputLostError           output is missing, and cannot be had any more
     ├─ StdinClosedError             the process takes no input
     ├─ ProcessFailedError           ``check=True`` and an exit code that is not 0
     ├─ TimeoutExpired               a command ran longer than it was allowed to
@@ -96,17 +96,32 @@ class ProcessBrokenError(ClientError):
 
 
 class OutputLostError(ProcessBrokenError):
-    """Output is missing that the executor no longer has.
+    """Output is missing: the executor no longer has it, or it was not taken in time here.
 
     Attributes:
         after_seq: Last event that is known.
-        oldest_seq: First event after it that the executor still had; ``None`` for none.
+        oldest_seq: First event after it that there still is; ``None`` for none.
+        lost_bytes: How much is missing; ``None`` when only the executor could know.
+        received_bytes: Output that had arrived before; ``None`` where that says nothing.
+        retained_bytes: Output after the hole that the executor still had; likewise.
     """
 
-    def __init__(self, text: str, *, after_seq: int, oldest_seq: int | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        after_seq: int,
+        oldest_seq: int | None = None,
+        lost_bytes: int | None = None,
+        received_bytes: int | None = None,
+        retained_bytes: int | None = None,
+    ) -> None:
         super().__init__(text)
         self.after_seq = after_seq
         self.oldest_seq = oldest_seq
+        self.lost_bytes = lost_bytes
+        self.received_bytes = received_bytes
+        self.retained_bytes = retained_bytes
 
 
 class StdinClosedError(ClientError):

@@ -8,31 +8,38 @@ the output streams instead.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
 from .errors import OutputLostError
 from .events import ClosedEvent, FailedEvent, ProcessEvent, payload_size
+from .read_budget import ReadBudget
 
-__all__ = ["HISTORY_BYTES", "HISTORY_EVENTS", "EventLog", "Subscription"]
+__all__ = ["HISTORY_BYTES", "HISTORY_EVENTS", "QUEUE_EVENTS", "EventLog", "Subscription"]
 
 HISTORY_EVENTS: Final = 256
 """Enough for a late subscriber to see how a process got where it is."""
 HISTORY_BYTES: Final = 1024 * 1024
 """Memory that one process may take for that."""
-_QUEUE_EVENTS: Final = 256
-"""Events that wait for one subscriber before the oldest is dropped."""
+QUEUE_EVENTS: Final = 256
+"""Live events that wait for one subscriber before the oldest is dropped."""
 
 
 class EventLog:
-    """History and subscribers of one process."""
+    """History and subscribers of one process.
 
-    def __init__(self) -> None:
+    Args:
+        budget: Told when somebody waits, so that the connection is read meanwhile.
+    """
+
+    def __init__(self, budget: ReadBudget | None = None) -> None:
+        self._budget = budget or ReadBudget(0)
         self._history: deque[ProcessEvent] = deque()
         self._size = 0
-        self._subscriptions: set[Subscription] = set()
-        self.ended = False
+        # Weak: one that nobody iterates over any more just goes.
+        self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
 
     def publish(self, event: ProcessEvent) -> None:
         """Keep an event and give it to every subscriber."""
@@ -40,19 +47,15 @@ class EventLog:
         self._size += payload_size(event)
         while len(self._history) > HISTORY_EVENTS or self._size > HISTORY_BYTES:
             self._size -= payload_size(self._history.popleft())
-        self.ended = isinstance(event, ClosedEvent | FailedEvent)
         for subscription in self._subscriptions:
-            subscription.push(event)
+            if subscription.push(event):
+                self._budget.crowd()
 
     def subscribe(self) -> Subscription:
         """Return what is kept and everything after it, without a hole or a repetition."""
-        subscription = Subscription(self, list(self._history))
+        subscription = Subscription(self._budget, self._history)
         self._subscriptions.add(subscription)
         return subscription
-
-    def remove(self, subscription: Subscription) -> None:
-        """Stop delivering to a subscriber."""
-        self._subscriptions.discard(subscription)
 
 
 class Subscription(AsyncIterator[ProcessEvent]):
@@ -63,49 +66,67 @@ class Subscription(AsyncIterator[ProcessEvent]):
             not taken in time. Iterating goes on after it.
     """
 
-    def __init__(self, log: EventLog, history: list[ProcessEvent]) -> None:
-        self._log = log
-        self._queue: deque[ProcessEvent] = deque(history)
+    def __init__(self, budget: ReadBudget, history: deque[ProcessEvent]) -> None:
+        self._budget = budget
+        self._replay = deque(history)
+        self._live: deque[ProcessEvent] = deque()
         self._missed = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self._missed_bytes = 0
+        self._missed_after = 0
+        self._arrived = asyncio.Event()
         self._over = False
 
-    def push(self, event: ProcessEvent) -> None:
-        """Queue an event, dropping the oldest when there are too many."""
-        self._queue.append(event)
-        if len(self._queue) > _QUEUE_EVENTS + 1:
-            self._queue.popleft()
-            self._missed += 1
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def push(self, event: ProcessEvent) -> bool:
+        """Queue an event, dropping the oldest when there are too many.
 
-    async def __anext__(self) -> ProcessEvent:
-        """Return the next event."""
+        Returns:
+            Whether the queue is half full: the subscriber should get a chance to run.
+        """
+        if self._over:
+            return False
+        self._live.append(event)
+        if len(self._live) > QUEUE_EVENTS:
+            oldest = self._live.popleft()
+            if not self._missed and not isinstance(oldest, FailedEvent):
+                self._missed_after = oldest.seq - 1
+            self._missed += 1
+            self._missed_bytes += payload_size(oldest)
+        self._arrived.set()
+        return len(self._live) > QUEUE_EVENTS // 2
+
+    def _next(self) -> ProcessEvent:
+        if self._replay:
+            return self._replay.popleft()
         if self._missed:
             missed, self._missed = self._missed, 0
-            first = self._queue[0]
-            oldest = None if isinstance(first, FailedEvent) else first.seq
+            lost, self._missed_bytes = self._missed_bytes, 0
+            first = self._live[0]
             raise OutputLostError(
                 f"{missed} events were dropped because they were not taken in time",
-                after_seq=(oldest or missed + 1) - missed - 1,
-                oldest_seq=oldest,
+                after_seq=self._missed_after,
+                oldest_seq=None if isinstance(first, FailedEvent) else first.seq,
+                lost_bytes=lost,
             )
-        while not self._queue:
+        return self._live.popleft()
+
+    async def __anext__(self) -> ProcessEvent:
+        """Return the next event. Several tasks may share the events of one subscription."""
+        while not self._replay and not self._live:
             if self._over:
                 raise StopAsyncIteration
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        event = self._queue.popleft()
+            self._arrived.clear()
+            with self._budget.waiting():
+                await self._arrived.wait()
+        event = self._next()
         if isinstance(event, ClosedEvent | FailedEvent):
             self._over = True
-            self._log.remove(self)
+            self._arrived.set()
         return event
 
     async def aclose(self) -> None:
         """Take no more events."""
         self._over = True
-        self._queue.clear()
-        self._log.remove(self)
+        self._replay.clear()
+        self._live.clear()
+        self._missed = 0
+        self._arrived.set()

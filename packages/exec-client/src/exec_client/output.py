@@ -1,9 +1,7 @@
-"""One output stream of a process: bytes in, an async iterator out. Lossless.
+"""One output stream of a process: bytes in, an async iterator out.
 
-What nobody has read yet is counted in a budget that all streams of a client share. Beyond
-the budget the client stops reading its connection, so the executor and in the end the
-process wait. A stream that nobody has ever asked for does not hold up somebody who only
-waits for the process: its oldest output is dropped, and reading it later says so.
+What has arrived and was not read yet counts in a budget that all streams of a client share;
+``read_budget`` says what happens when that is used up.
 """
 
 from __future__ import annotations
@@ -14,49 +12,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from .errors import ClientError, OutputLostError
+from .read_budget import ReadBudget
 
 __all__ = ["OutputStream", "ReadBudget"]
-
-
-class ReadBudget:
-    """Bytes of output that wait to be read, over all processes of a client.
-
-    Args:
-        limit: Above it ``full`` is true.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._used = 0
-        self._waiters: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def full(self) -> bool:
-        """Whether nothing more should be taken from the connection."""
-        return self._used > self._limit
-
-    def take(self, size: int) -> None:
-        """Count bytes that wait."""
-        self._used += size
-
-    def give_back(self, size: int) -> None:
-        """Count bytes that were read or dropped."""
-        self._used -= size
-        if not self.full:
-            self.wake()
-
-    def wake(self) -> None:
-        """Let everybody look again who waits for room."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def wait(self) -> None:
-        """Wait until something has changed."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        await waiter
 
 
 class OutputStream(AsyncIterator[bytes]):
@@ -68,31 +26,37 @@ class OutputStream(AsyncIterator[bytes]):
     Raises:
         ProcessBrokenError: From a read, after everything that arrived, when the process
             cannot be followed any more.
+        OutputLostError: From a read, once, when output was given up because nobody read it
+            while something else had to get through. Reading goes on after it.
+        RuntimeError: Another task is waiting in a read.
     """
 
     def __init__(self, budget: ReadBudget) -> None:
         self._budget = budget
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[tuple[int, bytes]] = deque()
+        self._offset = 0
+        """How much of the first piece was read already."""
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
         self._error: ClientError | None = None
-        self._claimed = False
-        self._expendable = False
-        self._dropped = 0
+        self._read_at: float | None = None
+        self._unwanted = False
         self._discarding = False
+        self._lost_bytes = 0
+        self._lost_after = 0
 
     # ------------------------------------------------------------------ filled by the process
 
-    def feed(self, data: bytes) -> None:
-        """Add bytes."""
-        if self._discarding:
+    def feed(self, data: bytes, seq: int = 0) -> None:
+        """Add the bytes of an event."""
+        if self._discarding or not data:
             return
-        self._pieces.append(data)
+        self._pieces.append((seq, data))
         self._size += len(data)
-        self._budget.take(len(data))
-        if self._expendable and not self._claimed:
-            self._drop_oldest()
+        self._budget.take(self, len(data))
+        if self.expendable and self._budget.full:
+            self._budget.make_room()
         self._wake()
 
     def end(self, error: ClientError | None = None) -> None:
@@ -105,40 +69,58 @@ class OutputStream(AsyncIterator[bytes]):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def give_way(self) -> None:
-        """Drop the oldest output when there is too much, as long as nobody reads."""
-        self._expendable = True
-        if not self._claimed:
-            self._drop_oldest()
-
-    def _drop_oldest(self) -> None:
-        while self._budget.full and self._pieces:
-            piece = self._pieces.popleft()
-            self._size -= len(piece)
-            self._dropped += len(piece)
-            self._budget.give_back(len(piece))
-
     def discard(self) -> None:
         """Drop what is there and what comes: nobody will read it."""
         self._discarding = True
         self._pieces.clear()
+        self._offset = 0
         size, self._size = self._size, 0
-        self._budget.give_back(size)
+        self._budget.give_back(self, size)
 
-    # ------------------------------------------------------------------ for the reader
+    # ------------------------------------------------------------------ for the budget
 
     @property
     def buffered(self) -> int:
         """Bytes that have arrived and were not read yet."""
         return self._size
 
+    @property
+    def expendable(self) -> bool:
+        """Whether its owner has shown to have no use for it."""
+        return self._unwanted and self._read_at is None
+
+    @property
+    def read_at(self) -> float | None:
+        """Loop time of the last read; ``None`` for never."""
+        return self._read_at
+
+    def give_way(self) -> None:
+        """Do not hold up others, unless somebody reads."""
+        self._unwanted = True
+
+    def drop_oldest(self, size: int) -> None:
+        """Give up ``size`` bytes or a little more, oldest first. Who reads is told."""
+        dropped = 0
+        while self._pieces and dropped < size:
+            if not self._lost_bytes:
+                self._lost_after = self._pieces[0][0] - 1
+            taken = len(self._take(self._size))
+            dropped += taken
+            self._lost_bytes += taken
+
+    # ------------------------------------------------------------------ for the reader
+
     def _claim(self) -> None:
-        self._claimed = True
-        if self._dropped:
-            dropped, self._dropped = self._dropped, 0
+        if self._waiter is not None:
+            raise RuntimeError("another task is reading this stream")
+        self._read_at = asyncio.get_running_loop().time()
+        if self._lost_bytes:
+            lost, self._lost_bytes = self._lost_bytes, 0
             raise OutputLostError(
-                f"{dropped} bytes were dropped: nobody read them while the process was waited for",
-                after_seq=0,
+                f"{lost} bytes were given up because nobody read them while others waited",
+                after_seq=self._lost_after,
+                oldest_seq=self._pieces[0][0] if self._pieces else None,
+                lost_bytes=lost,
             )
 
     async def _wait(self) -> bool:
@@ -151,27 +133,32 @@ class OutputStream(AsyncIterator[bytes]):
                 return False
             self._waiter = asyncio.get_running_loop().create_future()
             try:
-                await self._waiter
+                with self._budget.waiting():
+                    await self._waiter
             finally:
                 self._waiter = None
         return True
 
     def _take(self, size: int) -> bytes:
-        piece = self._pieces[0]
-        if len(piece) > size:
-            self._pieces[0] = piece[size:]
-            piece = piece[:size]
+        """Return up to ``size`` bytes of the first piece."""
+        _, piece = self._pieces[0]
+        end = self._offset + size
+        if len(piece) > end:
+            taken = piece[self._offset : end]
+            self._offset = end
         else:
+            taken = piece[self._offset :] if self._offset else piece
             self._pieces.popleft()
-        self._size -= len(piece)
-        self._budget.give_back(len(piece))
-        return piece
+            self._offset = 0
+        self._size -= len(taken)
+        self._budget.give_back(self, len(taken))
+        return taken
 
     async def __anext__(self) -> bytes:
         """Return the next piece, as large as it came."""
         if not await self._wait():
             raise StopAsyncIteration
-        return self._take(len(self._pieces[0]))
+        return self._take(self._size)
 
     async def read(self, n: int = -1) -> bytes:
         """Return up to ``n`` bytes as soon as there are any, everything to the end if negative.
@@ -182,40 +169,47 @@ class OutputStream(AsyncIterator[bytes]):
             return b""
         if n > 0:
             return self._take(n) if await self._wait() else b""
+        return await self._collect(b"")
+
+    async def readline(self) -> bytes:
+        """Return the next line with its line feed, what is left at the end, or nothing.
+
+        A line may be of any length.
+        """
+        return await self._collect(b"\n")
+
+    async def _collect(self, until: bytes) -> bytes:
+        """Return everything to the end, or to the first ``until`` with it."""
         parts: list[bytes] = []
+        first = 0
         try:
             while await self._wait():
-                parts.append(self._take(len(self._pieces[0])))
-        except asyncio.CancelledError:
-            self._put_back(b"".join(parts))
+                first = first or self._pieces[0][0]
+                end = self._pieces[0][1].find(until, self._offset) + 1 if until else 0
+                parts.append(self._take(end - self._offset if end else self._size))
+                if end:
+                    break
+        except BaseException:  # also a failure: what has arrived can still be read
+            self._put_back(first, b"".join(parts))
             raise
         return b"".join(parts)
 
-    def _put_back(self, data: bytes) -> None:
-        if data:
-            self._pieces.appendleft(data)
-            self._size += len(data)
-            self._budget.take(len(data))
+    def _put_back(self, seq: int, data: bytes) -> None:
+        if not data or self._discarding:
+            return
+        if self._offset:
+            head_seq, head = self._pieces[0]
+            self._pieces[0] = (head_seq, head[self._offset :])
+            self._offset = 0
+        self._pieces.appendleft((seq, data))
+        self._size += len(data)
+        self._budget.take(self, len(data))
 
     def take_all(self) -> bytes:
         """Return everything that has arrived, without waiting."""
         parts = []
         while self._pieces:
-            parts.append(self._take(len(self._pieces[0])))
-        return b"".join(parts)
-
-    async def readline(self) -> bytes:
-        """Return the next line with its line feed, what is left at the end, or nothing."""
-        parts: list[bytes] = []
-        try:
-            while await self._wait():
-                end = self._pieces[0].find(b"\n") + 1
-                parts.append(self._take(end or len(self._pieces[0])))
-                if end:
-                    break
-        except asyncio.CancelledError:
-            self._put_back(b"".join(parts))
-            raise
+            parts.append(self._take(self._size))
         return b"".join(parts)
 
     async def text(self, encoding: str = "utf-8", errors: str = "strict") -> AsyncIterator[str]:
@@ -233,10 +227,14 @@ class OutputStream(AsyncIterator[bytes]):
 
     async def lines(self, encoding: str = "utf-8", errors: str = "strict") -> AsyncIterator[str]:
         """Yield the output decoded, line by line, without the line ends."""
-        rest = ""
+        parts: list[str] = []
         async for text in self.text(encoding, errors):
-            *lines, rest = (rest + text).split("\n")
+            *lines, rest = text.split("\n")
             for line in lines:
-                yield line.removesuffix("\r")
-        if rest:
-            yield rest
+                parts.append(line)
+                yield "".join(parts).removesuffix("\r")
+                parts = []
+            if rest:
+                parts.append(rest)
+        if parts:
+            yield "".join(parts)

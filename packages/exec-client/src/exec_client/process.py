@@ -1,9 +1,9 @@
-"""A process on an executor, as its client sees it."""
+"""A process on an executor, as its client sees it: what is known of it, and calls about it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -25,19 +25,9 @@ from exec_server_protocol.process import (
     SignalName,
 )
 
-from .errors import ClientError, OutputLostError, ProcessBrokenError, StdinClosedError
-from .event_log import EventLog
-from .events import (
-    ClosedEvent,
-    ExitedEvent,
-    FailedEvent,
-    OutputEvent,
-    ProcessEvent,
-    SequencedEvent,
-)
-from .output import OutputStream, ReadBudget
-from .recovery.catch_up import CatchUp, GapError
-from .recovery.ordering import Ordering, ReorderLimitError
+from .errors import ClientError, ProcessBrokenError, StdinClosedError
+from .events import ProcessEvent
+from .followed_process import FollowedProcess
 
 if TYPE_CHECKING:
     from typing import Self
@@ -48,6 +38,10 @@ __all__ = ["CompletedProcess", "Process", "ProcessEvent"]
 
 _WRITE_BYTES: Final = 1024 * 1024
 """Sent at once: executors take frames of 16 MiB, and answer each write when it is queued."""
+
+_CLOSE_SECONDS: Final = 2.0
+"""For the last event of a process that has been killed: what it started and left behind may
+hold its pipes for as long as it likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,161 +61,39 @@ class CompletedProcess:
     stderr: bytes
 
 
-class Process:
+class Process(FollowedProcess):
     """A process of a client's session. Made by ``Client.start``.
 
     It survives lost connections: as long as the client recovers, nothing here notices. With
     ``async with`` it is terminated at the end of the block if it still runs; just dropping
     the object leaves it running until its session ends.
 
+    Of its calls, ``read``, ``close_stdin`` and ``resize`` are repeated when a connection
+    breaks before the answer: doing them twice is doing them once. The others raise
+    ``ConnectionBrokenError`` then.
+
     Attributes:
         argv: What was started.
-        stdout: Its output; everything it writes when it has a terminal.
-        stderr: Its errors; empty when it has a terminal.
+        tty: Whether it has a terminal.
         sandbox_type: What confines it.
     """
 
     def __init__(
         self, session: Session, process_id: str, argv: Sequence[str], *, tty: bool
     ) -> None:
+        super().__init__(process_id, session.read_budget)
         self._session = session
         self._id = ProcessId(process_id)
         self.argv = list(argv)
         self.tty = tty
         self.sandbox_type: SandboxType = "none"
-        budget: ReadBudget = session.read_budget
-        self.stdout = OutputStream(budget)
-        self.stderr = OutputStream(budget)
-        self.ordering = Ordering()
-        self.catch_up: CatchUp | None = None
-        self.recoverable = False
-        self._log = EventLog()
-        self._returncode: int | None = None
-        self._failure: ProcessBrokenError | None = None
-        self._wake_value = 0
-        self._wakers: set[asyncio.Event] = set()
-        self._over = asyncio.Event()
         self._write_lock = asyncio.Lock()
+        self._resize_lock = asyncio.Lock()
         self._writes = 0
 
     def __repr__(self) -> str:
         state = "failed" if self._failure else "closed" if self.ordering.closed else "open"
         return f"<Process {state} returncode={self._returncode}>"
-
-    # ------------------------------------------------------------------ filled by the client
-
-    def receive(self, event: SequencedEvent) -> bool:
-        """Take an event. Returns whether that published the last one."""
-        if self._failure is not None:
-            return False
-        try:
-            ready = self.ordering.apply(event)
-        except ReorderLimitError as error:
-            self.fail(str(error))
-            return True
-        self._wake(max(self._wake_value, event.seq))
-        self.publish(ready)
-        return self.ordering.closed
-
-    def publish(self, events: Sequence[SequencedEvent]) -> None:
-        """Publish events that are in order."""
-        for event in events:
-            if isinstance(event, OutputEvent):
-                (self.stderr if event.stream == "stderr" else self.stdout).feed(event.data)
-            elif isinstance(event, ExitedEvent):
-                self._returncode = event.exit_code
-            self._log.publish(event)
-            if isinstance(event, ClosedEvent):
-                self._finish(None)
-
-    def caught_up(self, target: int) -> None:
-        """A catch-up has reached this number."""
-        self.catch_up = None
-        self.ordering.recovering = False
-        self._wake(max(self._wake_value, target))
-
-    def fail(self, message: str, cause: BaseException | None = None) -> None:
-        """End it on this side: it cannot be followed any more. The first reason stays."""
-        if self._failure is not None or self.ordering.closed:
-            return
-        if isinstance(cause, GapError):
-            self._failure = OutputLostError(
-                message, after_seq=cause.after_seq, oldest_seq=cause.oldest_seq
-            )
-        else:
-            self._failure = ProcessBrokenError(message)
-        self._failure.__cause__ = cause
-        self.ordering.clear()
-        self._log.publish(FailedEvent(message))
-        self._wake(self._wake_value + 1)
-        self._finish(self._failure)
-
-    def _finish(self, error: ClientError | None) -> None:
-        self.stdout.end(error)
-        self.stderr.end(error)
-        self._over.set()
-
-    def _wake(self, value: int) -> None:
-        self._wake_value = value
-        for waker in self._wakers:
-            waker.set()
-
-    # ------------------------------------------------------------------ for the caller
-
-    @property
-    def process_id(self) -> str:
-        """Its name in the session."""
-        return self._id
-
-    @property
-    def returncode(self) -> int | None:
-        """Exit code, 128 + N for signal N; ``None`` while it runs."""
-        return self._returncode
-
-    @property
-    def failure(self) -> ProcessBrokenError | None:
-        """Why it cannot be followed any more, if so."""
-        return self._failure
-
-    def events(self) -> AsyncIterator[ProcessEvent]:
-        """Return output, exit and close in their order, from what is still kept.
-
-        Kept are the last 256 events and 1 MiB. A subscriber that falls 256 events behind
-        gets an ``OutputLostError`` once and goes on with the oldest that is left.
-        """
-        return self._log.subscribe()
-
-    async def wait(self) -> int:
-        """Return the exit code once the process has ended and its output is complete.
-
-        Output that nobody has begun to read does not block it; see ``OutputStream``.
-
-        Raises:
-            ProcessBrokenError: It cannot be followed any more.
-        """
-        self.stdout.give_way()
-        self.stderr.give_way()
-        await self._over.wait()
-        if self._failure is not None:
-            raise self._failure
-        if self._returncode is None:
-            raise ProcessBrokenError("the process was closed without an exit code")
-        return self._returncode
-
-    async def wait_changed(self, seen: int = 0) -> int:
-        """Wait until something newer than ``seen`` happened; return what to pass next time.
-
-        The value never falls. Several tasks may wait.
-        """
-        waker = asyncio.Event()
-        self._wakers.add(waker)
-        try:
-            while self._wake_value <= seen:
-                waker.clear()
-                await waker.wait()
-        finally:
-            self._wakers.discard(waker)
-        return self._wake_value
 
     async def read(
         self, after_seq: int = 0, max_bytes: int | None = None, wait: float = 0.0
@@ -236,8 +108,12 @@ class Process:
             wait: Seconds to wait for something to return.
 
         Returns:
-            What the executor said. Once the process cannot be followed any more, an answer
-            made here with ``failure`` set: this never raises for a lost connection.
+            What the executor said. Once the process or the session is lost, an answer made
+            here with ``failure`` set, even for a process that was closed before: this never
+            raises for a lost connection.
+
+        Raises:
+            RpcError: The executor refused, for instance because it has forgotten the process.
         """
         params = ProcessReadParams(
             process_id=self._id, after_seq=after_seq, max_bytes=max_bytes, wait_ms=int(wait * 1000)
@@ -260,7 +136,8 @@ class Process:
     async def write(self, data: bytes | str) -> None:
         """Write to stdin; returns when the executor has queued it.
 
-        Concurrent writes are not mixed.
+        Concurrent writes are not mixed. Cancelling one of more than 1 MiB leaves it cut off
+        at some point.
 
         Args:
             data: Text is sent as UTF-8.
@@ -312,7 +189,8 @@ class Process:
         """
         self._session.require(CAPABILITY_RESIZE, "resize")
         params = ProcessResizeParams(process_id=self._id, rows=rows, cols=cols)
-        await self._session.call("process/resize", params, idempotent=True)
+        async with self._resize_lock:  # so that a repeated one cannot come after a later one
+            await self._session.call("process/resize", params, idempotent=True)
 
     async def send_signal(self, signal: SignalName) -> None:
         """Send a signal to its group, or to the foreground group of its terminal.
@@ -332,8 +210,12 @@ class Process:
     async def communicate(self, input: bytes | str | None = None) -> tuple[bytes, bytes]:
         """Write ``input``, end stdin, and return all of stdout and stderr.
 
+        When it fails or is cancelled, what has arrived can still be read from the streams.
+
         Raises:
             UnsupportedError: There is input, and the executor cannot end stdin.
+            ConnectionBrokenError: The answer to a write was lost.
+            ProcessBrokenError: The process cannot be followed any more.
         """
         if input is not None:
             self._session.require(CAPABILITY_CLOSE_STDIN, "communicate with input")
@@ -347,10 +229,13 @@ class Process:
             except StdinClosedError:
                 return  # it ended before it had read everything, which is its right
 
-        async with asyncio.TaskGroup() as group:
-            out = group.create_task(self.stdout.read())
-            err = group.create_task(self.stderr.read())
-            group.create_task(feed())
+        try:
+            async with asyncio.TaskGroup() as group:
+                out = group.create_task(self.stdout.read())
+                err = group.create_task(self.stderr.read())
+                group.create_task(feed())
+        except BaseExceptionGroup as failures:  # that there were tasks is nobody's business
+            raise failures.exceptions[0] from None
         return out.result(), err.result()
 
     async def __aenter__(self) -> Self:
@@ -368,7 +253,9 @@ class Process:
         self.stderr.discard()
         try:
             await self.terminate()
-        except (ClientError, RpcError):
-            return  # gone, or with a session that is lost and ends by itself
-        if kind is None:
-            await self._over.wait()
+            if kind is None:
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    with self._budget.waiting():
+                        await self._over.wait()
+        except (ClientError, RpcError, TimeoutError):
+            return  # gone, or held open by something that is not ours to end

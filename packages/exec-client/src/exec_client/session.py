@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, cast
 
 from exec_server_protocol._model import WireModel
@@ -13,9 +13,9 @@ from exec_server_protocol.handshake import EnvironmentInfo, InitializeParams, In
 from exec_server_protocol.process import ProcessStartParams
 from exec_server_protocol.rpc import Notification
 
-from .connection.generation import Generation, GenerationLost
+from .connection.generation import DISCONNECTED, Generation, GenerationLost
 from .connection.states import ClientEvent, ClientState, StateChange, advance
-from .connection.websocket import open_websocket, redact
+from .connection.websocket import MessageSocket, open_websocket, redact
 from .errors import (
     ClientClosedError,
     ClientError,
@@ -25,10 +25,11 @@ from .errors import (
     UnsupportedError,
 )
 from .events import parse_event
+from .followed_process import FollowedProcess
 from .options import ClientOptions
-from .output import ReadBudget
 from .process import Process
-from .recovery.recovery import Resumed, recover
+from .read_budget import ReadBudget
+from .recovery.recovery import recover
 from .starts import Starts
 from .watching import StateWatchers
 
@@ -51,8 +52,13 @@ class Session:
     """
 
     def __init__(
-        self, url: str, options: ClientOptions, session_id: SessionId | None = None
+        self,
+        url: str,
+        options: ClientOptions,
+        session_id: SessionId | None = None,
+        dial: Callable[[str, ClientOptions], Awaitable[MessageSocket]] = open_websocket,
     ) -> None:
+        self._dial = dial
         self.url = url
         self.options = options
         self.read_budget = ReadBudget(options.max_buffered_bytes)
@@ -71,7 +77,9 @@ class Session:
 
     async def connect(self, *, resume: bool) -> None:
         """Make the first connection; see ``open_generation``."""
-        self._generation = await self.open_generation(resume=resume)
+        generation = self._generation = await self.open_generation(resume=resume)
+        if generation.lost:  # right after its last answer, when nobody was listening yet
+            self._generation_lost(generation, DISCONNECTED)
 
     # ------------------------------------------------------------------ what it is
 
@@ -130,7 +138,6 @@ class Session:
         payload = None if params is None else params.to_json()
         while True:
             generation = await self.live_generation()
-            self.read_budget.wake()  # the reader may have stopped for want of readers
             try:
                 return await generation.call(method, payload)
             except GenerationLost as error:
@@ -139,10 +146,8 @@ class Session:
                     raise ConnectionBrokenError(
                         f"{error}: the answer to {method} was lost", maybe_executed=True
                     ) from error
-                # The reader may not have reported the loss yet; then there is nothing to wait
-                # for, and asking again at once would spin.
-                if generation is self._generation and self._state is ClientState.CONNECTED:
-                    await asyncio.sleep(0)
+                if not generation.lost:  # what arrived before the end is still being read
+                    await generation.wait_ended()
 
     async def live_generation(self) -> Generation:
         """Return the connection to use, once there is one.
@@ -153,8 +158,7 @@ class Session:
         """
         while True:
             self._raise_if_closed()
-            if self._failure is not None:
-                raise type(self._failure)(str(self._failure)) from self._failure.__cause__
+            self._raise_if_failed()
             generation = self._generation
             if self._state is ClientState.CONNECTED and generation and not generation.lost:
                 return generation
@@ -163,6 +167,10 @@ class Session:
     def _raise_if_closed(self, *, maybe_executed: bool = False) -> None:
         if self._state is ClientState.CLOSED:
             raise ClientClosedError("the client was closed", maybe_executed=maybe_executed)
+
+    def _raise_if_failed(self) -> None:
+        if self._failure is not None:  # a new one: raising adds to its traceback
+            raise type(self._failure)(str(self._failure)) from self._failure.__cause__
 
     # ------------------------------------------------------------------ generations
 
@@ -175,9 +183,9 @@ class Session:
             GenerationLost: The connection broke meanwhile.
             ValueError: The answer makes no sense, or names another session.
         """
-        websocket = await open_websocket(self.url, self.options)
+        websocket = await self._dial(self.url, self.options)
         generation = Generation(
-            websocket, self.options, self._notified, self._generation_lost, self._may_read
+            websocket, self.options, self._notified, self._generation_lost, self.read_budget
         )
         done = False
         try:
@@ -204,6 +212,7 @@ class Session:
         finally:
             if not done:
                 generation.abort()
+                await generation.wait_ended()
         return generation
 
     def _notified(self, message: Notification) -> None:
@@ -215,26 +224,23 @@ class Session:
         if process is not None and process.receive(event):
             self.forget(process)
 
-    async def _may_read(self, generation: Generation) -> None:
-        # While a call waits, its answer must come through, whatever is in front of it.
-        while self.read_budget.full and not generation.pending and not generation.lost:
-            await self.read_budget.wait()
-
     def _generation_lost(self, generation: Generation, reason: str) -> None:
         if generation is not self._generation or self._state is not ClientState.CONNECTED:
             return  # an older one, or one that was never used
         self._change(ClientEvent.LOST, reason)
+        for process in self._processes.values():
+            process.ordering.recovering = True  # live events will come before the missed ones
         self._recovery = asyncio.get_running_loop().create_task(
             self._recover(reason), name="exec-client-recovery"
         )
 
     async def _recover(self, reason: str) -> None:
         try:
-            resumed: Resumed = await recover(self, reason)
+            resumed = await recover(self, reason)
         except SessionLostError as error:
             self._give_up(error)
             return
-        except Exception as error:
+        except Exception as error:  # a fault of ours: whoever waits must learn of it as well
             logger.exception("recovery failed")
             self._give_up(
                 SessionLostError(
@@ -243,16 +249,24 @@ class Session:
             )
             return
         self._generation = resumed.generation
+        logger.info(
+            "session resumed at attempt %d, %d bytes recovered",
+            resumed.attempts,
+            resumed.recovered_bytes,
+        )
         self._change(ClientEvent.RESUMED, "", resumed.recovered_bytes)
         if resumed.generation.lost:  # it died between its last answer and this line
-            self._generation_lost(resumed.generation, str(GenerationLost(sent=False)))
+            self._generation_lost(resumed.generation, DISCONNECTED)
 
     def _give_up(self, error: SessionLostError) -> None:
         self._failure = error
         self._change(ClientEvent.GAVE_UP, str(error))
+        self._fail_processes(str(error), error)
+
+    def _fail_processes(self, message: str, error: ClientError) -> None:
         processes, self._processes = self._processes, {}
         for process in processes.values():
-            process.fail(str(error), error)
+            process.fail(message, error)
 
     def _change(self, event: ClientEvent, reason: str, recovered: int = 0) -> None:
         old, self._state = self._state, advance(self._state, event)
@@ -273,13 +287,12 @@ class Session:
         Raises:
             ClientError: The id is taken, also by a start that is still being cleaned up.
         """
-        if self._failure is not None:
-            raise self._failure
+        self._raise_if_failed()
         if process.process_id in self._processes:
             raise ClientError(f"session already registered for process {process.process_id}")
         self._processes[process.process_id] = process
 
-    def forget(self, process: Process) -> None:
+    def forget(self, process: FollowedProcess) -> None:
         """Route no more events to a process; one that took over its id is left alone."""
         if self._processes.get(process.process_id) is process:
             del self._processes[process.process_id]
@@ -301,12 +314,12 @@ class Session:
         """
         if self._state in (ClientState.CONNECTED, ClientState.RECOVERING):
             self._change(ClientEvent.CLOSE, "closed by the caller")
+        # All of them, before anything is waited for: a cancelled close leaves nobody hanging.
+        closed = ClientClosedError("the client was closed")
+        self._fail_processes(str(closed), closed)
         if self._recovery is not None:
             self._recovery.cancel()
             await asyncio.wait([self._recovery])
         await self.starts.aclose()
         if self._generation is not None:
             await self._generation.close()
-        processes, self._processes = self._processes, {}
-        for process in processes.values():
-            process.fail("the client was closed")

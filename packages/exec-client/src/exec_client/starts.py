@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from exec_server_protocol.errors import RpcError
@@ -21,7 +22,7 @@ from exec_server_protocol.process import (
 from pydantic import ValidationError
 
 from .connection.generation import Generation, GenerationLost
-from .errors import ClientError, ConnectionBrokenError
+from .errors import ClientClosedError, ClientError, ConnectionBrokenError
 from .process import Process
 
 if TYPE_CHECKING:
@@ -62,33 +63,41 @@ class Starts:
         self._settled = asyncio.Event()
         self._settled.set()
         self._tasks: set[asyncio.Task[object]] = set()
+        self._unwanted: set[Process] = set()
 
     async def start(self, params: ProcessStartParams) -> Process:
         """Start a process; see ``Client.start``. Cancelling it ends the process."""
-        generation = await self._client.live_generation()
-        # No await from here to the task: a recovery that begins now waits for this start.
-        process = self._client.make_process(params)
-        self._client.route(process)
-        self._active += 1
-        self._settled.clear()
-        task = asyncio.get_running_loop().create_task(
-            self._request(generation, process, params), name="exec-client-start"
-        )
-        self._keep(task)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if task.cancelled():
+        while True:
+            generation = await self._client.live_generation()
+            # No await from here to the task: a recovery that begins now waits for this start.
+            process = self._client.make_process(params)
+            self._client.route(process)
+            self._active += 1
+            self._settled.clear()
+            task = asyncio.get_running_loop().create_task(
+                self._request(generation, process, params), name="exec-client-start"
+            )
+            self._keep(task)
+            try:
+                return await asyncio.shield(task)
+            except GenerationLost:  # before anything was sent: the next one will do
+                if not generation.lost:
+                    await generation.wait_ended()
+            except asyncio.CancelledError as error:
+                if task.cancelled():  # by aclose, which has nothing to do with the caller's task
+                    text = "the client was closed"
+                    raise ClientClosedError(text, maybe_executed=True) from error
+                self._unwanted.add(process)
+                process.recoverable = False
+                task.add_done_callback(partial(self._abandoned, process))
                 raise
-            process.recoverable = False
-            task.add_done_callback(lambda done: self._abandoned(done, process))
-            raise
 
     def _keep(self, task: asyncio.Task[object]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _abandoned(self, done: asyncio.Task[Process], process: Process) -> None:
+    def _abandoned(self, process: Process, done: asyncio.Task[Process]) -> None:
+        self._unwanted.discard(process)
         if not done.cancelled() and done.exception() is None:
             self._clean_up(process)
 
@@ -98,14 +107,15 @@ class Starts:
         try:
             answer = await generation.call("process/start", params.to_json())
             process.sandbox_type = ProcessStartResult.model_validate(answer).sandbox_type
-            process.recoverable = True  # before the count falls: recovery sees it for certain
+            # Before the count falls: recovery sees it for certain.
+            process.recoverable = process not in self._unwanted
         except GenerationLost as error:
-            if error.sent:
-                self._clean_up(process)
-            else:
+            if not error.sent:
                 self._client.forget(process)
+                raise
+            self._clean_up(process)
             raise ConnectionBrokenError(
-                f"{error}: the answer to process/start was lost", maybe_executed=error.sent
+                f"{error}: the answer to process/start was lost", maybe_executed=True
             ) from error
         except ValidationError as error:
             self._clean_up(process)
@@ -136,6 +146,11 @@ class Starts:
             logger.debug("a start was not cleaned up: %s", type(error).__name__)
         finally:
             self._client.forget(process)
+
+    @property
+    def active(self) -> int:
+        """Starts whose answer is awaited."""
+        return self._active
 
     async def wait_settled(self) -> None:
         """Wait until no start is in flight; clean-ups need a connection and are not waited for."""

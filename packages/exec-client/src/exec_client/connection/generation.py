@@ -2,15 +2,17 @@
 
 The reader takes messages in their order. An answer settles its call at once; a
 notification is handed to a function that does not wait. So an answer which arrived before
-the end is delivered, and notifications flow before ``initialize`` is answered.
+the end is delivered, and notifications flow before ``initialize`` is answered. The reader
+waits for nothing that needs the reader.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, Final
 
 from exec_server_protocol.errors import METHOD_NOT_FOUND, MalformedMessageError, ProtocolError
 from exec_server_protocol.notifications import split_process_output
@@ -29,14 +31,31 @@ from exec_server_protocol.rpc import (
 )
 
 from ..options import ClientOptions
-from .websocket import WebSocket
+from ..read_budget import ReadBudget
+from .websocket import MessageSocket, NotSentError
 
-__all__ = ["DISCONNECTED", "Generation", "GenerationLost"]
+__all__ = ["DISCONNECTED", "MAX_PENDING_CALLS", "Generation", "GenerationLost"]
 
 logger = logging.getLogger(__name__)
 
-DISCONNECTED = "exec-server transport disconnected"
+DISCONNECTED: Final = "exec-server transport disconnected"
 """How every text about a lost connection begins."""
+
+MAX_PENDING_CALLS: Final = 1024
+"""Calls that wait for an answer at once; further ones wait for their turn."""
+_CLEAN_UP_METHODS: Final = frozenset({"initialize", "process/terminate", "fs/close"})
+"""Do not wait for a turn: they end what the other calls may be waiting for."""
+_MAX_REFUSALS: Final = 256
+"""Requests of the executor that may wait for their refusal to be sent; none is expected."""
+_MAX_VALUES: Final = 2**63
+"""JSON values in a message: an executor is trusted with the memory of its client. What a
+process wrote in tiny pieces comes back as a very long list."""
+
+_END_SECONDS: Final = 2.0
+"""For what a connection that is over has left to read; the rest is recovered."""
+
+_CLOSED_BY_RELAY: Final = (-32000, "JSON-RPC transport closed")
+"""An error answer that says that the connection is gone: something between lost it."""
 
 
 class GenerationLost(Exception):
@@ -59,24 +78,26 @@ class Generation:
         options: For the trace hook.
         on_notification: Takes notifications, in order; raises to end the connection.
         on_lost: Called once when the connection is over, with a text that says why.
-        may_read: Awaited before each message; holds back while too much is unread.
+        budget: Says when the connection is not to be read, because too much waits to be.
     """
 
     def __init__(
         self,
-        websocket: WebSocket,
+        websocket: MessageSocket,
         options: ClientOptions,
         on_notification: Callable[[Notification], None],
         on_lost: Callable[[Generation, str], None],
-        may_read: Callable[[Generation], Awaitable[None]],
+        budget: ReadBudget,
     ) -> None:
         self._websocket = websocket
         self._options = options
         self._on_notification = on_notification
         self._on_lost = on_lost
-        self._may_read = may_read
+        self._budget = budget
         self._pending: dict[RequestId, asyncio.Future[Any]] = {}
         self._next_id = 1
+        self._turns = asyncio.Semaphore(MAX_PENDING_CALLS)
+        self._refusals: set[asyncio.Task[None]] = set()
         self.lost = False
         self._reader = asyncio.get_running_loop().create_task(
             self._read(), name="exec-client-reader"
@@ -96,20 +117,24 @@ class Generation:
             RpcError: The executor refused.
             GenerationLost: The connection is over.
         """
-        # No await between the check and the registration: a call that registered is seen by
-        # the drain at the end, one that did not is refused here.
-        if self.lost:
-            raise GenerationLost(sent=False)
-        request_id = self._next_id
-        self._next_id += 1
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._pending[request_id] = future
-        trace = self._options.trace(method) if self._options.trace else None
-        try:
-            await self._send(encode_request(request_id, method, params, trace))
-            return await future
-        finally:
-            self._pending.pop(request_id, None)
+        async with nullcontext() if method in _CLEAN_UP_METHODS else self._turns:
+            trace = self._options.trace(method) if self._options.trace else None
+            # No await between the check and the registration: a call that registered is seen
+            # by the drain at the end, one that did not is refused here.
+            if self.lost:
+                raise GenerationLost(sent=False)
+            request_id = self._next_id
+            self._next_id += 1
+            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            self._pending[request_id] = future
+            try:
+                with self._budget.waiting():
+                    await self._send(encode_request(request_id, method, params, trace))
+                    return await future
+            finally:
+                self._pending.pop(request_id, None)
+                if future.done() and not future.cancelled():
+                    future.exception()  # seen, also when sending failed first
 
     async def notify(self, method: str, params: bytes | None) -> None:
         """Send a notification.
@@ -124,22 +149,40 @@ class Generation:
     async def _send(self, message: bytes) -> None:
         try:
             await self._websocket.send(message)
+        except NotSentError as error:
+            raise GenerationLost(sent=False) from error
         except ConnectionError as error:
             raise GenerationLost(sent=True) from error
 
     async def _read(self) -> None:
-        reason = ""
+        reason = DISCONNECTED
         try:
             async for data in self._websocket.messages():
-                await self._handle(data)
-                await self._may_read(self)
-            reason = self._websocket.reason
-        except (ProtocolError, ValueError, GenerationLost) as error:
-            logger.warning("the executor broke the protocol: %s", type(error).__name__)
+                if self.lost:
+                    break  # dropped on this side: what it still had to say is worth nothing
+                self._handle(data)
+                await self._hold_back()
+            if self._websocket.reason:
+                reason = f"{DISCONNECTED}: {self._websocket.reason}"
+        except ProtocolError as error:
+            logger.warning("the executor sent what is no message: %s", type(error).__name__)
+        except ValueError as error:
+            logger.warning("the executor sent an event that makes no sense: %s", error)
+            reason = f"exec-server notification handling failed: {error}"
         finally:
-            self._end(f"{DISCONNECTED}: {reason}" if reason else DISCONNECTED)
+            self._end(reason)
 
-    async def _handle(self, data: str | bytes) -> None:
+    async def _hold_back(self) -> None:
+        """Wait while too much waits to be read; see ``read_budget``."""
+        budget = self._budget
+        if budget.take_crowded():
+            await asyncio.sleep(0)
+        while budget.full and not self.lost:
+            if budget.wanted and budget.make_room():
+                return
+            await budget.wait_changed()
+
+    def _handle(self, data: str | bytes) -> None:
         message = self._decode(data)
         if isinstance(message, Notification):
             self._on_notification(message)
@@ -150,19 +193,36 @@ class Generation:
         elif isinstance(message, ErrorResponse):
             future = self._pending.get(message.id)
             if future is not None and not future.done():
-                future.set_exception(message.error.to_exception())
+                future.set_exception(_as_exception(message.error))
         elif isinstance(message, Request):
-            error = ErrorData(METHOD_NOT_FOUND, "this client answers no requests")
-            await self._send(encode_error(message.id, error))
+            self._refuse(message)
         else:  # pragma: no cover - the decoder knows four kinds
             raise MalformedMessageError("unknown kind of message")
+
+    def _refuse(self, request: Request) -> None:
+        """Answer a request of the executor: this client serves none."""
+        if len(self._refusals) >= _MAX_REFUSALS:
+            raise MalformedMessageError("requests without end")
+        error = ErrorData(
+            METHOD_NOT_FOUND, f"exec-server client does not implement `{request.method[:100]}` yet"
+        )
+
+        async def send() -> None:
+            try:
+                await self._send(encode_error(request.id, error))
+            except GenerationLost:
+                return
+
+        task = asyncio.get_running_loop().create_task(send(), name="exec-client-refusal")
+        self._refusals.add(task)
+        task.add_done_callback(self._refusals.discard)
 
     @staticmethod
     def _decode(data: str | bytes) -> Message:
         """Decode a message; the payload of a large output goes around the JSON parser."""
         split = split_process_output(data) if isinstance(data, bytes) else None
         if split is None:
-            return decode(data)
+            return decode(data, max_values=_MAX_VALUES)
         head, payload = split
         message = decode(head)
         if isinstance(message, Notification) and isinstance(message.params, dict):
@@ -172,12 +232,18 @@ class Generation:
     def _end(self, reason: str) -> None:
         if self.lost:
             return
-        self.lost = True
+        self.lost = True  # before anybody learns of it: who looks now sees a dead connection
+        self._drain()
+        self._websocket.abort()
+        self._budget.wake()
+        for task in self._refusals:
+            task.cancel()
+        self._on_lost(self, reason)
+
+    def _drain(self) -> None:
         for future in self._pending.values():
             if not future.done():
                 future.set_exception(GenerationLost(sent=True))
-        self._websocket.abort()
-        self._on_lost(self, reason)
 
     def abort(self, reason: str = DISCONNECTED) -> None:
         """Drop the connection; whatever waits for an answer learns of it."""
@@ -185,15 +251,25 @@ class Generation:
         self._reader.cancel()
 
     async def close(self) -> None:
-        """End the connection politely and wait for the reader."""
+        """End the connection politely and wait for the reader. It is not reported as lost."""
         self.lost = True
-        await self._websocket.close()
-        self._reader.cancel()
-        await asyncio.wait([self._reader])
-        for future in self._pending.values():
-            if not future.done():
-                future.set_exception(GenerationLost(sent=True))
+        try:
+            await self._websocket.close()
+        finally:
+            self._websocket.abort()
+            self._reader.cancel()
+            self._drain()
+        await asyncio.wait([self._reader, *self._refusals])
 
     async def wait_ended(self) -> None:
-        """Wait until the reader has ended after ``abort``."""
-        await asyncio.wait([self._reader])
+        """Wait until the reader of a connection that is over has read what was still there."""
+        with self._budget.waiting():
+            await asyncio.wait([self._reader], timeout=_END_SECONDS)
+        if not self._reader.done():
+            self.abort()
+
+
+def _as_exception(error: ErrorData) -> Exception:
+    if (error.code, error.message) == _CLOSED_BY_RELAY:
+        return GenerationLost(sent=True)
+    return error.to_exception()

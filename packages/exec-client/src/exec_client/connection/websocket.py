@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Protocol
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event, State
 
 from ..errors import ConnectError, ConnectTimeoutError, HandshakeRejectedError
 from ..options import ClientOptions
 
-__all__ = ["WebSocket", "open_websocket", "redact"]
+__all__ = ["MessageSocket", "NotSentError", "WebSocket", "open_websocket", "redact"]
 
 _CLOSE_SECONDS = 1.0
 """For a polite end; a peer that does not answer by then is left."""
@@ -29,8 +32,47 @@ def redact(url: str) -> str:
     return f"{head}://{authority.rpartition('@')[2]}{slash}{path}"
 
 
+class _Connection(ClientConnection):
+    """A connection that ends soon after the peer said so, even if its socket stays open."""
+
+    def process_event(self, event: Event) -> None:
+        """Take a frame, or the answer to the upgrade."""
+        super().process_event(event)
+        if isinstance(event, Frame) and event.opcode is Opcode.CLOSE:
+            self.loop.call_later(_CLOSE_SECONDS, self.transport.abort)
+
+
+class NotSentError(ConnectionError):
+    """The connection is over, and no byte of the message has left."""
+
+
+class MessageSocket(Protocol):
+    """One open connection, as messages: what a generation needs of it."""
+
+    @property
+    def reason(self) -> str:
+        """What the peer said when it ended it, empty if it said nothing."""
+
+    async def send(self, message: bytes) -> None:
+        """Send one message.
+
+        Raises:
+            NotSentError: The connection was over before.
+            ConnectionError: It ended meanwhile.
+        """
+
+    def messages(self) -> AsyncIterator[str | bytes]:
+        """Yield messages until the connection ends, in whatever way."""
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+
+    async def close(self) -> None:
+        """End the connection politely, within a second."""
+
+
 class WebSocket:
-    """One open connection, as messages."""
+    """A ``MessageSocket`` over a WebSocket."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -39,8 +81,11 @@ class WebSocket:
         """Send one text message.
 
         Raises:
-            ConnectionError: The connection is over.
+            NotSentError: The connection was over before.
+            ConnectionError: It ended meanwhile.
         """
+        if self._connection.state is not State.OPEN:
+            raise NotSentError("the connection is over")
         try:
             if len(message) > _LARGE_PARAMS_BYTES:
                 await self._connection.send(_pieces(message.decode()))
@@ -92,6 +137,7 @@ async def open_websocket(url: str, options: ClientOptions) -> WebSocket:
         async with asyncio.timeout(options.connect_timeout):
             connection = await websockets_connect(
                 url,
+                create_connection=_Connection,
                 compression=None,
                 max_size=None,
                 max_queue=(16, 4),
@@ -111,10 +157,10 @@ async def open_websocket(url: str, options: ClientOptions) -> WebSocket:
         raise HandshakeRejectedError(
             f"{where} refused the connection with HTTP {error.response.status_code}"
         ) from error
+    except OSError as error:  # before ValueError: a bad certificate is both
+        raise ConnectError(f"cannot connect to {where}: {error.strerror or error}") from error
     except (InvalidURI, ValueError) as error:
         raise ConnectError(f"not a ws:// or wss:// URL: {where}") from error
     except (InvalidHandshake, EOFError) as error:
         raise HandshakeRejectedError(f"{where} is no WebSocket server") from error
-    except OSError as error:
-        raise ConnectError(f"cannot connect to {where}: {error.strerror or error}") from error
     return WebSocket(connection)

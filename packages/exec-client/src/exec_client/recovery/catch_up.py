@@ -24,16 +24,21 @@ class GapError(CatchUpError):
 
     Attributes:
         after_seq: Last event that is known.
-        oldest_seq: First one that was still there.
+        oldest_seq: First one after it that was still there; ``None`` for none.
+        retained_bytes: Output after it that was still there.
     """
 
-    def __init__(self, after_seq: int, oldest_seq: int | None, through: int) -> None:
+    def __init__(
+        self, after_seq: int, oldest_seq: int | None, retained_bytes: int, through: int
+    ) -> None:
+        until = f"to {oldest_seq - 1}" if oldest_seq else "on"
         super().__init__(
             f"process events are no longer retained while recovering through sequence {through}: "
-            f"events after {after_seq} are missing"
+            f"some are missing from {after_seq + 1} {until}"
         )
         self.after_seq = after_seq
         self.oldest_seq = oldest_seq
+        self.retained_bytes = retained_bytes
 
 
 @dataclass(slots=True)
@@ -43,11 +48,13 @@ class CatchUp:
     Attributes:
         chunks: Output, in order. Kept over several attempts: an executor may drop what a
             client asked beyond.
-        next_seq: The process's next number.
+        next_seq: The number after the last one that was asked about.
         exited: Whether the main process has ended.
         exit_code: Its code.
         closed: Whether the output is complete.
         sandbox_denied: Whether the sandbox refused something.
+        partial: Whether it ends there only because everything after it has come live. Exit
+            and close may then have higher numbers.
     """
 
     chunks: list[OutputEvent] = field(default_factory=list)
@@ -56,6 +63,7 @@ class CatchUp:
     exit_code: int | None = None
     closed: bool = False
     sandbox_denied: bool = False
+    partial: bool = False
 
 
 def merge(ordering: Ordering, catch_up: CatchUp) -> list[SequencedEvent]:
@@ -83,8 +91,8 @@ def _missed_events(ordering: Ordering, catch_up: CatchUp, target: int) -> dict[i
         if chunk.seq > target:
             raise CatchUpError("an answer holds output beyond its own end")
         if chunk.seq > last and chunk.seq not in pending:
-            found[chunk.seq] = chunk
-    if catch_up.closed:
+            found.setdefault(chunk.seq, chunk)
+    if catch_up.closed and not catch_up.partial:
         there = pending.get(target, found.get(target))
         if there is not None and not isinstance(there, ClosedEvent):
             raise CatchUpError(f"process close sequence {target} conflicts with recovered output")
@@ -93,9 +101,10 @@ def _missed_events(ordering: Ordering, catch_up: CatchUp, target: int) -> dict[i
     # Counted, not listed: a hostile number would make a list without end.
     missing = target - last - len(found) - sum(1 for seq in pending if seq <= target)
     exit_known = ordering.exited or any(
-        isinstance(event, ExitedEvent) and seq <= target for seq, event in pending.items()
+        isinstance(event, ExitedEvent) and (seq <= target or catch_up.partial)
+        for seq, event in pending.items()
     )
-    if catch_up.exited and not exit_known and missing == 0:
+    if catch_up.exited and not exit_known and missing == 0 and not catch_up.partial:
         raise CatchUpError("the process has ended, but no number is left for its exit")
     if catch_up.exited and not exit_known and missing == 1:
         if catch_up.exit_code is None:
@@ -103,9 +112,19 @@ def _missed_events(ordering: Ordering, catch_up: CatchUp, target: int) -> dict[i
         seq = next(s for s in range(last + 1, target + 1) if s not in found and s not in pending)
         found[seq] = ExitedEvent(seq, catch_up.exit_code, catch_up.sandbox_denied)
     elif missing:
-        oldest = min((chunk.seq for chunk in catch_up.chunks if chunk.seq > last), default=None)
-        raise GapError(last, oldest, target)
+        raise _gap(ordering, catch_up, found, target)
     return found
+
+
+def _gap(
+    ordering: Ordering, catch_up: CatchUp, found: dict[int, SequencedEvent], target: int
+) -> GapError:
+    there = sorted(found.keys() | ordering.pending.keys())
+    last = ordering.last
+    while there and there[0] == last + 1:  # known, though not published
+        last = there.pop(0)
+    kept = sum(len(chunk.data) for chunk in catch_up.chunks if chunk.seq > last)
+    return GapError(last, there[0] if there else None, kept, target)
 
 
 def _mark_denied(ordering: Ordering, catch_up: CatchUp, target: int) -> None:

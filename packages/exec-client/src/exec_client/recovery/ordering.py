@@ -10,15 +10,24 @@ from typing import Final
 
 from ..events import ClosedEvent, ExitedEvent, SequencedEvent, payload_size
 
-__all__ = ["MAX_PENDING_BYTES", "MAX_PENDING_EVENTS", "Ordering", "ReorderLimitError"]
+__all__ = [
+    "MAX_PENDING_BYTES",
+    "MAX_PENDING_EVENTS",
+    "MAX_RECOVERY_BYTES",
+    "MAX_RECOVERY_EVENTS",
+    "Ordering",
+    "ReorderLimitError",
+]
 
 MAX_PENDING_EVENTS: Final = 256
 """Events that may wait for an earlier one; executors misorder by a few."""
 MAX_PENDING_BYTES: Final = 1024 * 1024
 """The same in bytes."""
-MAX_RECOVERY_BYTES: Final = 64 * 1024 * 1024
+MAX_RECOVERY_BYTES: Final = 256 * 1024 * 1024
 """The same while a catch-up is under way: what a busy process writes meanwhile arrives live
-and has to wait for what came before it."""
+and has to wait for what came before it. As much as may wait to be read in all."""
+MAX_RECOVERY_EVENTS: Final = 1024 * 1024
+"""Events meanwhile, however small."""
 
 
 class ReorderLimitError(Exception):
@@ -31,7 +40,8 @@ class Ordering:
     Attributes:
         last: Number of the last published event; 0 for none.
         pending: Events that wait for an earlier one, by number.
-        exit_code: From the exit event, once that is published.
+        pending_bytes: What those hold, in bytes.
+        exited: Whether the exit event is published.
         closed: Whether the close event is published: nothing follows it.
         recovering: Whether a catch-up is under way, which widens the limits.
     """
@@ -43,6 +53,11 @@ class Ordering:
         self.exited = False
         self.closed = False
         self.recovering = False
+
+    @property
+    def highest(self) -> int:
+        """Highest number seen so far, published or not."""
+        return max(self.pending, default=self.last)
 
     def apply(self, event: SequencedEvent) -> list[SequencedEvent]:
         """Take an event; return those that are publishable now, in order.
@@ -61,15 +76,15 @@ class Ordering:
 
     def _check_room(self, size: int) -> None:
         if self.recovering:
-            if self.pending_bytes + size > MAX_RECOVERY_BYTES:
-                raise ReorderLimitError(f"reorder buffer exceeds {MAX_RECOVERY_BYTES} bytes")
-            return
-        if size > MAX_PENDING_BYTES:
-            raise ReorderLimitError(f"process event exceeds {MAX_PENDING_BYTES} bytes")
-        if len(self.pending) >= MAX_PENDING_EVENTS:
-            raise ReorderLimitError(f"reorder buffer exceeds {MAX_PENDING_EVENTS} entries")
-        if self.pending_bytes + size > MAX_PENDING_BYTES:
-            raise ReorderLimitError(f"reorder buffer exceeds {MAX_PENDING_BYTES} bytes")
+            max_bytes, max_events = MAX_RECOVERY_BYTES, MAX_RECOVERY_EVENTS
+        else:
+            max_bytes, max_events = MAX_PENDING_BYTES, MAX_PENDING_EVENTS
+        if size > max_bytes:
+            raise ReorderLimitError(f"process event exceeds {max_bytes} bytes")
+        if len(self.pending) >= max_events:
+            raise ReorderLimitError(f"reorder buffer exceeds {max_events} entries")
+        if self.pending_bytes + size > max_bytes:
+            raise ReorderLimitError(f"reorder buffer exceeds {max_bytes} bytes")
 
     def drain(self) -> list[SequencedEvent]:
         """Return the pending events that follow the last published one, and publish them."""

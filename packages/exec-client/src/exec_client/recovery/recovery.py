@@ -13,12 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from exec_server_protocol._scalars import ProcessId
-from exec_server_protocol.errors import RpcError, SessionAlreadyAttachedError
+from exec_server_protocol.errors import (
+    InvalidRequestError,
+    RpcError,
+    SessionAlreadyAttachedError,
+)
 from exec_server_protocol.process import (
     CAPABILITY_OUTPUT_POLICY,
     ProcessReadParams,
@@ -30,8 +34,8 @@ from pydantic import ValidationError
 from ..connection.generation import Generation, GenerationLost
 from ..errors import ConnectError, RecoveryDeadlineError, SessionExpiredError, SessionLostError
 from ..events import OutputEvent
+from ..followed_process import FollowedProcess
 from ..options import ClientOptions
-from ..process import Process
 from .catch_up import CatchUp, CatchUpError, merge
 
 __all__ = ["Recoverable", "Resumed", "recover"]
@@ -68,13 +72,13 @@ class Recoverable(Protocol):
     async def open_generation(self, *, resume: bool) -> Generation:
         """Connect and initialize."""
 
-    def recoverable_processes(self) -> Iterable[Process]:
+    def recoverable_processes(self) -> Iterable[FollowedProcess]:
         """The processes to catch up with, as of now."""
 
     def supports(self, capability: str) -> bool:
         """Whether the executor announced a capability."""
 
-    def forget(self, process: Process) -> None:
+    def forget(self, process: FollowedProcess) -> None:
         """Route no more events to a process."""
 
 
@@ -95,44 +99,54 @@ async def recover(client: Recoverable, disconnect: str) -> Resumed:
     too_late = f"{prefix}: recovery timed out after {options.recovery_deadline:g}s"
     if options.recovery_deadline <= 0:
         raise SessionLostError(disconnect)
-    attempts = 0
+    progress = _Progress()
     try:
         async with asyncio.timeout_at(deadline):
             await client.wait_starts()
             while True:
-                attempts += 1
-                error = await _attempt(client)
-                if isinstance(error, tuple):
-                    generation, recovered = error
-                    return Resumed(generation, recovered, attempts)
-                if not _is_retryable(error):
-                    kind = SessionExpiredError if isinstance(error, RpcError) else SessionLostError
-                    raise kind(f"{prefix}: {error}") from error
-                logger.debug("attempt %d failed: %s", attempts, type(error).__name__)
+                progress.attempts += 1
+                result = await _attempt(client, progress)
+                if isinstance(result, Generation):
+                    return Resumed(result, progress.recovered_bytes, progress.attempts)
+                if not _is_retryable(result):
+                    unknown = isinstance(result, InvalidRequestError)
+                    kind = SessionExpiredError if unknown else SessionLostError
+                    raise kind(f"{prefix}: {result}") from result
+                logger.debug("attempt %d failed: %s", progress.attempts, type(result).__name__)
                 await asyncio.sleep(options.retry_delay)
     except TimeoutError as error:
         raise RecoveryDeadlineError(too_late) from error
 
 
-async def _attempt(client: Recoverable) -> tuple[Generation, int] | Exception:
+@dataclass(slots=True)
+class _Progress:
+    """What the attempts of one recovery have come to: a later one builds on earlier ones."""
+
+    attempts: int = 0
+    recovered_bytes: int = 0
+
+
+async def _attempt(client: Recoverable, progress: _Progress) -> Generation | Exception:
     """Try once; return the caught-up connection, or what went wrong."""
+    # Higher numbers will be live events of this attempt's connection, and those have no hole.
+    known = {process: process.ordering.highest for process in client.recoverable_processes()}
     generation: Generation | None = None
     done = False
     try:
         async with asyncio.timeout(client.options.attempt_timeout):
             generation = await client.open_generation(resume=True)
-            recovered = 0
             for process in client.recoverable_processes():
-                recovered += await _catch_up(client, generation, process)
+                progress.recovered_bytes += await _catch_up(client, generation, process, known)
             if generation.lost:
                 return GenerationLost(sent=True)
             done = True
-            return generation, recovered
+            return generation
     except (RpcError, ConnectError, GenerationLost, TimeoutError, ValueError) as error:
         return error
     finally:
         if generation is not None and not done:
             generation.abort()
+            await generation.wait_ended()  # nothing of it may come once the next one begins
 
 
 def _is_retryable(error: Exception) -> bool:
@@ -142,10 +156,15 @@ def _is_retryable(error: Exception) -> bool:
     )
 
 
-async def _catch_up(client: Recoverable, generation: Generation, process: Process) -> int:
+async def _catch_up(
+    client: Recoverable,
+    generation: Generation,
+    process: FollowedProcess,
+    known: Mapping[FollowedProcess, int],
+) -> int:
     """Bring one process up to date. Returns the bytes of output that were missing."""
     try:
-        catch_up = await _read_missed(client, generation, process)
+        catch_up = await _read_missed(client, generation, process, known.get(process, 0))
         before = process.ordering.last
         ready = merge(process.ordering, catch_up)
     except (CatchUpError, RpcError, ValidationError) as error:
@@ -159,16 +178,22 @@ async def _catch_up(client: Recoverable, generation: Generation, process: Proces
     return recovered
 
 
-async def _read_missed(client: Recoverable, generation: Generation, process: Process) -> CatchUp:
+async def _read_missed(
+    client: Recoverable, generation: Generation, process: FollowedProcess, known: int
+) -> CatchUp:
     """Read what was missed, in pages where the executor can have more than one answer holds.
+
+    It is complete when an answer has no output any more, or when the next event has already
+    come over this connection: a process that never stops writing would have no last page.
 
     An executor may drop what a cursor has passed, so pages are kept with the process: when
     the connection breaks between two of them, the next attempt goes on where this one was.
+
+    ``known`` is the highest number that was seen before this connection was made.
     """
     catch_up = process.catch_up
     if catch_up is None:
         process.catch_up = catch_up = CatchUp()
-    process.ordering.recovering = True
     page = client.options.catch_up_bytes if client.supports(CAPABILITY_OUTPUT_POLICY) else None
     for _ in range(_MAX_PAGES):
         last = catch_up.chunks[-1].seq if catch_up.chunks else 0
@@ -177,25 +202,22 @@ async def _read_missed(client: Recoverable, generation: Generation, process: Pro
         for chunk in answer.chunks:
             if chunk.seq > after:
                 catch_up.chunks.append(OutputEvent(chunk.seq, chunk.stream, chunk.chunk))
-        if page is not None and _is_full(answer, page):
-            continue
-        if page is not None and answer.chunks:
-            page = None  # the rest fits one answer, and that one tells the true end
-            continue
-        catch_up.next_seq = answer.next_seq
         catch_up.exited, catch_up.exit_code = answer.exited, answer.exit_code
         catch_up.closed, catch_up.sandbox_denied = answer.closed, answer.sandbox_denied
-        return catch_up
+        if page is None or not answer.chunks:
+            catch_up.next_seq, catch_up.partial = answer.next_seq, False
+            return catch_up
+        cursor = answer.chunks[-1].seq
+        if cursor <= after:
+            break
+        if cursor >= known and cursor + 1 in process.ordering.pending:
+            catch_up.next_seq, catch_up.partial = cursor + 1, True
+            return catch_up
     raise CatchUpError("the executor's answers do not come to an end")
 
 
-def _is_full(answer: ProcessReadResult, page: int) -> bool:
-    """Whether there may be more: nearly full, since a chunk that does not fit stays out."""
-    return sum(len(chunk.chunk) for chunk in answer.chunks) >= page // 2
-
-
 async def _read(
-    generation: Generation, process: Process, after: int, max_bytes: int | None
+    generation: Generation, process: FollowedProcess, after: int, max_bytes: int | None
 ) -> ProcessReadResult:
     params = ProcessReadParams(
         process_id=ProcessId(process.process_id), after_seq=after, max_bytes=max_bytes, wait_ms=0
@@ -208,7 +230,7 @@ async def _read(
 
 
 async def _give_up(
-    client: Recoverable, generation: Generation, process: Process, error: Exception
+    client: Recoverable, generation: Generation, process: FollowedProcess, error: Exception
 ) -> None:
     params = ProcessTerminateParams(process_id=ProcessId(process.process_id))
     try:

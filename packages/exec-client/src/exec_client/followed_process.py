@@ -1,0 +1,191 @@
+"""What a client knows of one process: fed with events, read through streams and waits.
+
+Everything here is local. It outlives connections: who feeds it, live events or a catch-up,
+makes no difference to who reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from .errors import ClientError, OutputLostError, ProcessBrokenError
+from .event_log import EventLog
+from .events import (
+    ClosedEvent,
+    ExitedEvent,
+    FailedEvent,
+    OutputEvent,
+    ProcessEvent,
+    SequencedEvent,
+)
+from .output import OutputStream
+from .read_budget import ReadBudget
+from .recovery.catch_up import CatchUp, GapError
+from .recovery.ordering import Ordering, ReorderLimitError
+
+__all__ = ["FollowedProcess"]
+
+
+class FollowedProcess:
+    """The events of one process, in order, and whoever waits for them.
+
+    Attributes:
+        stdout: Its output; everything it writes when it has a terminal.
+        stderr: Its errors; empty when it has a terminal.
+        ordering: Its sequence.
+        catch_up: What an unfinished recovery has read of it so far.
+        recoverable: Whether recoveries have to catch up with it: its start was confirmed,
+            and somebody has its handle.
+    """
+
+    def __init__(self, process_id: str, budget: ReadBudget) -> None:
+        self._process_id = process_id
+        self.stdout = OutputStream(budget)
+        self.stderr = OutputStream(budget)
+        self.ordering = Ordering()
+        self.catch_up: CatchUp | None = None
+        self.recoverable = False
+        self._budget = budget
+        self._log = EventLog(budget)
+        self._returncode: int | None = None
+        self._received_bytes = 0
+        self._failure: ProcessBrokenError | None = None
+        self._wake_value = 0
+        self._wakers: set[asyncio.Future[None]] = set()
+        self._over = asyncio.Event()
+
+    # ------------------------------------------------------------------ filled by the client
+
+    def receive(self, event: SequencedEvent) -> bool:
+        """Take a live event. Returns whether nothing more is wanted of this process."""
+        if self._failure is not None:
+            return True
+        try:
+            ready = self.ordering.apply(event)
+        except ReorderLimitError as error:
+            self.fail(str(error))
+            return True
+        self._wake(max(self._wake_value, event.seq))
+        self.publish(ready)
+        return self.ordering.closed
+
+    def publish(self, events: Sequence[SequencedEvent]) -> None:
+        """Publish events that are in order."""
+        for event in events:
+            if isinstance(event, OutputEvent):
+                stream = self.stderr if event.stream == "stderr" else self.stdout
+                stream.feed(event.data, event.seq)
+                self._received_bytes += len(event.data)
+            elif isinstance(event, ExitedEvent):
+                self._returncode = event.exit_code
+            self._log.publish(event)
+            if isinstance(event, ClosedEvent):
+                self._finish(None)
+
+    def caught_up(self, target: int) -> None:
+        """A catch-up has reached this number."""
+        self.catch_up = None
+        self.ordering.recovering = False
+        self._wake(max(self._wake_value, target))
+
+    def fail(self, message: str, cause: BaseException | None = None) -> None:
+        """End it on this side: it cannot be followed any more. The first reason stays."""
+        if self._failure is not None or self.ordering.closed:
+            return
+        if isinstance(cause, GapError):
+            message += (
+                f"; {self._received_bytes} bytes had arrived, {cause.retained_bytes} are left"
+            )
+            self._failure = OutputLostError(
+                message,
+                after_seq=cause.after_seq,
+                oldest_seq=cause.oldest_seq,
+                received_bytes=self._received_bytes,
+                retained_bytes=cause.retained_bytes,
+            )
+        else:
+            self._failure = ProcessBrokenError(message)
+        self._failure.__cause__ = cause
+        self.catch_up = None
+        self.ordering.clear()
+        self._log.publish(FailedEvent(message))
+        self._wake(self._wake_value + 1)
+        self._finish(self._failure)
+
+    def _finish(self, error: ClientError | None) -> None:
+        self.stdout.end(error)
+        self.stderr.end(error)
+        self._over.set()
+
+    def _wake(self, value: int) -> None:
+        self._wake_value = value
+        for waker in self._wakers:
+            if not waker.done():
+                waker.set_result(None)
+
+    # ------------------------------------------------------------------ for the caller
+
+    @property
+    def process_id(self) -> str:
+        """Its name in the session."""
+        return self._process_id
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, 128 + N for signal N; ``None`` while it runs."""
+        return self._returncode
+
+    @property
+    def failure(self) -> ProcessBrokenError | None:
+        """Why it cannot be followed any more, if so."""
+        return self._failure
+
+    def events(self) -> AsyncIterator[ProcessEvent]:
+        """Return output, exit and close in their order, from what is still kept.
+
+        Kept are the last 256 events and 1 MiB. A subscriber that falls 256 events behind
+        gets an ``OutputLostError`` once and goes on with the oldest that is left; ``read``
+        returns what the executor still has of the rest. Who takes events and never reads
+        ``stdout`` and ``stderr`` does not have to: they give way, see ``OutputStream``.
+        """
+        self._give_way()
+        return self._log.subscribe()
+
+    async def wait(self) -> int:
+        """Return the exit code once the process has ended and its output is complete.
+
+        Output that nobody has begun to read does not block it; see ``OutputStream``.
+
+        Raises:
+            ProcessBrokenError: It cannot be followed any more.
+        """
+        self._give_way()
+        if not self._over.is_set():
+            with self._budget.waiting():
+                await self._over.wait()
+        if self._failure is not None:
+            raise self._failure
+        if self._returncode is None:
+            raise ProcessBrokenError("the process was closed without an exit code")
+        return self._returncode
+
+    def _give_way(self) -> None:
+        self.stdout.give_way()
+        self.stderr.give_way()
+
+    async def wait_changed(self, seen: int = 0) -> int:
+        """Wait until something newer than ``seen`` happened; return what to pass next time.
+
+        The value never falls. Whatever happens after the call ends the wait, also if it does
+        not raise the value. Several tasks may wait.
+        """
+        if self._wake_value <= seen:
+            waker: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._wakers.add(waker)
+            try:
+                with self._budget.waiting():
+                    await waker
+            finally:
+                self._wakers.discard(waker)
+        return self._wake_value
