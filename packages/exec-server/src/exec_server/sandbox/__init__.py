@@ -1,0 +1,1 @@
+"""Confinement: a policy becomes rules, rules a plan, a plan the arguments of bubblewrap."""

@@ -1,0 +1,370 @@
+"""What rules amount to on this disk, right now: an ordered list of mounts.
+
+Two plans are equal exactly when the sandboxes made from them show the same files with the
+same rights: each mounted file is known by device and inode. A worker serves requests whose
+plan equals the one that it was launched with, and no others.
+
+The rules of combination, from the outside in: the most specific rule about a path counts.
+A read rule below a denied folder stays denied, a write rule there opens it again. Directly
+below each writable folder some names cannot be written or made, unless a rule says so for
+exactly that path. What a confined program could replace is never trusted: a rule whose path
+leads through a link in a writable folder is refused, and the folders between a writable one
+and a more restricted path in it are mounted on themselves, so that they cannot be renamed.
+"""
+
+from __future__ import annotations
+
+import enum
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from exec_server_protocol.sandbox import PROTECTED_NAMES, NetworkAccess
+
+from . import globs
+from .errors import PolicyNotEnforceableError
+from .gitdir import git_folders
+from .lookup import Found, Identity, Lookup
+from .rules import Access, Confinement, Rules
+
+__all__ = ["MASKED_FILES_MAX", "MOUNTS_MAX", "Base", "Kind", "Mount", "Plan", "make_plan"]
+
+MASKED_FILES_MAX: Final = 1024
+"""Files hidden by patterns. bubblewrap reads its list of mounts anew for each one, so that
+the time grows with the square: this many take about a second."""
+MOUNTS_MAX: Final = 256
+"""Other mounts; each needs a descriptor while the sandbox is set up."""
+
+_PROTECTED: Final = tuple(name.encode() for name in PROTECTED_NAMES)
+_OWN: Final = (b"/proc", b"/dev")
+"""Every sandbox has its own; what lies there outside is never shown, but for /dev/…."""
+
+
+class Base(enum.Enum):
+    """What there is before any mount."""
+
+    EMPTY = "empty"
+    READABLE = "readable"
+    WRITABLE = "writable"
+
+
+class Kind(enum.Enum):
+    """What a mount does with its path."""
+
+    READ = "read"
+    WRITE = "write"
+    PIN = "pin"
+    """Nothing, but that the folder cannot be renamed."""
+    HIDE_FOLDER = "hide-folder"
+    HIDE_FILE = "hide-file"
+    BLOCK_FOLDER = "block-folder"
+    """Nothing is there, and nothing can be made: an empty folder shows up instead."""
+    BLOCK_FILE = "block-file"
+    LINK = "link"
+    """A link that a rule was spelled through, where it would not be seen otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One mount.
+
+    Attributes:
+        source: What must be found at ``path`` when it is mounted; ``None`` for masks.
+        opened: A hidden folder has something visible below, so that it can be passed.
+        target: Text of a link.
+    """
+
+    kind: Kind
+    path: bytes
+    source: Identity | None = None
+    opened: bool = False
+    target: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to launch, as a value: hashable, and equal only to a plan of the same effect.
+
+    Attributes:
+        confinement: With ``NONE`` and ``NETWORK`` there are no mounts.
+        mounts: In order: a folder before what is below it.
+    """
+
+    confinement: Confinement
+    network: NetworkAccess
+    base: Base = Base.WRITABLE
+    mounts: tuple[Mount, ...] = ()
+
+    @property
+    def writable_roots(self) -> tuple[bytes, ...]:
+        """The folders and files that can be written inside."""
+        roots = tuple(mount.path for mount in self.mounts if mount.kind is Kind.WRITE)
+        return (b"/", *roots) if self.base is Base.WRITABLE else roots
+
+    @property
+    def marks(self) -> tuple[Mount, ...]:
+        """The mounts for which something empty is put on the disk while the sandbox lives."""
+        kinds = (Kind.BLOCK_FOLDER, Kind.BLOCK_FILE)
+        return tuple(mount for mount in self.mounts if mount.kind in kinds)
+
+
+def make_plan(
+    rules: Rules, *, readable: Sequence[bytes] = (), guarded: Sequence[bytes] = ()
+) -> Plan:
+    """Look at the disk and return the plan. May block for as long as a file system does.
+
+    Args:
+        rules: From ``rules.derive``.
+        readable: Files and folders that must be readable inside whatever the rules say.
+        guarded: Files and folders that must not become writable through a rule about a
+            folder above them, the root apart: the server's own programs.
+
+    Raises:
+        PolicyNotEnforceableError: The rules cannot be guaranteed here.
+    """
+    if rules.confinement is not Confinement.FULL:
+        return Plan(rules.confinement, rules.network)
+    return _Planner(rules, readable, guarded).plan()
+
+
+def _parents(path: bytes) -> Iterable[bytes]:
+    """Yield the folders above a path, nearest first, the root last."""
+    while path != b"/":
+        path = path[: path.rfind(b"/")] or b"/"
+        yield path
+
+
+class _Planner:
+    def __init__(self, rules: Rules, readable: Sequence[bytes], guarded: Sequence[bytes]) -> None:
+        self._rules = rules
+        self._lookup = Lookup()
+        self._access: dict[bytes, Access] = {}
+        self._found: list[tuple[Found, Access]] = []
+        self._own: set[bytes] = set()
+        self._blocked: dict[bytes, Kind] = {}
+        self._pins: set[bytes] = set()
+        self._hidden: set[bytes] = set()
+        self._readable = readable
+        self._guarded = guarded
+
+    def plan(self) -> Plan:
+        self._resolve()
+        self._add_own()
+        self._protect()
+        self._check_links()
+        self._block_missing()
+        self._reduce()
+        self._expand_globs()
+        self._pin()
+        root = self._access.pop(b"/", None)
+        base = {Access.READ: Base.READABLE, Access.WRITE: Base.WRITABLE}.get(
+            root or Access.DENY, Base.EMPTY
+        )
+        links = self._visible_links() if base is Base.EMPTY else []
+        mounts = links + sorted(self._mounts(), key=lambda mount: mount.path.split(b"/"))
+        if len(mounts) - len(self._hidden) > MOUNTS_MAX:
+            raise PolicyNotEnforceableError(
+                f"the sandbox policy needs more than {MOUNTS_MAX} mounts"
+            )
+        return Plan(Confinement.FULL, self._rules.network, base, tuple(mounts))
+
+    # ------------------------------------------------------------------ what there is
+
+    def _resolve(self) -> None:
+        for path, access in self._rules.paths.items():
+            found = self._lookup.resolve(path)
+            if access is not Access.DENY and _is_own(found.full):
+                continue
+            self._found.append((found, access))
+            if not found.missing:
+                self._set(found.path, access)
+
+    def _set(self, path: bytes, access: Access) -> None:
+        self._access[path] = max(access, self._access.get(path, access))
+
+    def _add_own(self) -> None:
+        for path in self._readable:
+            found = self._lookup.resolve(path)
+            if found.missing or _is_own(found.path):
+                continue
+            self._found.append((found, Access.READ))
+            self._access[found.path] = Access.READ
+            self._own.add(found.path)
+        for path in self._guarded:
+            found = self._lookup.resolve(path)
+            if found.missing or found.path in self._access:
+                continue
+            above = next((p for p in _parents(found.path) if p in self._access), b"/")
+            if above != b"/" and self._access[above] is Access.WRITE:
+                self._access[found.path] = Access.READ
+
+    # ------------------------------------------------------------------ names to protect
+
+    def _protect(self) -> None:
+        roots = [path for path, access in self._access.items() if access is Access.WRITE]
+        lifted = {found.full for found, access in self._found if access is Access.WRITE}
+        for root in roots:
+            if not self._lookup.is_folder(root):
+                continue
+            for name in _PROTECTED:
+                path = (root if root != b"/" else b"") + b"/" + name
+                if path not in lifted:
+                    self._protect_name(path)
+
+    def _protect_name(self, path: bytes) -> None:
+        status = self._lookup.stat(path)
+        if status is None:
+            self._blocked[path] = Kind.BLOCK_FOLDER
+            return
+        if stat.S_ISLNK(status.st_mode):
+            raise PolicyNotEnforceableError(
+                "cannot protect a name in a writable folder: it is a link, which a confined "
+                "program could replace"
+            )
+        self._access.setdefault(path, Access.READ)
+        if path.endswith(b"/.git") and stat.S_ISREG(status.st_mode):
+            for folder in git_folders(path):
+                found = self._lookup.resolve(folder)
+                self._found.append((found, Access.READ))
+                if not found.missing and self._nearest(found.path) is Access.WRITE:
+                    self._access.setdefault(found.path, Access.READ)
+
+    def _nearest(self, path: bytes) -> Access | None:
+        """Return the access that the rule about the nearest folder above gives."""
+        for above in _parents(path):
+            if above in self._access:
+                return self._access[above]
+        return None
+
+    def _check_links(self) -> None:
+        """Refuse rules that a confined program could turn to another place.
+
+        A folder that such a link leads to may be written only where it may be anyway.
+        """
+        for found, access in self._found:
+            for place, _ in found.links:
+                if self._nearest(place) is not Access.WRITE:
+                    continue
+                target = self._nearest(found.full)
+                if access is Access.WRITE and target is Access.WRITE:
+                    continue
+                raise PolicyNotEnforceableError(
+                    "a path of the sandbox policy leads through a link in a writable folder, "
+                    "which a confined program could replace"
+                )
+
+    def _block_missing(self) -> None:
+        for found, access in self._found:
+            if not found.missing or access is Access.WRITE:
+                continue
+            first = (found.path if found.path != b"/" else b"") + b"/" + found.missing[0]
+            nearest = self._access.get(found.path) or self._nearest(found.path)
+            if nearest is Access.WRITE and first not in self._access:
+                self._blocked.setdefault(first, Kind.BLOCK_FILE)
+
+    # ------------------------------------------------------------------ which rules count
+
+    def _reduce(self) -> None:
+        """Drop rules that change nothing, and read rules in denied folders."""
+        kept: dict[bytes, Access] = {}
+        self._access, given = kept, self._access
+        for path in sorted(given, key=lambda path: path.split(b"/")):
+            access, above = given[path], self._nearest(path)
+            if access is Access.READ:
+                keep = above in (None, Access.WRITE) or (above is Access.DENY and path in self._own)
+            else:
+                keep = access is Access.WRITE or above in (Access.READ, Access.WRITE)
+            if keep:
+                kept[path] = access
+
+    def _expand_globs(self) -> None:
+        if not self._rules.globs:
+            return
+        resolved: list[globs.Glob] = []
+        for glob in self._rules.globs:
+            found = self._lookup.resolve(glob.base)
+            self._found.append((found, Access.DENY))
+            if not found.missing:
+                resolved.append(globs.Glob(found.path, glob.parts))
+                self._pins.update(self._between(found.path + b"/*"))
+        self._check_links()
+        files, links = globs.scan(resolved, max_depth=self._rules.glob_max_depth)
+        for link in links:
+            # Nobody inside can have made a link in a folder that cannot be written.
+            if self._nearest(link) is not Access.WRITE:
+                target = self._lookup.resolve(link)
+                if not target.missing and not self._lookup.is_folder(target.path):
+                    files.append(target.path)
+        for path in files:
+            if self._nearest_visible(path):
+                self._hidden.add(path)
+        if len(self._hidden) > MASKED_FILES_MAX:
+            raise PolicyNotEnforceableError(
+                f"the deny patterns match more than {MASKED_FILES_MAX} files; deny a folder instead"
+            )
+
+    def _nearest_visible(self, path: bytes) -> bool:
+        if path in self._access:
+            return self._access[path] is not Access.DENY and path not in self._own
+        for above in _parents(path):
+            if above in self._access:
+                return self._access[above] is not Access.DENY and above not in self._own
+        return False
+
+    def _between(self, path: bytes) -> list[bytes]:
+        """Return the folders between a path and the writable one above it, if there is one."""
+        between: list[bytes] = []
+        for above in _parents(path):
+            access = self._access.get(above)
+            if access is not None:
+                return between if access is Access.WRITE else []
+            between.append(above)
+        return []
+
+    def _pin(self) -> None:
+        for path in [*self._access, *self._blocked]:
+            if path != b"/":
+                self._pins.update(self._between(path))
+
+    # ------------------------------------------------------------------ mounts
+
+    def _visible_links(self) -> list[Mount]:
+        links: dict[bytes, bytes] = {}
+        for found, access in self._found:
+            if access is Access.DENY or found.missing:
+                continue
+            links.update(
+                (place, text)
+                for place, text in found.links
+                if self._nearest(place) is None and not _is_own(place)
+            )
+        return [Mount(Kind.LINK, place, target=links[place]) for place in sorted(links)]
+
+    def _mounts(self) -> Iterable[Mount]:
+        for path, access in self._access.items():
+            if access is not Access.DENY:
+                kind = Kind.READ if access is Access.READ else Kind.WRITE
+                yield Mount(kind, path, self._lookup.identity(path))
+            elif self._lookup.is_folder(path):
+                opened = any(
+                    other.startswith(path + b"/") and given is not Access.DENY
+                    for other, given in self._access.items()
+                )
+                yield Mount(Kind.HIDE_FOLDER, path, opened=opened)
+            else:
+                yield Mount(Kind.HIDE_FILE, path)
+        for path in self._hidden:
+            yield Mount(Kind.HIDE_FILE, path)
+        for path in self._pins:
+            if path not in self._access:
+                yield Mount(Kind.PIN, path, self._lookup.identity(path))
+        for path, kind in self._blocked.items():
+            # A rule may have come between: what is denied or read-only needs no block.
+            nearest = self._nearest(path)
+            if nearest is Access.WRITE:
+                yield Mount(kind, path)
+
+
+def _is_own(path: bytes) -> bool:
+    return any(path == own for own in _OWN) or path.startswith(b"/proc/")
