@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.11"
 nox.options.default_venv_backend = "uv"
@@ -25,6 +27,9 @@ PACKAGES = {
     "fs-helper": "exec-fs-helper",
 }
 """Folder to distribution."""
+
+NO_TESTS = 5
+"""Exit status of a pytest that found nothing to run."""
 
 CONFORMANCE_AREAS = (
     "envelope or handshake or session or process or pty or output or stdin or signals or env "
@@ -45,16 +50,59 @@ def _sync(session: nox.Session, *arguments: str) -> None:
     )
 
 
+def _pytest(session: nox.Session, *where: str) -> bool:
+    """Run pytest. Returns whether it found tests.
+
+    Finding none is a failure, since tests do not vanish; but with arguments such as
+    ``-k word`` one package may have none that fit.
+    """
+    try:
+        session.run("pytest", *where, *session.posargs)
+    except CommandFailed as error:
+        # nox names the attribute in __init__ only, where type checkers of old releases miss it.
+        if session.posargs and getattr(error, "return_code", None) == NO_TESTS:
+            session.log("no test here fits the arguments; on to the next")
+            return False
+        raise
+    return True
+
+
+def _own_tests(session: nox.Session, folders: Iterable[str]) -> bool:
+    """Run packages' own tests, each without its siblings. Returns whether there were any."""
+    found = False
+    for folder in folders:
+        if list((ROOT / "packages" / folder / "tests").glob("test_*.py")):
+            _sync(session, "--exact", "--package", PACKAGES[folder], "--group", "test")
+            found |= _pytest(session, f"packages/{folder}/tests")
+    return found
+
+
 @nox.session(python=PYTHON)
 def tests(session: nox.Session) -> None:
     """All tests. Each package first, in an environment without its siblings; then the whole."""
-    for folder, distribution in PACKAGES.items():
-        if not list((ROOT / "packages" / folder / "tests").glob("test_*.py")):
-            continue
-        _sync(session, "--exact", "--package", distribution, "--group", "test")
-        session.run("pytest", f"packages/{folder}/tests", *session.posargs)
+    found = _own_tests(session, PACKAGES)
     _sync(session, "--exact", "--all-packages", "--group", "test")
-    session.run("pytest", "testkit/tests", "tests", *session.posargs)
+    found |= _pytest(session, "testkit/tests", "tests")
+    if not found:
+        session.error("no test fits these arguments")
+
+
+@nox.session(python=PYTHON)
+def check(session: nox.Session) -> None:
+    """Before stopping: lint, types and schema, and the tests of the packages you touched."""
+    for gate in ("lint", "types", "schema"):
+        session.notify(gate)
+    since = ("git", "merge-base", "HEAD", "origin/main")
+    base = session.run(*since, external=True, silent=True, success_codes=[0, 1, 128], log=False)
+    base = "HEAD" if base is None or "fatal" in str(base) else str(base).strip() or "HEAD"
+    changed = session.run("git", "diff", "--name-only", base, external=True, silent=True, log=False)
+    new = session.run(
+        "git", "ls-files", "--others", "--exclude-standard", external=True, silent=True, log=False
+    )
+    paths = f"{changed}{new}".splitlines()
+    touched = [f for f in PACKAGES if any(path.startswith(f"packages/{f}/") for path in paths)]
+    session.log(f"touched: {', '.join(touched) or 'no package'}")
+    _own_tests(session, touched)
 
 
 @nox.session(python=PYTHON)
@@ -76,15 +124,18 @@ def types(session: nox.Session) -> None:
     _sync(session, "--all-packages", "--all-groups")
     for folder in PACKAGES:
         parts = [f"packages/{folder}/{part}" for part in ("src", "tests")]
-        session.run("mypy", *(part for part in parts if (ROOT / part).exists()))
+        session.run("mypy", *(part for part in parts if any((ROOT / part).rglob("*.py"))))
     session.run("mypy", "testkit", "tests", "scripts", "bench", "noxfile.py")
+    for example in sorted(Path("examples").glob("*.py")):
+        session.run("mypy", str(example))
 
 
 @nox.session(python=PYTHON)
 def schema(session: nox.Session) -> None:
-    """Compare the schema fixtures with the code; says which type changed and what rewrites it."""
+    """Compare schema fixtures and public names with the code; says what changed."""
     _sync(session, "--all-packages")
-    session.run("python", "-m", "exec_server_protocol.schema", "check")
+    _schema(session, "check")
+    session.run("python", "scripts/check_public_names.py")
 
 
 @nox.session(python=PYTHON)
@@ -128,7 +179,17 @@ def bench(session: nox.Session) -> None:
     session.run("python", "bench/compare.py", *session.posargs)
 
 
+def _schema(session: nox.Session, verb: str) -> None:
+    """Write or check the fixtures of each package that exports a schema."""
+    modules = ROOT.glob("packages/*/src/*/schema.py")
+    packages = ROOT.glob("packages/*/src/*/schema/__main__.py")
+    roots = [file.parent for file in modules] + [file.parents[1] for file in packages]
+    for root in sorted(roots):
+        session.run("python", "-m", f"{root.name}.schema", verb)
+
+
 def _reference(session: nox.Session) -> bool:
+    """Whether the reference server can be run; says so when not."""
     program = os.environ.get("CODEX_BIN", "")
     if program and shutil.which(program):
         return True
@@ -138,8 +199,9 @@ def _reference(session: nox.Session) -> bool:
 
 @nox.session(python=PYTHON)
 def fix(session: nox.Session) -> None:
-    """Format, apply safe fixes and rewrite the schema fixtures."""
+    """Format, apply safe fixes, rewrite the schema fixtures and the list of public names."""
     _sync(session, "--all-packages", "--all-groups")
     session.run("ruff", "check", "--fix", ".")
     session.run("ruff", "format", ".")
-    session.run("python", "-m", "exec_server_protocol.schema", "write")
+    _schema(session, "write")
+    session.run("python", "scripts/check_public_names.py", "--write")

@@ -8,11 +8,13 @@ that was just built, never from an index, where strangers may have taken a name.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -32,12 +34,24 @@ OURS = {
 }
 """Which of our own packages come along with each."""
 
+SPEAKING = {"exec-server", "exec-client"}
+"""Their programs are for people; the others speak frames on stdin and stdout."""
+
 IMPORT_ALL = """
 import importlib, importlib.util, pkgutil, sys
 module, *absent = sys.argv[1:]
+# Modules that need an extra, which a plain installation lacks: they have to name it.
+of_extras = {"exec_client.mcp": "exec-client[mcp]"}
 package = importlib.import_module(module)
 for found in pkgutil.walk_packages(package.__path__, module + "."):
-    if not found.name.endswith("__main__"):
+    if found.name in of_extras:
+        try:
+            importlib.import_module(found.name)
+        except ModuleNotFoundError as error:
+            assert of_extras[found.name] in str(error), error
+        else:
+            raise AssertionError(found.name + " can be imported without its extra")
+    elif not found.name.endswith("__main__"):
         importlib.import_module(found.name)
 for name in absent:
     assert importlib.util.find_spec(name) is None, name + " can be imported"
@@ -45,14 +59,33 @@ import pathlib
 assert (pathlib.Path(package.__file__).parent / "py.typed").exists()
 """
 
+PROGRAMS = """
+import importlib.metadata, json, sys
+distribution = importlib.metadata.distribution(sys.argv[1])
+assert distribution.read_text("licenses/LICENSE"), "no license"
+scripts = [entry.name for entry in distribution.entry_points if entry.group == "console_scripts"]
+print(json.dumps([distribution.version, distribution.requires or [], scripts]))
+"""
+PRESETS = (
+    "PIP_",
+    "UV_FIND_LINKS",
+    "UV_CONSTRAINT",
+    "UV_OVERRIDE",
+    "UV_PRERELEASE",
+    "UV_RESOLUTION",
+)
+"""Settings that would let a broken wheel pass by fetching or picking something else."""
+
 
 def call(*command: str | Path, **options: object) -> str:
     """Run a program; its output is shown only when it fails."""
     result = subprocess.run(
         [str(word) for word in command],
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith(PRESETS)},
         cwd=options.get("cwd", ROOT),  # type: ignore[call-overload]
         timeout=300,
         check=False,
@@ -87,7 +120,33 @@ def install(folder: Path, dist: Path, distribution: str) -> Path:
         if name != distribution and name not in OURS[distribution]
     ]
     call(python, "-I", "-c", IMPORT_ALL, MODULES[distribution], *absent, "pytest", cwd=folder)
+    check_metadata(python, folder, distribution)
     return environment / "bin"
+
+
+def check_metadata(python: Path, folder: Path, distribution: str) -> None:
+    """Compare what the wheel says of itself with the sources, and ask its programs for help."""
+    project = next(
+        project
+        for file in ROOT.glob("packages/*/pyproject.toml")
+        for project in [tomllib.loads(file.read_text(encoding="utf-8"))["project"]]
+        if project["name"] == distribution
+    )
+    output = call(python, "-I", "-c", PROGRAMS, distribution, cwd=folder)
+    version, required, programs = json.loads(output)
+    wanted = (project["version"], sorted(project.get("scripts", {})))
+    if (version, sorted(programs)) != wanted:
+        sys.exit(f"{distribution}: {version} with {programs}, not {wanted}")
+    # Without markers, which a build may spell differently.
+    plain = {line.partition(";")[0].strip() for line in required if "extra ==" not in line}
+    if plain != {line.partition(";")[0].strip() for line in project.get("dependencies", [])}:
+        sys.exit(f"{distribution} requires {required}")
+    for program in programs:
+        if (
+            distribution in SPEAKING
+            and "usage" not in call(python.parent / program, "--help", cwd=folder).lower()
+        ):
+            sys.exit(f"{program} --help explains nothing")
 
 
 def names(python: Path) -> set[str]:
