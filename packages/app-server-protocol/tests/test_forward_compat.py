@@ -45,7 +45,7 @@ def _replaced(value: Json, path: Path, change: Callable[[Json], Json]) -> Json:
     if not path:
         return change(value)
     head, *rest = path
-    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy: Any = dict(value) if isinstance(value, dict) else list(value)
     copy[head] = _replaced(copy[head], tuple(rest), change)
     return copy
 
