@@ -41,7 +41,10 @@ IMPORT_ALL = """
 import importlib, importlib.util, pkgutil, sys
 module, *absent = sys.argv[1:]
 # Modules that need an extra, which a plain installation lacks: they have to name it.
-of_extras = {"exec_client.mcp": "exec-client[mcp]"}
+of_extras = {
+    "app_server_protocol.validate": "app-server-protocol[validate]",
+    "exec_client.mcp": "exec-client[mcp]",
+}
 package = importlib.import_module(module)
 for found in pkgutil.walk_packages(package.__path__, module + "."):
     if found.name in of_extras:

@@ -11,7 +11,14 @@ from __future__ import annotations
 import functools
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+try:
+    from pydantic import TypeAdapter, ValidationError
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"app_server_protocol.validate needs {error.name}: "
+        "pip install 'app-server-protocol[validate]'",
+        name=error.name,
+    ) from error
 
 from .registry import CLIENT_METHODS, SERVER_NOTIFICATIONS, SERVER_REQUESTS, type_named
 from .rpc import UNSET
