@@ -177,7 +177,9 @@ def test_the_defaults_are_those_of_the_wire() -> None:
 
 
 @pytest.mark.parametrize("mode", ["write", "", "Read", 0])
-def test_a_file_is_opened_to_read_or_to_replace(mode: Any) -> None:
+def test_a_file_is_opened_to_read_to_replace_or_to_update(mode: Any) -> None:
+    for good in ("read", "replace", "update"):
+        METHODS["fs/open"].decode_params({"handleId": "h", "path": A, "mode": good})
     with pytest.raises(InvalidParamsError, match="mode"):
         METHODS["fs/open"].decode_params({"handleId": "h", "path": A, "mode": mode})
 

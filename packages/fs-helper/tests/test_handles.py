@@ -152,6 +152,20 @@ def test_a_new_file_can_be_opened_for_writing(ask: Ask, tmp_path: Path) -> None:
     assert (tmp_path / "new").read_bytes() == b""
 
 
+def test_a_broken_transfer_goes_on_where_it_stopped(
+    ask: Ask, fails: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_text("first half")
+    ask("fs/open", handleId="w", path=tmp_path / "f", mode="update")
+    assert (tmp_path / "f").read_text() == "first half"
+    ask("fs/writeBlock", handleId="w", offset=10, chunk=b", second half")
+    ask("fs/writeBlock", handleId="w", offset=0, chunk=b"F")
+    assert (tmp_path / "f").read_text() == "First half, second half"
+    assert fails(-32603, "fs/readBlock", handleId="w", offset=0, len=1) == errno_text(errno.EBADF)
+    ask("fs/open", handleId="n", path=tmp_path / "new", mode="update")
+    assert (tmp_path / "new").read_bytes() == b""
+
+
 def test_the_wrong_direction_keeps_the_handle(
     ask: Ask, fails: Callable[..., str], block: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -18,7 +18,10 @@ from .sandbox import SandboxContext
 
 __all__ = [
     "CAPABILITY_ATOMIC_WRITE",
+    "CAPABILITY_FILE_WRITE_STREAMING",
     "CAPABILITY_MOVE",
+    "CAPABILITY_OPEN_UPDATE",
+    "CAPABILITY_SANDBOXED_FILE_STREAMING",
     "DirectoryEntry",
     "FsCanonicalizeParams",
     "FsCanonicalizeResult",
@@ -60,6 +63,12 @@ CAPABILITY_ATOMIC_WRITE: Final = "fsAtomicWrite"
 """``atomic`` of ``fs/writeFile``."""
 CAPABILITY_MOVE: Final = "fsMove"
 """``fs/move``."""
+CAPABILITY_OPEN_UPDATE: Final = "fsOpenUpdate"
+"""``update`` as the mode of ``fs/open``."""
+CAPABILITY_FILE_WRITE_STREAMING: Final = "fileWriteStreaming"
+"""``fs/writeBlock``. Not an extension; older executors only read in blocks."""
+CAPABILITY_SANDBOXED_FILE_STREAMING: Final = "sandboxedFileStreaming"
+"""``fs/open`` with a ``sandbox``. Not an extension; older executors refuse it."""
 
 
 class FsReadFileParams(WireModel):
@@ -254,12 +263,14 @@ class FsMoveResult(WireModel):
 
 
 class FsOpenParams(WireModel):
-    """Opens a regular file for reading, or empties it for writing."""
+    """Opens a regular file, for reading or for writing."""
 
     handle_id: str
     """Chosen by the client, at most 32 bytes of UTF-8, unique on the connection."""
     path: WirePathUri
-    mode: Literal["read", "replace"] = "read"
+    mode: Literal["read", "replace", "update"] = "read"
+    """``update`` keeps what the file holds, and makes it when it is missing: for going on
+    with a transfer that broke. Extension: ``fsOpenUpdate``."""
     sandbox: SandboxContext | None = None
 
 

@@ -39,7 +39,10 @@ class Handles:
         return len(self._open)
 
     def open(self, params: Params) -> bytes:
-        """Open a file; ``replace`` empties it at once. Return the text for ``fs/open``.
+        """Open a file. Return the text for ``fs/open``.
+
+        ``replace`` empties the file at once; ``update`` keeps what it holds. Both make a file
+        that is missing.
 
         Nothing is touched when the handle is refused.
 
@@ -59,15 +62,16 @@ class Handles:
         path = path_of(params)
         if mode == "read":
             fd, _size = open_for_reading(path)
-        elif mode == "replace":
+        elif mode in ("replace", "update"):
             fd = open_for_writing(path)
             try:
-                truncate(fd)
+                if mode == "replace":
+                    truncate(fd)
             except BaseException:
                 os.close(fd)
                 raise
         else:
-            raise OperationError(INVALID_PARAMS, "mode is neither read nor replace")
+            raise OperationError(INVALID_PARAMS, "mode is none of read, replace and update")
         self._open[handle_id] = fd
         return dump({"handleId": handle_id})
 
