@@ -124,6 +124,7 @@ class Connection:
         self.long_polls = LongPolls(limits.parked_reads)
         self._parked: dict[asyncio.Future[Any], RequestId] = {}
         self._handling = False
+        self._lost_callbacks: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
         return f"<Connection {self.state.value} parked={len(self._parked)}>"
@@ -153,6 +154,9 @@ class Connection:
         parked, self._parked = self._parked, {}
         for future in parked:
             future.cancel()
+        callbacks, self._lost_callbacks = self._lost_callbacks, []
+        for callback in callbacks:
+            callback()
         if self.session is not None:
             self.registry.detach(self.session, self.peer)
 
@@ -253,6 +257,10 @@ class Connection:
         """Tie this connection to a session: ``initialize`` has succeeded."""
         self.state = advance(self.state, ConnectionEvent.INITIALIZE)
         self.session = session
+
+    def when_lost(self, callback: Callable[[], None]) -> None:
+        """Call back once, when the connection has ended: for what belongs to it alone."""
+        self._lost_callbacks.append(callback)
 
     @property
     def attached_session(self) -> Session:
