@@ -1,0 +1,109 @@
+"""A plan as options of bubblewrap. Pure, but for the names of a few folders of the system.
+
+What is mounted later lies on top. So the whole comes first, then devices and processes, then
+the plan's mounts from the outside in. A mask is made read-only after the mount points below
+it exist.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from .plan import Base, Kind, Mount, Plan
+from .rules import Confinement
+
+__all__ = ["PROC_READ_ONLY", "options", "read_only_paths"]
+
+PROC_READ_ONLY: Final = (
+    b"/proc/sys",
+    b"/proc/sysrq-trigger",
+    b"/proc/acpi",
+    b"/proc/asound",
+    b"/proc/bus",
+    b"/proc/driver",
+    b"/proc/dynamic_debug",
+    b"/proc/fs",
+    b"/proc/irq",
+    b"/proc/mtrr",
+    b"/proc/pressure",
+    b"/proc/scsi",
+    b"/proc/tty",
+)
+"""The kernel's own settings. They belong to root by number, not by capability: without this
+a sandbox of a server that runs as root could write them."""
+
+_SYSTEM: Final = b"/sys"
+_SHARED_MEMORY: Final = b"/dev/shm"
+_TEMPORARY: Final = b"/tmp"
+
+
+def read_only_paths(plan: Plan) -> list[bytes]:
+    """Return the places that are kept from being written whatever the rules say."""
+    if plan.confinement is not Confinement.FULL:
+        return []
+    paths = [path for path in PROC_READ_ONLY if os.path.exists(path)]
+    if plan.base is Base.WRITABLE and os.path.isdir(_SYSTEM):
+        paths.append(_SYSTEM)
+    return paths
+
+
+def options(plan: Plan, nothing: Callable[[], int], *, own_session: bool = True) -> list[bytes]:
+    """Return what to tell bubblewrap, without the command and without descriptors of ours.
+
+    Args:
+        plan: With a confinement other than ``NONE``.
+        nothing: Opens an empty file and returns its number; each is read once.
+        own_session: Take the controlling terminal away.
+    """
+    found = [b"--die-with-parent", b"--unshare-pid"]
+    if own_session:
+        found.append(b"--new-session")
+    if plan.network == "restricted":
+        found.append(b"--unshare-net")
+    if plan.confinement is Confinement.NETWORK:
+        # Files are as free as they are outside, and so is what root may do with them.
+        return [*found, b"--dev-bind", b"/", b"/", b"--proc", b"/proc"]
+    found += [b"--unshare-user", b"--unshare-ipc", b"--cap-drop", b"ALL", *_base(plan.base)]
+    for path in read_only_paths(plan):
+        found += [b"--ro-bind", path, path]
+    found += _mounts(plan, nothing)
+    return found
+
+
+def _base(base: Base) -> list[bytes]:
+    own = [b"--dev", b"/dev", b"--proc", b"/proc"]
+    if base is Base.EMPTY:
+        return [*own, b"--perms", b"1777", b"--dir", _TEMPORARY]
+    if base is Base.READABLE:
+        return [b"--ro-bind", b"/", b"/", *own]
+    return [b"--bind", b"/", b"/", *own, b"--bind-try", _SHARED_MEMORY, _SHARED_MEMORY]
+
+
+def _mounts(plan: Plan, nothing: Callable[[], int]) -> Iterator[bytes]:
+    open_masks: list[bytes] = []
+    for mount in plan.mounts:
+        while open_masks and not mount.path.startswith(open_masks[-1] + b"/"):
+            yield from (b"--remount-ro", open_masks.pop())
+        if mount.kind in (Kind.HIDE_FOLDER, Kind.BLOCK_FOLDER):
+            open_masks.append(mount.path)
+        yield from _mount(mount, nothing)
+    while open_masks:
+        yield from (b"--remount-ro", open_masks.pop())
+
+
+def _mount(mount: Mount, nothing: Callable[[], int]) -> list[bytes]:
+    path = mount.path
+    if mount.kind is Kind.READ:
+        return [b"--ro-bind", path, path]
+    if mount.kind in (Kind.WRITE, Kind.PIN):
+        return [b"--bind", path, path]
+    if mount.kind is Kind.LINK:
+        return [b"--symlink", mount.target, path]
+    if mount.kind is Kind.HIDE_FOLDER:
+        return [b"--perms", b"111" if mount.opened else b"000", b"--tmpfs", path]
+    if mount.kind is Kind.BLOCK_FOLDER:
+        return [b"--perms", b"555", b"--tmpfs", path]
+    mode = b"000" if mount.kind is Kind.HIDE_FILE else b"444"
+    return [b"--perms", mode, b"--ro-bind-data", b"%d" % nothing(), path]

@@ -1,0 +1,91 @@
+"""What the rest of the server asks of this package: the plan of a request."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from exec_server_protocol.sandbox import SandboxContext
+
+from . import interpreter
+from .bubblewrap import find_bubblewrap
+from .plan import Plan, make_plan
+from .rules import Access, Confinement, Rules, derive
+
+__all__ = ["NO_SANDBOX", "plan_for_files", "plan_for_process"]
+
+NO_SANDBOX: Final = Plan(Confinement.NONE, "enabled")
+"""The plan of every request that is not confined."""
+
+
+def plan_for_files(
+    context: SandboxContext | None,
+    *,
+    tmpdir: bytes | None,
+    helper_files: Sequence[bytes],
+) -> Plan:
+    """Return how to launch a worker that may carry out a file request. May block.
+
+    Args:
+        context: The request's; ``None`` for none.
+        tmpdir: ``TMPDIR`` of the worker; ``None`` when unset.
+        helper_files: Files and folders that the worker needs to start, absolute.
+
+    Raises:
+        SandboxError: The policy cannot be enforced.
+    """
+    if context is None:
+        return NO_SANDBOX
+    rules = derive(context, purpose="worker", tmpdir=tmpdir)
+    if rules.confinement is not Confinement.FULL:
+        return NO_SANDBOX
+    _hide_packages(rules)
+    return make_plan(rules, readable=helper_files, guarded=(*_own(), *helper_files))
+
+
+def plan_for_process(
+    context: SandboxContext,
+    *,
+    cwd: bytes,
+    env: Mapping[bytes, bytes],
+    staged: bool = False,
+) -> Plan:
+    """Return how to launch a command. May block.
+
+    Args:
+        context: The request's.
+        cwd: The command's working directory, absolute.
+        env: Its environment.
+        staged: The interpreter runs inside first; see ``stage``.
+
+    Raises:
+        SandboxError: The policy cannot be enforced.
+    """
+    rules = derive(context, purpose="process", process_cwd=cwd, tmpdir=env.get(b"TMPDIR"))
+    if rules.confinement is Confinement.NONE:
+        return NO_SANDBOX
+    if rules.confinement is not Confinement.FULL:
+        return make_plan(rules)
+    readable: tuple[bytes, ...] = ()
+    if staged and b"/" not in rules.paths:
+        readable = interpreter.own_files()
+        _hide_packages(rules)
+    return make_plan(rules, readable=readable, guarded=_own())
+
+
+def _own() -> tuple[bytes, ...]:
+    return (*interpreter.own_programs(), os.path.dirname(find_bubblewrap().path))
+
+
+def _hide_packages(rules: Rules) -> None:
+    """Keep what lies in the standard library's folder, and is not part of it, out of sight.
+
+    Unless the policy shows it anyway.
+    """
+    for folder in interpreter.site_packages():
+        above = folder
+        while above != b"/" and above not in rules.paths:
+            above = os.path.dirname(above)
+        if above not in rules.paths:
+            rules.paths[folder] = Access.DENY

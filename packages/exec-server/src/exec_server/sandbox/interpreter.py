@@ -1,0 +1,53 @@
+"""Files of the running interpreter and of the server's own program.
+
+Some of what runs inside needs the interpreter, and nothing inside may change what the server
+itself will run next.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from functools import cache
+
+__all__ = ["executable", "own_files", "own_programs", "site_packages"]
+
+
+def executable() -> bytes:
+    """Return the path of the running interpreter, without a virtual environment around it."""
+    return os.fsencode(getattr(sys, "_base_executable", None) or sys.executable)
+
+
+@cache
+def own_files() -> tuple[bytes, ...]:
+    """Return what the interpreter needs to start: executable, library, standard library."""
+    found = [executable()]
+    found += [os.fsencode(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
+    library = sysconfig.get_config_var("INSTSONAME")
+    folder = sysconfig.get_config_var("LIBDIR")
+    if sysconfig.get_config_var("Py_ENABLE_SHARED") and library and folder:
+        found.append(os.path.join(os.fsencode(folder), os.fsencode(library)))
+    return tuple(dict.fromkeys(path for path in found if os.path.exists(path)))
+
+
+@cache
+def site_packages() -> tuple[bytes, ...]:
+    """Return the folders inside the standard library that hold other people's packages."""
+    names = (b"site-packages", b"dist-packages")
+    folders = [path for path in own_files() if os.path.isdir(path)]
+    candidates = [os.path.join(folder, name) for folder in folders for name in names]
+    return tuple(path for path in candidates if os.path.isdir(path))
+
+
+@cache
+def own_programs() -> tuple[bytes, ...]:
+    """Return the folders from which the server loads its code."""
+    import exec_server_protocol
+
+    packages = [
+        os.path.dirname(os.path.dirname(__file__)),
+        os.path.dirname(str(exec_server_protocol.__file__)),
+    ]
+    found = [sys.prefix, sys.base_prefix, *packages]
+    return tuple(dict.fromkeys(os.fsencode(os.path.realpath(path)) for path in found))

@@ -1,0 +1,157 @@
+"""Comparing a sandbox that has been set up, and runs nothing yet, with its plan.
+
+bubblewrap is told paths, and a path may lead elsewhere by the time it is mounted: a folder
+that was planned can have been replaced by a link to another. So the result is examined from
+outside: each planned mount must be the one that is seen at exactly its path, with the
+planned rights, and what is mounted must be the very file or folder that was planned.
+Nothing that is found wrong is repaired; the sandbox is given up.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import Final
+
+from .arguments import read_only_paths
+from .errors import PolicyNotEnforceableError, SandboxUnavailableError
+from .plan import Base, Kind, Mount, Plan
+from .rules import Confinement
+
+__all__ = ["Mounted", "parse_mounts", "verify"]
+
+_NAMESPACES: Final = {
+    Confinement.FULL: ("pid", "mnt", "user", "ipc"),
+    Confinement.NETWORK: ("pid", "mnt"),
+}
+_ESCAPED: Final = re.compile(rb"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """One line of ``/proc/PID/mountinfo``."""
+
+    point: bytes
+    flags: frozenset[bytes]
+    kind: bytes
+
+
+def parse_mounts(text: bytes) -> dict[int, Mounted]:
+    """Return mounts by number."""
+    found: dict[int, Mounted] = {}
+    for line in text.splitlines():
+        before, _, after = line.partition(b" - ")
+        fields = before.split(b" ")
+        point = _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), fields[4])
+        found[int(fields[0])] = Mounted(
+            point, frozenset(fields[5].split(b",")), after.split(b" ")[0]
+        )
+    return found
+
+
+def verify(plan: Plan, pid: int) -> None:
+    """Raise unless the sandbox around a process is the planned one.
+
+    Args:
+        plan: What it was made from.
+        pid: Its first process, which has to be alive and waiting.
+
+    Raises:
+        PolicyNotEnforceableError: A path changed while the sandbox was set up.
+        SandboxUnavailableError: It was not set up as bubblewrap was told.
+    """
+    try:
+        _verify_process(plan, pid)
+        if plan.confinement is Confinement.FULL:
+            _Inspection(pid).check(plan)
+    except OSError as error:
+        raise SandboxUnavailableError(
+            f"cannot examine a sandbox from outside: {os.strerror(error.errno or 0)}"
+        ) from error
+
+
+def _verify_process(plan: Plan, pid: int) -> None:
+    names = [*_NAMESPACES[plan.confinement], *(["net"] if plan.network == "restricted" else [])]
+    for name in names:
+        if os.readlink(f"/proc/{pid}/ns/{name}") == os.readlink(f"/proc/self/ns/{name}"):
+            raise SandboxUnavailableError(f"bubblewrap has not made a {name} namespace")
+    with open(f"/proc/{pid}/status", "rb") as file:
+        status = dict(line.split(b":", 1) for line in file.read().splitlines() if b":" in line)
+    if status[b"NoNewPrivs"].strip() != b"1":
+        raise SandboxUnavailableError("bubblewrap has not ruled out new privileges")
+    if plan.confinement is Confinement.FULL:
+        for capabilities in (b"CapPrm", b"CapEff", b"CapBnd", b"CapAmb"):
+            if int(status[capabilities], 16) != 0:
+                raise SandboxUnavailableError("bubblewrap has not dropped all capabilities")
+
+
+class _Inspection:
+    """Looks into the sandbox of one process."""
+
+    def __init__(self, pid: int) -> None:
+        self._root = b"/proc/%d/root" % pid
+        with open(f"/proc/{pid}/mountinfo", "rb") as file:
+            self._mounts = parse_mounts(file.read())
+
+    def check(self, plan: Plan) -> None:
+        base = self._at(b"/")[0]
+        planned = {
+            Base.EMPTY: base.kind == b"tmpfs",
+            Base.READABLE: b"ro" in base.flags,
+            Base.WRITABLE: b"ro" not in base.flags or base.kind != b"tmpfs",
+        }
+        self._require(planned[plan.base], b"/")
+        self._require(self._at(b"/proc")[0].kind == b"proc", b"/proc")
+        self._require(self._at(b"/dev")[0].kind == b"tmpfs", b"/dev")
+        for path in read_only_paths(plan):
+            self._require(b"ro" in self._at(path)[0].flags, path)
+        for mount in plan.mounts:
+            self._check_mount(mount)
+
+    def _check_mount(self, mount: Mount) -> None:
+        if mount.kind is Kind.LINK:
+            return  # in a file system of the sandbox's own, where nobody else can reach it
+        found, status = self._at(mount.path)
+        read_only = b"ro" in found.flags
+        if mount.source is not None:
+            same = (status.st_dev, status.st_ino) == (mount.source.device, mount.source.inode)
+            self._require(same and (read_only or mount.kind is not Kind.READ), mount.path)
+            return
+        self._require(read_only and found.kind == b"tmpfs", mount.path)
+        if mount.kind in (Kind.HIDE_FOLDER, Kind.BLOCK_FOLDER):
+            self._require(stat.S_ISDIR(status.st_mode), mount.path)
+        else:
+            self._require(stat.S_ISREG(status.st_mode) and status.st_size == 0, mount.path)
+        if mount.kind in (Kind.HIDE_FOLDER, Kind.HIDE_FILE):
+            self._require(not status.st_mode & 0o666, mount.path)
+
+    def _at(self, path: bytes) -> tuple[Mounted, os.stat_result]:
+        """Return the mount whose root is seen at a path, and what is there.
+
+        A link on the way would lead out of the sandbox, or to another place in it. Both end
+        at a mount that is not at this path.
+        """
+        descriptor = os.open(self._root + path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
+                number = next(
+                    int(line.split()[1])
+                    for line in file.read().splitlines()
+                    if line.startswith(b"mnt_id:")
+                )
+            found = self._mounts.get(number)
+            self._require(found is not None and found.point == path, path)
+            assert found is not None  # noqa: S101 - for the type checker
+            return found, os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @staticmethod
+    def _require(condition: bool, path: bytes) -> None:
+        if not condition:
+            raise PolicyNotEnforceableError(
+                "a path of the sandbox policy changed while the sandbox was set up: "
+                f"{os.fsdecode(path)}"
+            )
