@@ -73,3 +73,47 @@ def test_credentials_of_executors_never_reach_a_child(name: str) -> None:
 def test_a_pattern_of_many_stars_is_matched_in_good_time() -> None:
     policy = _policy(inherit="all", exclude=["*" * 2000 + "x"])
     assert "PATH" in child_environment({}, policy, SERVER)
+
+
+TRACE = {"TRACEPARENT": "00-ours", "TRACESTATE": "a=ours"}
+
+
+def test_a_child_learns_its_trace_with_and_without_a_policy() -> None:
+    policy = _policy(inherit="none")
+    assert child_environment({"A": "1"}, None, {}, TRACE) == {"A": "1", **TRACE}
+    assert child_environment({"A": "1"}, policy, {}, TRACE) == {"A": "1", **TRACE}
+
+
+def test_the_trace_replaces_that_of_the_server_whole() -> None:
+    policy = _policy(inherit="all")
+    server = {"TRACEPARENT": "00-server", "TRACESTATE": "b=server"}
+    ours = {"TRACEPARENT": "00-ours"}
+    assert child_environment({}, policy, server, ours) == ours
+    assert child_environment({}, policy, server) == server
+
+
+@pytest.mark.parametrize("name", ["TRACEPARENT", "TRACESTATE"])
+def test_a_trace_in_the_request_wins_and_is_not_mixed(name: str) -> None:
+    own = {name: "theirs"}
+    policy = _policy(inherit="all", set=own)
+    assert child_environment(own, None, {}, TRACE) == own
+    assert child_environment({}, policy, {}, TRACE) == own
+
+
+def test_a_policy_can_keep_the_trace_out() -> None:
+    without = _policy(inherit="all", exclude=["TRACE*"])
+    only = _policy(inherit="all", include_only=["PATH"])
+    for policy in (without, only):
+        assert child_environment({}, policy, {"PATH": "/bin"}, TRACE) == {"PATH": "/bin"}
+
+
+def test_what_the_server_shows_to_its_collector_is_not_inherited() -> None:
+    policy = _policy(inherit="all")
+    server = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=x",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "authorization=x",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c",
+    }
+    assert child_environment({}, policy, server) == {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}
+    own = {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=own"}
+    assert child_environment(own, policy, {}) == own

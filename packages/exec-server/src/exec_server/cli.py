@@ -14,11 +14,17 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .config import DEFAULT_LISTEN_URL, ServerConfig
 from .errors import ConfigError, ServerError
-from .logs import configure_logging
+from .logs import configure_logging, correlate
 from .server import serve
+from .telemetry.instruments import OFF
+from .telemetry.settings import read_signals
+
+if TYPE_CHECKING:
+    from .telemetry.providers import Telemetry
 
 __all__ = ["main"]
 
@@ -36,7 +42,8 @@ examples:
   exec-server --session-ttl-seconds 60          keep lost sessions for a minute
 
 Whoever can connect can run commands as this user. Signals: SIGTERM and SIGINT stop the
-server and kill every process that it started.
+server and kill every process that it started. Telemetry is configured by the standard
+OTEL_* variables, such as OTEL_EXPORTER_OTLP_ENDPOINT, and off without them.
 """
 
 
@@ -124,6 +131,13 @@ def _parser() -> argparse.ArgumentParser:
         default="text",
         help="json: one object a line (default: %(default)s)",
     )
+    parser.add_argument(
+        "--no-trace-children",
+        dest="trace_children",
+        action="store_false",
+        help="do not tell children their trace in TRACEPARENT and TRACESTATE, which is done "
+        "while telemetry is on",
+    )
     parser.add_argument("--version", action="store_true", help="show the version and exit")
     return parser
 
@@ -141,6 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         parser.exit(0, f"exec-server {version('exec-server')}\n")
     configure_logging(args.log_level, args.log_format)
+    telemetry = _start_telemetry(trace_children=args.trace_children)
     try:
         config = ServerConfig(
             listen=args.listen,
@@ -150,15 +165,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             retain_output_bytes=args.retain_output_bytes,
             spool_max_bytes=args.spool_max_bytes,
             spool_dir=args.spool_dir,
+            instruments=OFF if telemetry is None else telemetry.instruments,
         )
     except ConfigError as error:
         parser.exit(1, f"exec-server: error: {error}\n")
     _forget_inherited_signals()
     try:
-        asyncio.run(_run(config, exit_on_stdin_close=args.exit_on_stdin_close))
+        asyncio.run(_run(config, telemetry, exit_on_stdin_close=args.exit_on_stdin_close))
     except ServerError as error:
         parser.exit(1, f"exec-server: error: {error}\n")
     return 0
+
+
+def _start_telemetry(*, trace_children: bool) -> Telemetry | None:
+    """Return what exports, or ``None`` when no variable asks for it: loading it is slow."""
+    signals = read_signals(os.environ)
+    if not signals:
+        return None
+    from .telemetry.providers import Telemetry
+
+    telemetry = Telemetry(signals, os.environ, trace_children=trace_children)
+    correlate(telemetry.instruments.correlation)
+    return telemetry
 
 
 def _forget_inherited_signals() -> None:
@@ -173,7 +201,17 @@ def _forget_inherited_signals() -> None:
             signal.signal(number, lambda _number, _frame: None)
 
 
-async def _run(config: ServerConfig, *, exit_on_stdin_close: bool) -> None:
+async def _run(
+    config: ServerConfig, telemetry: Telemetry | None, *, exit_on_stdin_close: bool
+) -> None:
+    try:
+        await _serve(config, exit_on_stdin_close=exit_on_stdin_close)
+    finally:
+        if telemetry is not None:
+            await telemetry.close()
+
+
+async def _serve(config: ServerConfig, *, exit_on_stdin_close: bool) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
 from exec_server_protocol.limits import DEFAULT_MAX_FRAME_BYTES, DEFAULT_MAX_MESSAGE_BYTES
 
 from .errors import ConfigError
+from .telemetry.instruments import OFF, Instruments
 
 __all__ = ["Limits", "ListenAddress", "ServerConfig", "parse_listen_url"]
 
@@ -112,6 +113,7 @@ class ServerConfig:
         spool_dir: Where; ``None`` for the system's temporary directory. The files have no
             names, so nothing is left of them however the server ends.
         limits: See ``Limits``.
+        instruments: Who is told what happens; by default nobody.
 
     Raises:
         ConfigError: A value makes no sense, or the server would be open to the network
@@ -128,6 +130,7 @@ class ServerConfig:
     spool_max_bytes: int = 1024 * 1024 * 1024
     spool_dir: str | None = None
     limits: Limits = Limits()
+    instruments: Instruments = field(default=OFF, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         address = parse_listen_url(self.listen)

@@ -10,25 +10,43 @@ import json
 import logging
 import sys
 import time
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
 
-__all__ = ["JsonFormatter", "LogFormat", "configure_logging"]
+__all__ = ["FIELDS", "JsonFormatter", "LogFormat", "configure_logging", "correlate"]
 
 LogFormat = Literal["text", "json"]
 
+FIELDS: Final = ("event", "sandboxed", "exit_class", "exit_code")
+"""What a record may say beside its text: ``event`` names what happened."""
+
+
+def _nothing() -> Mapping[str, str]:
+    return {}
+
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one JSON object: ``time``, ``level``, ``logger``, ``message``."""
+    """Formats a record as one JSON object: ``time``, ``level``, ``logger``, ``message``.
+
+    Attributes:
+        correlation: Returns what else to say about what is being done; see ``correlate``.
+    """
+
+    correlation: Callable[[], Mapping[str, str]] = staticmethod(_nothing)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line for a record."""
-        fields = {
+        fields: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
             + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self.correlation(),
         }
+        for name in FIELDS:
+            if hasattr(record, name):
+                fields[name] = getattr(record, name)
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields, ensure_ascii=False)
@@ -42,6 +60,7 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
         log_format: See the module's text.
     """
     handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(level.upper())
     if log_format == "json":
         handler.setFormatter(JsonFormatter())
     else:
@@ -49,3 +68,14 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level.upper())
+
+
+def correlate(correlation: Callable[[], Mapping[str, str]]) -> None:
+    """Add ``trace_id`` and ``span_id`` to the JSON objects from now on.
+
+    Args:
+        correlation: Returns both for what is being done, or nothing.
+    """
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, JsonFormatter):
+            handler.formatter.correlation = correlation

@@ -12,6 +12,8 @@ from .config import ListenAddress, ServerConfig
 from .connection.websocket import Endpoint
 from .errors import ListenError, SpawnError
 from .session.registry import SessionRegistry
+from .telemetry.instruments import Gauges
+from .telemetry.names import CONNECTIONS, CONNECTIONS_ACTIVE
 
 if TYPE_CHECKING:
     from .connection.connection import Connection
@@ -39,6 +41,7 @@ class Server:
         self._registry = SessionRegistry(config)
         self._service: Service | None = None
         self._endpoints: set[Endpoint] = set()
+        self._accepted: set[Endpoint] = set()
         self._listener: asyncio.Server | None = None
         self._gone = asyncio.Event()
         self.address: ListenAddress = config.address
@@ -65,6 +68,7 @@ class Server:
             raise ListenError(f"cannot listen on {wanted.url}: {reason}") from error
         host, port = self._listener.sockets[0].getsockname()[:2]
         self.address = ListenAddress(host, port)
+        self._config.instruments.watch(self._gauges)
         logger.info("listening on %s", self.url)
 
     def _make_endpoint(self) -> Endpoint:
@@ -77,6 +81,8 @@ class Server:
         )
 
     def _accept(self, endpoint: Endpoint) -> Connection:
+        self._accepted.add(endpoint)
+        self._config.instruments.count(CONNECTIONS, "websocket")
         return self.prepare().connect(endpoint)
 
     def prepare(self) -> Service:
@@ -98,8 +104,15 @@ class Server:
 
     def _endpoint_lost(self, endpoint: Endpoint) -> None:
         self._endpoints.discard(endpoint)
+        self._accepted.discard(endpoint)
         if not self._endpoints:
             self._gone.set()
+
+    def _gauges(self) -> Gauges:
+        return {
+            CONNECTIONS_ACTIVE: {("websocket",): len(self._accepted)},
+            **self._registry.gauges(),
+        }
 
     async def close(self) -> None:
         """Stop: close the listener and every connection, then end every process.

@@ -23,4 +23,6 @@ class Service:
 
     def connect(self, peer: Peer) -> Connection:
         """Return what takes the messages of a new connection."""
-        return Connection(peer, self._registry, self._handlers, self._config.limits)
+        return Connection(
+            peer, self._registry, self._handlers, self._config.limits, self._config.instruments
+        )

@@ -38,6 +38,8 @@ from ..config import Limits
 from ..session.registry import SessionRegistry
 from ..session.sender import Sender
 from ..session.session import Session
+from ..telemetry.instruments import OFF, Instruments, ObservedRequest
+from ..telemetry.names import MALFORMED_MESSAGES
 from .error_boundary import to_error_data
 from .states import ConnectionEvent, ConnectionState, advance
 
@@ -105,6 +107,7 @@ class Connection:
         registry: The server's sessions.
         handlers: Method to handler; see ``dispatch``.
         limits: How much may wait.
+        instruments: Who is told of requests.
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class Connection:
         registry: SessionRegistry,
         handlers: Mapping[str, Handler],
         limits: Limits,
+        instruments: Instruments = OFF,
     ) -> None:
         self.peer = peer
         self.registry = registry
@@ -120,9 +124,10 @@ class Connection:
         self.state = ConnectionState.NEW
         self.session: Session | None = None
         self._handlers = handlers
-        self._inbound: deque[str | bytes] = deque()
+        self.instruments = instruments
+        self._inbound: deque[tuple[str | bytes, float]] = deque()
         self.long_polls = LongPolls(limits.parked_reads)
-        self._parked: dict[asyncio.Future[Any], RequestId] = {}
+        self._parked: dict[asyncio.Future[Any], ObservedRequest] = {}
         self._handling = False
         self._lost_callbacks: list[Callable[[], None]] = []
 
@@ -133,7 +138,7 @@ class Connection:
 
     def message_received(self, data: str | bytes) -> None:
         """Handle one message now, or when what is in front of it has been handled."""
-        self._inbound.append(data)
+        self._inbound.append((data, self.instruments.clock()))
         if not self._handling:
             self._handle_inbound()
 
@@ -152,7 +157,8 @@ class Connection:
         self.state = advance(self.state, ConnectionEvent.CLOSE)
         self._inbound.clear()
         parked, self._parked = self._parked, {}
-        for future in parked:
+        for future, observed in parked.items():
+            observed.abandoned()
             future.cancel()
         callbacks, self._lost_callbacks = self._lost_callbacks, []
         for callback in callbacks:
@@ -169,20 +175,21 @@ class Connection:
                 if self.peer.full or len(self._parked) >= self.limits.parked_requests:
                     self.peer.pause_reading()
                     return
-                self._handle(self._inbound.popleft())
+                self._handle(*self._inbound.popleft())
         finally:
             self._handling = False
         self.peer.resume_reading()
 
-    def _handle(self, data: str | bytes) -> None:
+    def _handle(self, data: str | bytes, received: float) -> None:
         try:
             message = decode(data)
         except MalformedMessageError as error:
+            self.instruments.count(MALFORMED_MESSAGES)
             text = f"malformed message from {self.peer.peer}: {error}"
             self.peer.send(encode_error(MALFORMED_ID, ErrorData(INVALID_REQUEST, text)))
             return
         if isinstance(message, Request):
-            self._handle_request(message)
+            self._handle_request(message, received)
         elif isinstance(message, Notification):
             self._handle_notification(message)
         else:
@@ -198,7 +205,8 @@ class Connection:
         except ValueError:
             self.peer.close(_POLICY_VIOLATION, "initialized came before initialize")
 
-    def _handle_request(self, request: Request) -> None:
+    def _handle_request(self, request: Request, received: float) -> None:
+        observed = self.instruments.request(request.method, request.trace, received)
         try:
             method = REQUESTS.get(request.method)
             handler = self._handlers.get(request.method)
@@ -206,14 +214,14 @@ class Connection:
                 raise MethodNotFoundError(f"no such method: {request.method[:200]}")
             params = method.decode_params(request.params)
             self._check_state(method)
-            answer = handler(self, params)
+            answer = observed.run(handler, self, params)
         except Exception as error:  # noqa: BLE001 - the one boundary; it tells faults apart
-            self._refuse(request, error)
+            self._refuse(request, observed, error)
             return
         if isinstance(answer, asyncio.Future):
-            self._park(request, answer)
+            self._park(request, observed, answer)
         else:
-            self._answer(request.id, answer)
+            self._answer(request.id, observed, answer)
 
     def _check_state(self, method: Method) -> None:
         if self.state is ConnectionState.READY or method.allowed is Allowed.BEFORE_INITIALIZE:
@@ -225,27 +233,31 @@ class Connection:
 
     # ------------------------------------------------------------------ out
 
-    def _answer(self, request_id: RequestId, answer: Answer) -> None:
+    def _answer(self, request_id: RequestId, observed: ObservedRequest, answer: Answer) -> None:
         result = answer if isinstance(answer, bytes) else answer.to_json()
         self.peer.send(encode_result(request_id, result))
+        observed.answered()
 
-    def _refuse(self, request: Request, error: BaseException) -> None:
+    def _refuse(self, request: Request, observed: ObservedRequest, error: BaseException) -> None:
         if isinstance(error, RpcError):
             logger.debug("%s refused with %d", request.method[:100], error.code)
         data = to_error_data(error, request.method[:100])
         self.peer.send(encode_error(request.id, data))
+        observed.refused(data.code)
 
-    def _park(self, request: Request, future: asyncio.Future[Answer]) -> None:
-        self._parked[future] = request.id
+    def _park(
+        self, request: Request, observed: ObservedRequest, future: asyncio.Future[Answer]
+    ) -> None:
+        self._parked[future] = observed
 
         def settle(done: asyncio.Future[Answer]) -> None:
             if self._parked.pop(done, None) is None or done.cancelled():
                 return
             error = done.exception()
             if error is None:
-                self._answer(request.id, done.result())
+                self._answer(request.id, observed, done.result())
             else:
-                self._refuse(request, error)
+                self._refuse(request, observed, error)
             if self._inbound and not self._handling:
                 self._handle_inbound()
 

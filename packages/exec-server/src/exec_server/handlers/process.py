@@ -83,11 +83,12 @@ def start(connection: Connection, params: ProcessStartParams) -> asyncio.Future[
     if not params.argv:
         raise InvalidParamsError("argv must not be empty")
     _check_enforceable(params)
+    observed = connection.instruments.process()
     request = SpawnRequest(
         argv=params.argv,
         arg0=params.arg0,
         cwd=_native_cwd(params),
-        env=_environment(params),
+        env=_environment(params, observed.variables()),
         tty=params.tty,
         pipe_stdin=params.pipe_stdin,
         rows=params.rows or 24,
@@ -99,6 +100,7 @@ def start(connection: Connection, params: ProcessStartParams) -> asyncio.Future[
         params.argv[0],
         tty=params.tty,
         output_policy=params.output_policy or "drop-oldest",
+        observed=observed,
     )
     result = ProcessStartResult(process_id=params.process_id)
     return table.start_in_background(process, request, result)
@@ -121,8 +123,8 @@ def _native_cwd(params: ProcessStartParams) -> bytes:
         raise InvalidParamsError(f"cwd: {error}") from error
 
 
-def _environment(params: ProcessStartParams) -> dict[str, str]:
-    env = child_environment(params.env, params.env_policy, os.environ)
+def _environment(params: ProcessStartParams, trace: Mapping[str, str]) -> dict[str, str]:
+    env = child_environment(params.env, params.env_policy, os.environ, trace)
     if params.tty:
         env.setdefault("SHELL", login_shell())
     return env

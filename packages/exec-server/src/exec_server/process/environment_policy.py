@@ -47,6 +47,13 @@ _NEVER: Final = frozenset(
 _NEVER_EXACT: Final = frozenset({"CODEX_EXEC_SERVER_EXIT_ON_STDIN_CLOSE"})
 
 
+_TRACE: Final = frozenset({"TRACEPARENT", "TRACESTATE"})
+"""Belong together: one of them beside the other of another trace would be a lie."""
+
+_COLLECTOR_CREDENTIALS: Final = "OTEL_EXPORTER_OTLP*_HEADERS"
+"""What the server shows to its collector is not inherited; a request may set its own."""
+
+
 def _matcher(patterns: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern for names that match any glob: ``*`` and ``?`` only, any case."""
     globs = [
@@ -63,6 +70,7 @@ def child_environment(
     env: Mapping[str, str],
     policy: EnvironmentPolicy | None,
     server_env: Mapping[str, str],
+    trace: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the environment of a child.
 
@@ -70,18 +78,22 @@ def child_environment(
         env: Variables of the request; they win over everything.
         policy: What to take from the server; ``None`` takes nothing.
         server_env: The server's own environment.
+        trace: Variables that tie the child to a trace. They replace what is inherited, and
+            give way when the request has a trace of its own or does not want the variable.
     """
-    result: dict[str, str] = {}
+    result: dict[str, str] = dict(trace or {})
     if policy is not None:
         result = _inherited(policy, server_env)
+        if trace:
+            result = {k: v for k, v in result.items() if k not in _TRACE} | dict(trace)
         if not policy.ignore_default_excludes:
             result = _without(result, _DEFAULT_EXCLUDES)
         result = _without(result, policy.exclude)
-        result.update(policy.set)
+        result = _laid_over(result, policy.set)
         if policy.include_only:
             keep = _matcher(policy.include_only)
             result = {name: value for name, value in result.items() if keep.fullmatch(name)}
-    result.update(env)
+    result = _laid_over(result, env)
     return {
         name: value
         for name, value in result.items()
@@ -89,14 +101,20 @@ def child_environment(
     }
 
 
+def _laid_over(below: Mapping[str, str], above: Mapping[str, str]) -> dict[str, str]:
+    if not _TRACE.isdisjoint(above):
+        below = {name: value for name, value in below.items() if name not in _TRACE}
+    return {**below, **above}
+
+
 def _inherited(policy: EnvironmentPolicy, server_env: Mapping[str, str]) -> dict[str, str]:
     if policy.inherit == "none":
         return {}
     if policy.inherit == "all":
-        return dict(server_env)
+        return _without(server_env, (_COLLECTOR_CREDENTIALS,))
     return {name: value for name, value in server_env.items() if name.upper() in _CORE}
 
 
-def _without(env: dict[str, str], patterns: Iterable[str]) -> dict[str, str]:
+def _without(env: Mapping[str, str], patterns: Iterable[str]) -> dict[str, str]:
     drop = _matcher(patterns)
     return {name: value for name, value in env.items() if not drop.fullmatch(name)}

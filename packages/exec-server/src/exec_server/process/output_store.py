@@ -43,6 +43,10 @@ _PENDING_BYTES: Final = 4 * 1024 * 1024
 """On its way to disk; beyond it the process waits, so that a slow disk costs no memory."""
 
 
+def _nobody(_size: int) -> None:
+    pass
+
+
 class OutputStore:
     """Retained output of one process.
 
@@ -52,6 +56,7 @@ class OutputStore:
         spool: The server's disk space.
         hold_up: When the budget is full, make the process wait instead of dropping.
         on_room: Called when a process that was held up may go on.
+        on_dropped: Called with the bytes of output that its client will never get.
     """
 
     def __init__(
@@ -62,12 +67,14 @@ class OutputStore:
         *,
         hold_up: bool,
         on_room: Callable[[], None],
+        on_dropped: Callable[[int], None] = _nobody,
     ) -> None:
         self._memory = RetainedOutput(memory_bytes)
         self._spool = spool
         self._spool_bytes = spool_bytes if spool.enabled else 0
         self._hold_up = hold_up
         self._on_room = on_room
+        self._on_dropped = on_dropped
         self._segments: deque[Segment] = deque()
         self._pending: deque[Chunk] = deque()
         self._pending_bytes = 0
@@ -117,6 +124,11 @@ class OutputStore:
         return on_disk + self._pending_bytes + self._memory.size
 
     @property
+    def in_memory(self) -> int:
+        """Bytes of output kept in memory."""
+        return self._pending_bytes + self._memory.size
+
+    @property
     def full(self) -> bool:
         """Whether the process should wait before it writes more."""
         self._was_full = self._pending_bytes >= _PENDING_BYTES or (
@@ -145,6 +157,7 @@ class OutputStore:
 
     def _spill(self, chunk: Chunk) -> None:
         if not self._spool_bytes or self._closed:
+            self._on_dropped(len(chunk.data))
             return
         self._pending.append(chunk)
         self._pending_bytes += len(chunk.data)
@@ -179,10 +192,11 @@ class OutputStore:
         # same batch is tried again. With none left, memory is all there is from here on.
         self._spool.failed(error)
         if self._segments and not self._hold_up:
-            self._drop_segment()
+            self._drop_oldest_segment()
             return
         self._spool_bytes = 0
         if not self._hold_up:
+            self._on_dropped(self._pending_bytes)
             self._pending.clear()
             self._pending_bytes = 0
 
@@ -195,6 +209,7 @@ class OutputStore:
             if size >= _BATCH_BYTES:
                 break
         if not self._make_room(size + RECORD_OVERHEAD_BYTES * len(batch)):
+            self._on_dropped(size)
             self._forget_pending(batch)
             return
         loop = asyncio.get_running_loop()
@@ -211,7 +226,7 @@ class OutputStore:
         while self._reserved + cost > self._spool_bytes or not self._spool.take(cost):
             if not self._segments:
                 return False
-            self._drop_segment()
+            self._drop_oldest_segment()
         self._reserved += cost
         return True
 
@@ -226,6 +241,10 @@ class OutputStore:
             if self._writing is not None and len(self._segments) == 1:
                 return  # it is being written to
             self._drop_segment()
+
+    def _drop_oldest_segment(self) -> None:
+        self._on_dropped(self._segments[0].payload)
+        self._drop_segment()
 
     def _drop_segment(self) -> None:
         segment = self._segments.popleft()

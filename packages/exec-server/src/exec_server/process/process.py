@@ -7,6 +7,7 @@ Numbering an event, keeping it and queueing it for the peer happen in one step w
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from exec_server_protocol.notifications import (
 
 from ..config import Limits
 from ..session.sender import Sender
+from ..telemetry.instruments import Instruments, ObservedProcess
+from ..telemetry.names import OUTPUT_BYTES
 from .output_store import OutputStore
 from .pump import Pump
 from .reaping import ChildWatch
@@ -31,6 +34,8 @@ from .stdin import CLOSED, StdinQueue
 from .terminal import foreground_group, resize
 
 __all__ = ["SIGNALS", "Process"]
+
+logger = logging.getLogger(__name__)
 
 SIGNALS: Final[dict[str, signal.Signals]] = {
     "interrupt": signal.SIGINT,
@@ -44,6 +49,25 @@ SIGNALS: Final[dict[str, signal.Signals]] = {
 """Signals by their names on the wire."""
 
 
+_SIGNAL_BASE: Final = 128
+"""A process that a signal has ended reports this and the signal's number."""
+
+
+def _exit_class(exit_code: int) -> str:
+    if exit_code == 0:
+        return "success"
+    return "signal" if exit_code > _SIGNAL_BASE else "failure"
+
+
+def _log_started() -> None:
+    logger.info("process started", extra={"event": "process_started"})
+
+
+def _log_closed(exit_code: int, exit_class: str) -> None:
+    fields = {"event": "process_closed", "exit_class": exit_class, "exit_code": exit_code}
+    logger.info("process closed", extra=fields)
+
+
 class Process:
     """A process of a session, from the reservation of its id until it is forgotten.
 
@@ -54,6 +78,8 @@ class Process:
         store: Makes the place for its output; gets what to call when there is room again.
         limits: Bounds of its queues.
         on_closed: Called once, when the last event is out.
+        instruments: Told of output.
+        observed: Told of the process's life.
     """
 
     def __init__(
@@ -65,6 +91,8 @@ class Process:
         store: Callable[[Callable[[], None]], OutputStore],
         limits: Limits,
         on_closed: Callable[[Process], None],
+        instruments: Instruments,
+        observed: ObservedProcess,
     ) -> None:
         self.id = process_id
         self.argv0 = argv0
@@ -78,6 +106,9 @@ class Process:
         self.start_cancelled = False
         self._limits = limits
         self._on_closed = on_closed
+        self._instruments = instruments
+        self.observed = observed
+        self._ended_by: str | None = None
         self._id_json = process_id_json(process_id)
         self._next_seq = 1
         self._sender: Sender | None = None
@@ -116,11 +147,14 @@ class Process:
             )
         self._pumps = [Pump(stream, fd, self) for stream, fd in child.outputs]
         self._watch = ChildWatch(child.popen, self._exited)
+        self.observed.started(tty=self.tty, sandboxed=False)
+        self.observed.run(_log_started)
         self._run_deferred()
 
     def start_failed(self) -> None:
         """Give up the reservation."""
         self.state = advance(self.state, ProcessEvent.SPAWN_FAILED)
+        self.observed.start_failed(cancelled=self.start_cancelled)
         self._run_deferred()
 
     def _run_deferred(self) -> None:
@@ -167,6 +201,7 @@ class Process:
 
     def output(self, stream: bytes, data: bytes) -> None:
         """Number, keep and send a piece of output."""
+        self._instruments.count(OUTPUT_BYTES, stream.decode(), amount=len(data))
         seq = self._number()
         sender = self._sender
         if sender is not None:
@@ -218,6 +253,10 @@ class Process:
         if self._sender is not None:
             self._sender.send(process_closed(self._id_json, seq))
         self._changed()
+        exit_code = self.exit_code or 0
+        exit_class = self._ended_by or _exit_class(exit_code)
+        self.observed.closed(exit_code, exit_class)
+        self.observed.run(_log_closed, exit_code, exit_class)
         self._on_closed(self)
 
     # ------------------------------------------------------------------ waiting
@@ -277,6 +316,7 @@ class Process:
         if self._watch is None or self.state is not ProcessState.RUNNING:
             return False
         self._killed = True
+        self._ended_by = "terminated"
         self._watch.signal_group(signal.SIGKILL)
         return True
 
@@ -286,6 +326,8 @@ class Process:
         self.kept.close()
         if self._watch is not None:
             self._killed = True
+            if self.state is ProcessState.RUNNING:
+                self._ended_by = self._ended_by or "expired"
             self._watch.signal_group(signal.SIGKILL)
             if self._watch.reaped:
                 self._watch.forget_group()

@@ -17,6 +17,8 @@ from exec_server_protocol.errors import InvalidRequestError
 
 from ..config import ServerConfig
 from ..session.sender import Sender
+from ..telemetry.instruments import OFF_PROCESS, ObservedProcess
+from ..telemetry.names import DROPPED_OUTPUT, QUEUE_DURATION, SpanName
 from .output_store import OutputStore
 from .process import Process
 from .spawn import SpawnRequest, spawn
@@ -54,6 +56,16 @@ class ProcessTable:
     def __len__(self) -> int:
         return len(self._processes)
 
+    @property
+    def running(self) -> int:
+        """Processes that have been started and not closed."""
+        return len(self._unreaped)
+
+    @property
+    def retained_bytes(self) -> int:
+        """Output that is kept in memory."""
+        return sum(process.kept.in_memory for process in self._processes.values())
+
     def __iter__(self) -> Iterator[Process]:
         return iter(self._processes.values())
 
@@ -81,10 +93,20 @@ class ProcessTable:
             self._spool,
             hold_up=policy == "back-pressure",
             on_room=on_room,
+            on_dropped=self._dropped,
         )
 
+    def _dropped(self, size: int) -> None:
+        self._config.instruments.count(DROPPED_OUTPUT, amount=size)
+
     def reserve(
-        self, process_id: str, argv0: str, *, tty: bool, output_policy: str = "drop-oldest"
+        self,
+        process_id: str,
+        argv0: str,
+        *,
+        tty: bool,
+        output_policy: str = "drop-oldest",
+        observed: ObservedProcess = OFF_PROCESS,
     ) -> Process:
         """Take an id.
 
@@ -105,6 +127,8 @@ class ProcessTable:
             store=self._make_store(output_policy),
             limits=self._config.limits,
             on_closed=self._on_closed,
+            instruments=self._config.instruments,
+            observed=observed,
         )
         process.set_sender(self._sender)
         self._processes[process_id] = process
@@ -120,11 +144,15 @@ class ProcessTable:
             SpawnError: It could not be started.
             InvalidRequestError: It was terminated meanwhile, or the session is over.
         """
+        instruments = self._config.instruments
+        asked = instruments.clock()
         try:
-            executable = await self._pool.resolve(request)
-            if process.start_cancelled or self._closed:
-                raise InvalidRequestError(f"process {process.id} start was cancelled")
-            child = spawn(request, executable)
+            with instruments.span(SpanName.SPAWN, {"tty": request.tty}):
+                executable = await self._pool.resolve(request)
+                instruments.record(QUEUE_DURATION, asked, "spawn")
+                if process.start_cancelled or self._closed:
+                    raise InvalidRequestError(f"process {process.id} start was cancelled")
+                child = spawn(request, executable)
         except BaseException:
             self._forget(process)
             process.start_failed()

@@ -11,6 +11,8 @@ from exec_server_protocol.errors import InvalidRequestError, SessionAlreadyAttac
 from ..config import ServerConfig
 from ..process.spawning import SpawnPool
 from ..process.spool import Spool
+from ..telemetry import names
+from ..telemetry.instruments import Gauges
 from .attachment import AttachmentState
 from .sender import Sender
 from .session import Session
@@ -25,6 +27,7 @@ class SessionRegistry:
 
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
+        self._instruments = config.instruments
         self._pool = SpawnPool()
         self._spool = Spool(config.spool_max_bytes, config.spool_dir)
         self._sessions: dict[str, Session] = {}
@@ -45,6 +48,7 @@ class SessionRegistry:
         session = Session(str(uuid.uuid4()), self._config, self._pool, self._spool)
         self._sessions[session.id] = session
         session.attach(sender)
+        self._instruments.count(names.SESSION_EVENTS, "opened")
         return session
 
     def resume(self, session_id: str, sender: Sender) -> Session:
@@ -67,6 +71,7 @@ class SessionRegistry:
             )
         self._timers.pop(session_id).cancel()
         session.attach(sender)
+        self._instruments.count(names.SESSION_EVENTS, "resumed")
         return session
 
     def detach(self, session: Session, sender: Sender) -> None:
@@ -74,6 +79,7 @@ class SessionRegistry:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._config.session_ttl
         if session.detach(sender, deadline):
+            self._instruments.count(names.SESSION_EVENTS, "detached")
             self._timers[session.id] = loop.call_at(deadline, self._expire, session)
 
     def _expire(self, session: Session) -> None:
@@ -83,7 +89,22 @@ class SessionRegistry:
         if timer is not None:
             timer.cancel()
         session.expire()
+        self._instruments.count(names.SESSION_EVENTS, "expired")
         logger.info("session expired")
+
+    def gauges(self) -> Gauges:
+        """Return how much there is, for the metrics."""
+        sessions = self._sessions.values()
+        attached = sum(s.attachment.state is AttachmentState.ATTACHED for s in sessions)
+        return {
+            names.SESSIONS_ACTIVE: {
+                ("attached",): attached,
+                ("detached",): len(sessions) - attached,
+            },
+            names.PROCESSES_ACTIVE: {(): sum(s.processes.running for s in sessions)},
+            names.RETAINED_OUTPUT: {(): sum(s.processes.retained_bytes for s in sessions)},
+            names.SPOOLED_OUTPUT: {(): self._spool.used},
+        }
 
     async def close(self, *, drain: float, kill_timeout: float = 5.0) -> None:
         """End every session.

@@ -1,0 +1,163 @@
+"""Providers of the OpenTelemetry SDK, as the ``OTEL_*`` variables describe them.
+
+Telemetry never stops the server: what cannot be set up is said in the log and left out.
+Exporting happens in threads of the SDK, behind queues that drop when they are full. The end
+is bounded: what a collector has not taken by then is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points, version
+from typing import Any, Final
+
+from opentelemetry.metrics import MeterProvider as ApiMeterProvider
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import NoOpTracerProvider
+from opentelemetry.trace import TracerProvider as ApiTracerProvider
+
+from .log_export import LogExport, quiet_sdk
+from .otel import OpenTelemetryInstruments
+from .settings import Signals
+
+__all__ = ["Telemetry"]
+
+logger = logging.getLogger(__name__)
+
+SHUTDOWN_SECONDS: Final = 5.0
+"""For the last export. A collector that is there takes it in milliseconds."""
+
+_SERVICE: Final = "exec-server"
+
+
+class Telemetry:
+    """What is exported while a server runs.
+
+    Args:
+        signals: What to export; see ``settings``.
+        environ: The variables.
+        trace_children: See ``OpenTelemetryInstruments``.
+
+    Attributes:
+        instruments: For the server.
+    """
+
+    def __init__(
+        self, signals: Signals, environ: Mapping[str, str], *, trace_children: bool
+    ) -> None:
+        quiet_sdk()
+        self._ends: list[Callable[[], None]] = []
+        package_version = version(_SERVICE)
+        resource = _resource(environ, package_version)
+        self.instruments = OpenTelemetryInstruments(
+            self._tracer_provider(signals.traces, resource),
+            self._meter_provider(signals.metrics, resource),
+            trace_children=trace_children,
+            version=package_version,
+        )
+        self._logs = self._log_export(signals.logs, resource)
+
+    def _tracer_provider(self, exporters: tuple[str, ...], resource: Resource) -> ApiTracerProvider:
+        found = _load("traces", exporters)
+        if not found:
+            return NoOpTracerProvider()
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        for exporter in found:
+            provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._ends.append(provider.shutdown)
+        return provider
+
+    def _meter_provider(self, exporters: tuple[str, ...], resource: Resource) -> ApiMeterProvider:
+        found = _load("metrics", exporters)
+        if not found:
+            return NoOpMeterProvider()
+        readers = [
+            # Some exporters, such as one that is asked by its collector, are readers already.
+            item if isinstance(item, MetricReader) else PeriodicExportingMetricReader(item)
+            for item in found
+        ]
+        provider = MeterProvider(readers, resource, shutdown_on_exit=False)
+        self._ends.append(provider.shutdown)
+        return provider
+
+    def _log_export(self, exporters: tuple[str, ...], resource: Resource) -> LogExport | None:
+        found = _load("logs", exporters)
+        if not found:
+            return None
+        provider = LoggerProvider(resource, shutdown_on_exit=False)
+        for exporter in found:
+            provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+        self._ends.append(provider.shutdown)
+        export = LogExport(provider)
+        export.install()
+        return export
+
+    async def close(self, timeout: float = SHUTDOWN_SECONDS) -> None:
+        """Export what is left, and stop. Returns in time, whatever the collector does."""
+        if self._logs is not None:
+            self._logs.remove()
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+
+        def end(one: Callable[[], None]) -> None:
+            try:
+                one()
+            except Exception:  # noqa: BLE001 - exporters are strangers, and this is the end
+                logger.warning("telemetry could not be shut down")
+
+        def run() -> None:
+            # Side by side: one collector that hangs shall not use up the time of the others.
+            threads = [threading.Thread(target=end, args=(one,), daemon=True) for one in self._ends]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(timeout)
+            try:
+                loop.call_soon_threadsafe(ended.set)
+            except RuntimeError:  # nobody waits any more
+                return
+
+        threading.Thread(target=run, name="exec-server-telemetry-end", daemon=True).start()
+        try:
+            async with asyncio.timeout(timeout):
+                await ended.wait()
+        except TimeoutError:
+            logger.warning("telemetry: the collector did not take everything in %g s", timeout)
+
+
+def _resource(environ: Mapping[str, str], package_version: str) -> Resource:
+    attributes = {"service.version": package_version, "service.instance.id": str(uuid.uuid4())}
+    given = environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    names = {pair.partition("=")[0].strip() for pair in given.split(",")}
+    if not environ.get("OTEL_SERVICE_NAME") and "service.name" not in names:
+        attributes["service.name"] = _SERVICE
+    return Resource.create({k: v for k, v in attributes.items() if k not in names})
+
+
+def _load(signal: str, exporters: tuple[str, ...]) -> list[Any]:
+    """Make exporters by the names under which packages declare them."""
+    made: list[Any] = []
+    for name in exporters:
+        found = list(entry_points(group=f"opentelemetry_{signal}_exporter", name=name))
+        if not found:
+            logger.warning("telemetry: an exporter for %s is not installed", signal)
+            continue
+        try:
+            exporter = found[0].load()
+            # Stdout belongs to the line with the URL.
+            made.append(exporter(out=sys.stderr) if name == "console" else exporter())
+        except Exception as error:  # noqa: BLE001 - a wrong variable is no reason not to start
+            logger.warning("telemetry: no export of %s: %s", signal, type(error).__name__)
+    return made
