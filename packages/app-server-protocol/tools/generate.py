@@ -119,7 +119,7 @@ def generate(
         "The rows of the method registry.",
         "from typing import Final, Literal, TypeAlias\n\n"
         'ParamsRule: TypeAlias = Literal["required", "nullable", "none"]\n'
-        'UsedWhen: TypeAlias = Literal["not null", "true", "not empty", "granular"]',
+        'UsedWhen: TypeAlias = Literal["present", "not null", "not empty", "true", "key", "value"]',
         registry_source(version, experimental, stable, order),
     )
     facts = _table_module(
@@ -184,7 +184,7 @@ def _refresh(binary: Path) -> None:
         text = fixture_text({"definitions": definitions})
         (FIXTURES / f"{name}.json").write_text(text, encoding="utf-8")
     pair = surfaces["experimental"], surfaces["stable"]
-    places = {method: [path for path, _ in rows] for method, rows in gates(*pair, {}).items()}
+    places = {method: [path for path, *_ in rows] for method, rows in gates(*pair, {}).items()}
     params = {row[0]: row[1] for row in client_methods(*pair)}
     order = _declaration_order(binary, places, params)
     text = fixture_text(manifest(version, surfaces, layout, order))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from app_server_protocol._overrides import RESULT_TYPES, UNION_GATES
+from app_server_protocol._overrides import GATE_RULES, GATED_ARMS, RESULT_TYPES
 from app_server_protocol.schema._manifest import Layout
 from app_server_protocol.schema.layout import ENVELOPE, METHOD_UNIONS
 from app_server_protocol.schema.reduce import references
@@ -112,8 +112,10 @@ def gates(
     experimental: Mapping[str, Json],
     stable: Mapping[str, Json],
     order: Mapping[str, Sequence[str]],
-) -> dict[str, list[tuple[str, str]]]:
+) -> dict[str, list[tuple[str, str, str]]]:
     """Return the gated places in the params of each method that is not gated itself.
+
+    Each is a path in the params, when the server takes it for used, and the server's words.
 
     Args:
         experimental: All definitions.
@@ -123,24 +125,30 @@ def gates(
     """
     fields = experimental_fields(experimental, stable)
 
-    def inside(name: str, prefix: str) -> Iterator[tuple[str, str]]:
-        schema = experimental[name]
-        for key, part in schema.get("properties", {}).items():
+    def inside(method: str, name: str, path: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+        if name in GATED_ARMS:
+            tag, words, arms = GATED_ARMS[name]
+            place = ".".join([*path, tag] if tag else path)
+            for arm in arms:
+                yield place, "value" if tag else "key", f"{words}.{arm}"
+        if not isinstance(experimental[name], dict):
+            return
+        for key, part in experimental[name].get("properties", {}).items():
+            place = ".".join([*path, key])
             if key in fields.get(name, ()):
-                yield prefix + key, _used_when(part)
+                when = GATE_RULES.get((method, place)) or _used_when(part)
+                yield place, when, f"{method}.{place}"
                 continue
             for other in references({**part, "items": {}} if isinstance(part, dict) else part):
-                if other in UNION_GATES:
-                    yield prefix + key, UNION_GATES[other]
-                elif isinstance(experimental[other], dict):
-                    yield from inside(other, f"{prefix}{key}.")
+                yield from inside(method, other, (*path, key))
 
     out = {}
     for method, params, _rule, _result_type, gated in client_methods(experimental, stable):
         if params is not None and not gated:
             known = list(order.get(method, ()))
             rank = {path: number for number, path in enumerate(known)}
-            rows = sorted(inside(params, ""), key=lambda row: (rank.get(row[0], len(known)), row))
+            found = inside(method, params, ())
+            rows = sorted(found, key=lambda row: (rank.get(row[0], len(known)), row))
             if rows:
                 out[method] = rows
     return out
@@ -183,10 +191,10 @@ def registry_source(
         ),
         _table(
             "GATES",
-            "tuple[tuple[str, tuple[tuple[str, UsedWhen], ...]], ...]",
-            [(method, tuple(rows)) for method, rows in found.items()],
-            "Method, and the gated places in its params: when they count as used. In the "
-            "server's order.",
+            "tuple[tuple[str, str, UsedWhen, str], ...]",
+            [(method, *row) for method, rows in found.items() for row in rows],
+            "Method, gated place in its params, when that counts as used, the server's words. "
+            "In its order.",
         ),
     ]
     return "\n\n".join(chunks)

@@ -13,10 +13,11 @@ from typing import Final
 __all__ = [
     "ABSOLUTE_PATH_TYPES",
     "EXPERIMENTAL_NOTIFICATIONS",
+    "GATED_ARMS",
+    "GATE_RULES",
     "LEGACY_METHODS",
     "RESULT_TYPES",
     "TYPESCRIPT_ONLY_NOTIFICATIONS",
-    "UNION_GATES",
 ]
 
 RESULT_TYPES: Final[dict[str, str]] = {
@@ -55,8 +56,30 @@ TYPESCRIPT_ONLY_NOTIFICATIONS: Final[dict[str, str]] = {
 EXPERIMENTAL_NOTIFICATIONS: Final[frozenset[str]] = frozenset({"thread/settings/updated"})
 """Withheld from clients without the capability, as observed; there may be more of them."""
 
-UNION_GATES: Final[dict[str, str]] = {"AskForApproval": "granular"}
-"""Unions with a gated arm that is in the stable schema all the same; the arm's only key."""
+GATED_ARMS: Final[dict[str, tuple[str | None, str, tuple[str, ...]]]] = {
+    "AskForApproval": (None, "askForApproval", ("granular",)),
+    "LoginAccountParams": (
+        "type",
+        "account/login/start",
+        ("amazonBedrock", "amazonBedrockAccessKeys", "chatgptAuthTokens"),
+    ),
+}
+"""Unions with gated arms that are in the stable schema all the same.
+
+The tag, or ``None`` where an arm is an object with one key; what stands before the arm's name in
+the server's words; the arms. Found by sending every arm of every union to the server.
+"""
+
+GATE_RULES: Final[dict[tuple[str, str], str]] = {
+    ("thread/fork", "path"): "not empty",
+    ("thread/list", "projectId"): "present",
+    ("thread/resume", "path"): "not empty",
+}
+"""Method and gated field that count as used at another time than fields of their kind do.
+
+The server reads an empty path as none. It tells a filter for "in no project", which is null, from
+no filter.
+"""
 
 ABSOLUTE_PATH_TYPES: Final[frozenset[str]] = frozenset({"AbsolutePathBuf"})
 """Texts that the server refuses unless they are absolute paths, ``file:`` URIs included."""

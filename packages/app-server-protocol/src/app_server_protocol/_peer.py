@@ -11,7 +11,6 @@ import select
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -20,95 +19,58 @@ from .errors import MalformedMessageError, ToolError
 from .handshake import INITIALIZED, Capabilities, ClientInfo, InitializeParams
 from .rpc import ErrorResponse, Message, Request, RequestId, Response, decode, encode
 
-__all__ = ["Peer"]
+__all__ = ["Conversation", "Peer"]
 
 _REPLY_SECONDS: Final = 20.0  # replies take milliseconds; this is for a machine in trouble
 _EXIT_SECONDS: Final = 5.0  # the server exits when its input ends; then it is killed
 _READ_BYTES: Final = 65536  # the size of a pipe on Linux
 
 
-class Peer:
-    """A connection to a child. A context manager; not for use by several threads.
+class Conversation:
+    """Requests and replies over a transport that a subclass has. Not for several threads.
 
     Attributes:
-        log: Every message that arrived, in order.
+        texts: Every message that arrived, as it came, in order.
     """
 
-    def __init__(
-        self, binary: Path, *, home: Path | None = None, environment: Mapping[str, str] = {}
-    ) -> None:
-        self._binary = binary
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._home = home
-        self._extra = environment
-        self._buffer = b""
+    def __init__(self) -> None:
         self._next_id = 1
-        self.log: list[Message] = []
-
-    def __enter__(self) -> Self:
-        if self._home is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="app-server-peer-")
-            self._home = Path(self._folder.name)
-        try:
-            self._child = subprocess.Popen(  # the binary that the caller named
-                [str(self._binary), "app-server"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                cwd=self._home,
-                env={**_binary.environment(self._home), **self._extra},
-            )
-        except OSError as error:
-            raise ToolError(f"{self._binary.name} did not start: {error}") from error
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        try:
-            self._child.communicate(timeout=_EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.communicate()
-        if self._folder is not None:
-            self._folder.cleanup()
+        self.texts: list[str] = []
 
     def send_text(self, text: str) -> None:
-        """Write a line as it is."""
-        assert self._child.stdin is not None  # noqa: S101  # it was asked for
-        self._child.stdin.write(text.encode() + b"\n")
-        self._child.stdin.flush()
+        """Send a message as it is."""
+        raise NotImplementedError
+
+    def _receive_text(self, timeout_seconds: float) -> str:
+        """Return the next message; raises ``ToolError`` when there is none."""
+        raise NotImplementedError
 
     def send(self, message: Message) -> None:
-        """Write a message."""
+        """Send a message."""
         self.send_text(encode(message))
 
     def receive(self, timeout_seconds: float = _REPLY_SECONDS) -> Message:
         """Return the next message.
 
         Raises:
-            ToolError: There was none in time, the child ended, or it wrote something else.
+            ToolError: There was none in time, the server ended, or it wrote something else.
         """
-        assert self._child.stdout is not None  # noqa: S101  # it was asked for
-        deadline = time.monotonic() + timeout_seconds
-        while b"\n" not in self._buffer:
-            left = max(0.0, deadline - time.monotonic())
-            if not select.select([self._child.stdout], [], [], left)[0]:
-                raise ToolError(f"no message within {timeout_seconds:g} s")
-            data = os.read(self._child.stdout.fileno(), _READ_BYTES)
-            if not data:
-                raise ToolError("the app-server ended")
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
+        text = self._receive_text(timeout_seconds)
+        self.texts.append(text)
         try:
-            message = decode(line)
+            return decode(text)
         except MalformedMessageError as error:
             raise ToolError(f"the app-server wrote something else: {error}") from error
-        self.log.append(message)
-        return message
 
     def reply_to(self, request_id: RequestId) -> Response | ErrorResponse:
-        """Return the answer to a request; what arrives before it goes to the log only."""
+        """Return the answer to a request; what arrives before it is only kept.
+
+        Raises:
+            ToolError: There was none in time, whatever else the server had to say.
+        """
+        deadline = time.monotonic() + _REPLY_SECONDS
         while True:
-            message = self.receive()
+            message = self.receive(max(0.0, deadline - time.monotonic()))
             if isinstance(message, Response | ErrorResponse) and message.id == request_id:
                 return message
 
@@ -126,3 +88,68 @@ class Peer:
         reply = self.call("initialize", InitializeParams(info, capabilities).to_wire())
         self.send(INITIALIZED)
         return reply
+
+
+class Peer(Conversation):
+    """A conversation with a child on pipes. A context manager.
+
+    Args:
+        binary: The program.
+        home: Where its state and its configuration are; else in a new folder.
+    """
+
+    def __init__(self, binary: Path, *, home: Path | None = None) -> None:
+        super().__init__()
+        self._binary = binary
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._home = home
+        self._buffer = b""
+
+    def __enter__(self) -> Self:
+        if self._home is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="app-server-peer-")
+            self._home = Path(self._folder.name)
+        try:
+            self._child = subprocess.Popen(  # the binary that the caller named
+                [str(self._binary), "app-server"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=self._home,
+                env=_binary.environment(self._home),
+            )
+        except OSError as error:
+            raise ToolError(f"{self._binary.name} did not start: {error}") from error
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        try:
+            self._child.communicate(timeout=_EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.communicate()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def send_text(self, text: str) -> None:
+        """Write a line as it is."""
+        assert self._child.stdin is not None  # noqa: S101  # it was asked for
+        try:
+            self._child.stdin.write(text.encode() + b"\n")
+            self._child.stdin.flush()
+        except BrokenPipeError as error:
+            raise ToolError("the app-server ended") from error
+
+    def _receive_text(self, timeout_seconds: float) -> str:
+        assert self._child.stdout is not None  # noqa: S101  # it was asked for
+        deadline = time.monotonic() + timeout_seconds
+        while b"\n" not in self._buffer:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self._child.stdout], [], [], left)[0]:
+                raise ToolError("the app-server did not answer in time")
+            data = os.read(self._child.stdout.fileno(), _READ_BYTES)
+            if not data:
+                raise ToolError("the app-server ended")
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode("utf-8", "replace")

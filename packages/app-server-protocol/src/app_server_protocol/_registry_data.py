@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias
 
 ParamsRule: TypeAlias = Literal["required", "nullable", "none"]
-UsedWhen: TypeAlias = Literal["not null", "true", "not empty", "granular"]
+UsedWhen: TypeAlias = Literal["present", "not null", "not empty", "true", "key", "value"]
 
 WIRE_REVISION: Final = "0.169.0"
 """The binary whose wire this is."""
@@ -314,15 +314,60 @@ CLIENT_NOTIFICATIONS: Final[tuple[tuple[str], ...]] = (
 )
 """Method; none has params."""
 
-GATES: Final[tuple[tuple[str, tuple[tuple[str, UsedWhen], ...]], ...]] = (
-    ("command/exec", (("permissionProfile", "not null"),)),
-    ("thread/fork", (("experimentalPredictionMode", "true"), ("experimentalDisablePredictionMcp", "true"), ("beforeTurnId", "not null"), ("path", "not null"), ("runtimeWorkspaceRoots", "not null"), ("approvalPolicy", "granular"), ("permissions", "not null"), ("attachToSource", "true"), ("deferGoalContinuation", "true"))),
-    ("thread/items/list", (("deferOutput.commandExecution", "true"), ("deferOutput.mcpToolCall", "true"))),
-    ("thread/list", (("includeAttachedThreads", "true"), ("projectId", "not null"), ("parentThreadId", "not null"), ("ancestorThreadId", "not null"), ("attachedToThreadId", "not null"))),
-    ("thread/metadata/update", (("projectId", "not null"), ("daybreakEnabled", "not null"))),
-    ("thread/resume", (("history", "not null"), ("path", "not null"), ("runtimeWorkspaceRoots", "not null"), ("approvalPolicy", "granular"), ("permissions", "not null"), ("initialTurnsPage", "not null"))),
-    ("thread/start", (("allowProviderModelFallback", "true"), ("runtimeWorkspaceRoots", "not null"), ("approvalPolicy", "granular"), ("permissions", "not null"), ("multiAgentMode", "not null"), ("historyMode", "not null"), ("projectId", "not null"), ("daybreakEnabled", "not null"), ("environments", "not null"), ("dynamicTools", "not null"), ("selectedCapabilityRoots", "not null"), ("mockExperimentalField", "not null"), ("experimentalRawEvents", "true"))),
-    ("turn/start", (("responsesapiClientMetadata", "not null"), ("responsesapiClientMetadataPatch", "not null"), ("additionalContext", "not null"), ("environments", "not null"), ("runtimeWorkspaceRoots", "not null"), ("approvalPolicy", "granular"), ("permissions", "not null"), ("collaborationMode", "not null"), ("multiAgentMode", "not null"), ("cyberAccessProgram", "not null"))),
-    ("turn/steer", (("responsesapiClientMetadata", "not null"), ("responsesapiClientMetadataPatch", "not null"), ("additionalContext", "not null"))),
+GATES: Final[tuple[tuple[str, str, UsedWhen, str], ...]] = (
+    ("account/login/start", "type", "value", "account/login/start.amazonBedrock"),
+    ("account/login/start", "type", "value", "account/login/start.amazonBedrockAccessKeys"),
+    ("account/login/start", "type", "value", "account/login/start.chatgptAuthTokens"),
+    ("command/exec", "permissionProfile", "not null", "command/exec.permissionProfile"),
+    ("thread/fork", "experimentalPredictionMode", "true", "thread/fork.experimentalPredictionMode"),
+    ("thread/fork", "experimentalDisablePredictionMcp", "true", "thread/fork.experimentalDisablePredictionMcp"),
+    ("thread/fork", "beforeTurnId", "not null", "thread/fork.beforeTurnId"),
+    ("thread/fork", "path", "not empty", "thread/fork.path"),
+    ("thread/fork", "runtimeWorkspaceRoots", "not null", "thread/fork.runtimeWorkspaceRoots"),
+    ("thread/fork", "approvalPolicy", "key", "askForApproval.granular"),
+    ("thread/fork", "permissions", "not null", "thread/fork.permissions"),
+    ("thread/fork", "attachToSource", "true", "thread/fork.attachToSource"),
+    ("thread/fork", "deferGoalContinuation", "true", "thread/fork.deferGoalContinuation"),
+    ("thread/items/list", "deferOutput.commandExecution", "true", "thread/items/list.deferOutput.commandExecution"),
+    ("thread/items/list", "deferOutput.mcpToolCall", "true", "thread/items/list.deferOutput.mcpToolCall"),
+    ("thread/list", "includeAttachedThreads", "true", "thread/list.includeAttachedThreads"),
+    ("thread/list", "projectId", "present", "thread/list.projectId"),
+    ("thread/list", "parentThreadId", "not null", "thread/list.parentThreadId"),
+    ("thread/list", "ancestorThreadId", "not null", "thread/list.ancestorThreadId"),
+    ("thread/list", "attachedToThreadId", "not null", "thread/list.attachedToThreadId"),
+    ("thread/metadata/update", "projectId", "not null", "thread/metadata/update.projectId"),
+    ("thread/metadata/update", "daybreakEnabled", "not null", "thread/metadata/update.daybreakEnabled"),
+    ("thread/resume", "history", "not null", "thread/resume.history"),
+    ("thread/resume", "path", "not empty", "thread/resume.path"),
+    ("thread/resume", "runtimeWorkspaceRoots", "not null", "thread/resume.runtimeWorkspaceRoots"),
+    ("thread/resume", "approvalPolicy", "key", "askForApproval.granular"),
+    ("thread/resume", "permissions", "not null", "thread/resume.permissions"),
+    ("thread/resume", "initialTurnsPage", "not null", "thread/resume.initialTurnsPage"),
+    ("thread/start", "allowProviderModelFallback", "true", "thread/start.allowProviderModelFallback"),
+    ("thread/start", "runtimeWorkspaceRoots", "not null", "thread/start.runtimeWorkspaceRoots"),
+    ("thread/start", "approvalPolicy", "key", "askForApproval.granular"),
+    ("thread/start", "permissions", "not null", "thread/start.permissions"),
+    ("thread/start", "multiAgentMode", "not null", "thread/start.multiAgentMode"),
+    ("thread/start", "historyMode", "not null", "thread/start.historyMode"),
+    ("thread/start", "projectId", "not null", "thread/start.projectId"),
+    ("thread/start", "daybreakEnabled", "not null", "thread/start.daybreakEnabled"),
+    ("thread/start", "environments", "not null", "thread/start.environments"),
+    ("thread/start", "dynamicTools", "not null", "thread/start.dynamicTools"),
+    ("thread/start", "selectedCapabilityRoots", "not null", "thread/start.selectedCapabilityRoots"),
+    ("thread/start", "mockExperimentalField", "not null", "thread/start.mockExperimentalField"),
+    ("thread/start", "experimentalRawEvents", "true", "thread/start.experimentalRawEvents"),
+    ("turn/start", "responsesapiClientMetadata", "not null", "turn/start.responsesapiClientMetadata"),
+    ("turn/start", "responsesapiClientMetadataPatch", "not null", "turn/start.responsesapiClientMetadataPatch"),
+    ("turn/start", "additionalContext", "not null", "turn/start.additionalContext"),
+    ("turn/start", "environments", "not null", "turn/start.environments"),
+    ("turn/start", "runtimeWorkspaceRoots", "not null", "turn/start.runtimeWorkspaceRoots"),
+    ("turn/start", "approvalPolicy", "key", "askForApproval.granular"),
+    ("turn/start", "permissions", "not null", "turn/start.permissions"),
+    ("turn/start", "collaborationMode", "not null", "turn/start.collaborationMode"),
+    ("turn/start", "multiAgentMode", "not null", "turn/start.multiAgentMode"),
+    ("turn/start", "cyberAccessProgram", "not null", "turn/start.cyberAccessProgram"),
+    ("turn/steer", "responsesapiClientMetadata", "not null", "turn/steer.responsesapiClientMetadata"),
+    ("turn/steer", "responsesapiClientMetadataPatch", "not null", "turn/steer.responsesapiClientMetadataPatch"),
+    ("turn/steer", "additionalContext", "not null", "turn/steer.additionalContext"),
 )
-"""Method, and the gated places in its params: when they count as used. In the server's order."""
+"""Method, gated place in its params, when that counts as used, the server's words. In its order."""

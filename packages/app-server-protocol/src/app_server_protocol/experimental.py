@@ -10,46 +10,72 @@ everybody. So this is about requests only.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from ._overrides import UNION_GATES
 from ._registry_data import GATES, UsedWhen
 from .registry import CLIENT_METHODS
 from .rpc import UNSET
 
-__all__ = ["GATED_PLACES", "reason"]
-
-GATED_PLACES: Final[Mapping[str, tuple[tuple[str, UsedWhen], ...]]] = MappingProxyType(dict(GATES))
-"""Method to the gated places in its params, in the order in which the server looks."""
-
-_ARMS: Final = {arm: f"{union[0].lower()}{union[1:]}.{arm}" for union, arm in UNION_GATES.items()}
+__all__ = ["GATED_PLACES", "GatedPlace", "UsedWhen", "reason"]
 
 
-def _is_used(value: object, when: UsedWhen) -> bool:
-    """Whether the server takes a field for used.
+class GatedPlace(NamedTuple):
+    """A place in a method's params that needs the capability when it is used.
 
-    An optional field counts as soon as it is not null, even when it is empty; a list or map
-    that is not optional counts when something is in it.
+    Attributes:
+        path: Keys from the params down, joined by dots.
+        when: When the server takes it for used. ``present``: it is there, even as null.
+            ``not null``; ``not empty``; ``true``: as they say, and an empty list is not null.
+            ``key``: an object with the key that the descriptor ends with. ``value``: the text
+            that the descriptor ends with.
+        descriptor: What the server calls it.
     """
-    match when:
-        case "true":
-            return value is True
-        case "not empty":
-            return bool(value)
-        case "not null":
-            return value is not None and value is not UNSET
-        case _:  # an arm of a union that wraps its content in one key
-            return isinstance(value, Mapping) and when in value
+
+    path: str
+    when: UsedWhen
+    descriptor: str
+
+    @property
+    def arm(self) -> str:
+        """The name of the gated arm, where ``when`` is ``key`` or ``value``."""
+        return self.descriptor.rpartition(".")[2]
+
+    def is_used(self, params: Mapping[str, Any]) -> bool:
+        """Whether the server takes this place in ``params`` for used."""
+        value = _at(params, self.path)
+        match self.when:
+            case "present":
+                return value is not UNSET
+            case "not null":
+                return value is not None and value is not UNSET
+            case "not empty":
+                return bool(value)
+            case "true":
+                return value is True
+            case "key":
+                return isinstance(value, Mapping) and self.arm in value
+            case "value":
+                return bool(value == self.arm)
+
+
+def _by_method() -> dict[str, tuple[GatedPlace, ...]]:
+    rows = itertools.groupby(GATES, key=lambda row: row[0])
+    return {method: tuple(GatedPlace(*row[1:]) for row in group) for method, group in rows}
+
+
+GATED_PLACES: Final[Mapping[str, tuple[GatedPlace, ...]]] = MappingProxyType(_by_method())
+"""Method to the gated places in its params, in the order in which the server looks."""
 
 
 def _at(params: Mapping[str, Any], path: str) -> Any:
     value: Any = params
     for key in path.split("."):
         if not isinstance(value, Mapping):
-            return None
-        value = value.get(key)
+            return UNSET
+        value = value.get(key, UNSET)
     return value
 
 
@@ -66,7 +92,7 @@ def reason(method: str, params: object = None) -> str | None:
     if known is not None and known.experimental:
         return method
     if isinstance(params, Mapping):
-        for path, when in GATED_PLACES.get(method, ()):
-            if _is_used(_at(params, path), when):
-                return _ARMS.get(when, f"{method}.{path}")
+        for place in GATED_PLACES.get(method, ()):
+            if place.is_used(params):
+                return place.descriptor
     return None

@@ -147,7 +147,9 @@ def export(surface: str) -> Mapping[str, Json]:
 def export_fixtures() -> dict[str, Json]:
     """Return the content of each fixture file by its name."""
     surfaces = {name: export(name) for name in SURFACES}
-    gates = {method: [path for path, _ in rows] for method, rows in data.GATES}
+    gates: dict[str, list[str]] = {}
+    for method, path, _when, _words in data.GATES:
+        gates.setdefault(method, []).append(path)
     return {
         **{f"{name}.json": {"definitions": found} for name, found in surfaces.items()},
         "manifest.json": manifest(data.WIRE_REVISION, surfaces, LAYOUT, gates),

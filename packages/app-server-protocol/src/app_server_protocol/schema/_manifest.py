@@ -72,7 +72,7 @@ def manifest(
     return {
         "binary": {"name": "codex", "npm_package": "@openai/codex", "version": version},
         "digest": "the first 16 hexadecimal digits of SHA-256 over the reduced file",
-        "gates": {method: list(paths) for method, paths in gates.items()},
+        "gates": {method: list(dict.fromkeys(paths)) for method, paths in gates.items()},
         "not_in_flat_bundle": sorted(layout.not_in_flat_bundle),
         "surfaces": {
             surface: {
