@@ -115,20 +115,39 @@ def test_damage_in_the_manifest_is_named(
         assert f"manifest.json: manifest: {line}" in out
 
 
-def _reversed(value: Any) -> Any:
-    """Reverse the members of every object, and every array whose order means nothing."""
+def _reversed(value: Any, *, order_means_nothing: bool = True) -> Any:
+    """Reverse the members of every object, and every array but those that are default values."""
     if isinstance(value, dict):
-        return {key: _reversed(value[key]) for key in reversed(value)}
-    return [_reversed(item) for item in reversed(value)] if isinstance(value, list) else value
+        return {
+            key: _reversed(value[key], order_means_nothing=key != "default")
+            for key in reversed(value)
+        }
+    if not isinstance(value, list):
+        return value
+    items = [_reversed(item) for item in value]
+    return items[::-1] if order_means_nothing else items
 
 
 def test_a_different_order_is_no_difference(fixtures: Path) -> None:
-    for name in ("stable.json", "experimental.json"):
+    for name in ("stable.json", "experimental.json", "manifest.json"):
         content = json.loads((fixtures / name).read_text(encoding="utf-8"))
-        defaults = json.dumps(content).count('"default": [{')
-        assert not defaults  # arrays of values keep their order, and none is longer than one
-        (fixtures / name).write_text(json.dumps(_reversed(content)), encoding="utf-8")
+        if name == "manifest.json":  # its only arrays have an order that means something
+            content = {key: content[key] for key in reversed(content)}
+        else:
+            content = _reversed(content)
+        (fixtures / name).write_text(json.dumps(content), encoding="utf-8")
     assert main(["check", "--fixtures", str(fixtures)]) == 0
+
+
+def test_the_order_of_a_default_value_is_a_difference(
+    fixtures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def damage(content: Any) -> None:
+        content["definitions"]["Model"]["properties"]["inputModalities"]["default"].reverse()
+
+    _edit(fixtures / "stable.json", damage)
+    assert main(["check", "--fixtures", str(fixtures)]) == 1
+    assert "stable.json: types: ~ Model.inputModalities: default" in capsys.readouterr().out
 
 
 @pytest.mark.process
