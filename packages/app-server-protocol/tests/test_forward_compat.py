@@ -85,7 +85,7 @@ def test_a_changed_payload_is_passed_through(ours: Sequence[Any], change: str) -
         if sample.kind == "malformed" or not _payloads(sample)[0]:
             continue
         key, message, payload = _payloads(sample)
-        if key == "error" or len(sample.raw) > 20_000:  # those are all alike
+        if key == "error":  # it has no type, only an envelope: below
             continue
         for mutant in _mutants(payload, applies, mutate):
             text = _dump({**message, key: mutant})
@@ -99,6 +99,23 @@ def test_a_changed_payload_is_passed_through(ours: Sequence[Any], change: str) -
     assert count > 100
     # Much is free text, or open, or optional; but a check that flags nothing is none.
     assert flagged > count // 20
+
+
+def test_a_changed_error_is_passed_through(ours: Sequence[Any]) -> None:
+    changes = [_CHANGES["a new field"], _CHANGES["a new value"]]
+    count = 0
+    for sample in ours:
+        if sample.kind == "error":
+            _, message, body = _payloads(sample)
+            for applies, mutate in changes:
+                for mutant in _mutants(body, applies, mutate):
+                    text = _dump({**message, "error": mutant})
+                    view = _read(sample, text)
+                    assert (view.kind, view.raw) == ("error", text)
+                    assert view.message is not None
+                    assert encode(view.message) == text
+                    count += 1
+    assert count >= 50
 
 
 def test_a_new_item_type_is_flagged_where_it_stands(ours: Sequence[Any]) -> None:

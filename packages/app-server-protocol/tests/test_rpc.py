@@ -56,7 +56,15 @@ _MESSAGES: st.SearchStrategy[Message] = st.one_of(
     ),
     st.builds(Response, _IDS, _JSON),
     st.builds(
-        ErrorResponse, st.builds(ErrorData, st.integers(-9, 9), st.text("ab"), _PARAMS), _IDS
+        ErrorResponse,
+        st.builds(
+            ErrorData,
+            st.integers(-9, 9),
+            st.text("ab"),
+            _PARAMS,
+            st.dictionaries(st.sampled_from(["newer", "newest"]), _JSON),
+        ),
+        _IDS,
     ),
 )
 
@@ -179,10 +187,18 @@ def test_a_message_with_a_method_an_id_and_a_result_is_a_request() -> None:
         '{"error":{"code":-32600,"data":{"k":1},"message":"m\u00e9"},"id":1}',
         '{"error":{"code":1,"data":null,"message":""},"id":1}',
         '{"id":1,"error":{"code":1,"message":""}}',
+        '{"id":1,"error":{"newer":[null],"message":"m","code":1,"data":2}}',
     ],
 )
 def test_absent_and_null_and_the_order_of_members_survive(text: str) -> None:
     assert encode(decode(text)) == text
+
+
+def test_extra_members_cannot_replace_the_envelope_s_own() -> None:
+    message = Notification("a", 1, extra={"method": "b", "newer": 2})
+    assert encode(message) == '{"method":"a","params":1,"newer":2}'
+    error = ErrorData(1, "m", extra={"code": 2})
+    assert encode(ErrorResponse(error, 1)) == '{"error":{"code":1,"message":"m"},"id":1}'
 
 
 def test_unknown_members_survive_on_a_notification_only() -> None:

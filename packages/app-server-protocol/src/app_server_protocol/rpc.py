@@ -14,7 +14,7 @@ ErrorResponse ``{"error":{"code":…,"message":…},"id":…}``       ``JSONRPCE
 A decoded message encodes to the text it came from, as far as JSON's compact form goes: it
 remembers the order of its members and keeps "absent" (:data:`UNSET`) apart from ``null``
 (``None``). What is lost on purpose are members that no rule knows, except on a notification,
-where the server itself adds some.
+where the server itself adds some, and in the body of an error.
 
 Pure, and it imports the standard library only. The caller bounds the size of a message.
 """
@@ -94,21 +94,27 @@ class Trace:
     tracestate: str | Unset | None = UNSET
 
 
+_Order: TypeAlias = tuple[str, ...]
+# How the members were ordered when decoded; no part of a message's value.
+_NO_ORDER: Final[_Order] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorData:
     """The body of an error reply (``JSONRPCErrorError``).
 
     The server uses few codes for many things: do not branch on ``code`` alone.
+
+    Attributes:
+        data: Whatever the peer adds; mostly nothing.
+        extra: Further members, which a newer peer may send, in their order.
     """
 
     code: int
     message: str
     data: Any = UNSET
-
-
-_Order: TypeAlias = tuple[str, ...]
-# How the members were ordered when decoded; no part of a message's value.
-_NO_ORDER: Final[_Order] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    member_order: _Order = field(default=_NO_ORDER, repr=False, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +198,7 @@ def _no_constant(name: str) -> NoReturn:
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
 _SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _ENVELOPE: Final = frozenset({"id", "method", "params", "trace", "result", "error"})
+_ERROR_BODY: Final = frozenset({"code", "message", "data"})
 
 
 def _parse(data: str | bytes | bytearray | memoryview) -> Any:
@@ -256,7 +263,13 @@ def _error(value: object) -> ErrorData:
     code = value.get("code")
     if type(code) is not int or not MIN_INTEGER_ID <= code <= MAX_INTEGER_ID:
         raise MalformedMessageError("error", "error code is no signed 64-bit integer")
-    return ErrorData(code, _string(value, "message", "error"), value.get("data", UNSET))
+    return ErrorData(
+        code,
+        _string(value, "message", "error"),
+        value.get("data", UNSET),
+        {key: item for key, item in value.items() if key not in _ERROR_BODY},
+        member_order=tuple(value),
+    )
 
 
 def _request(members: dict[str, Any]) -> Request:
@@ -351,13 +364,22 @@ def _members(message: Message) -> dict[str, Any]:
                 wire = trace
             return _present(id=id_, method=method, params=params, trace=wire)
         case Notification(method, params, emitted_at_ms, extra):
-            return {**_present(method=method, params=params, emittedAtMs=emitted_at_ms), **extra}
+            known = _present(method=method, params=params, emittedAtMs=emitted_at_ms)
+            return {**known, **extra, **known}
         case Response(id_, result):
             return {"id": id_, "result": result}
         case ErrorResponse(error, id_):
             # The server's order, which is that of the alphabet.
             body = _present(code=error.code, data=error.data, message=error.message)
-            return {"error": body, "id": id_}
+            body = {**body, **error.extra, **body}
+            return {"error": _ordered(body, error.member_order), "id": id_}
+
+
+def _ordered(members: dict[str, Any], order: _Order) -> dict[str, Any]:
+    """Return the members in the order in which they came; what is new comes last."""
+    if not order:
+        return members
+    return {**{key: members[key] for key in order if key in members}, **members}
 
 
 def encode(message: Message) -> str:
@@ -370,11 +392,7 @@ def encode(message: Message) -> str:
         ValueError: It holds NaN, an infinity or half a surrogate pair.
         TypeError: It holds something that JSON cannot express.
     """
-    members = _members(message)
-    if message.member_order:
-        ordered = {key: members[key] for key in message.member_order if key in members}
-        members = {**ordered, **members}
-    text = _compact(members)
+    text = _compact(_ordered(_members(message), message.member_order))
     if not text.isascii():
         text.encode()  # raises for half a surrogate pair, here and not in a transport
     return text
