@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exec_server.cli import _size
 from exec_server.config import ListenAddress, ServerConfig, parse_listen_url
 from exec_server.errors import ConfigError
+from exec_server.sizes import parse_size
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_the_spool_directory_has_to_exist(tmp_path: Path) -> None:
     ],
 )
 def test_sizes(text: str, size: int) -> None:
-    assert _size(text) == size
+    assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1.5MiB", "MiB", "1TiB", "1 2"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
-        _size(text)
+        parse_size(text)

@@ -10,16 +10,19 @@ import argparse
 import asyncio
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .access.arguments import access_from_arguments, add_access_arguments
 from .config import DEFAULT_LISTEN_URL, ServerConfig
 from .errors import ConfigError, ServerError
+from .limit_arguments import add_limit_arguments, limits_from_arguments
 from .logs import configure_logging, correlate
+from .process.open_files import raise_open_files_limit
 from .server import serve
+from .sizes import parse_size
 from .telemetry.instruments import OFF
 from .telemetry.settings import read_signals
 
@@ -40,22 +43,14 @@ examples:
   exec-server                                   a free port on this machine
   exec-server --listen ws://127.0.0.1:8765
   exec-server --session-ttl-seconds 60          keep lost sessions for a minute
+  exec-server --listen ws://0.0.0.0:8765 --ws-auth capability-token \\
+      --ws-token-file token --tls-cert cert.pem --tls-key key.pem
 
 Whoever can connect can run commands as this user. Signals: SIGTERM and SIGINT stop the
-server and kill every process that it started. Telemetry is configured by the standard
-OTEL_* variables, such as OTEL_EXPORTER_OTLP_ENDPOINT, and off without them.
+server and kill every process that it started; SIGHUP has files about access read again.
+Telemetry is configured by the standard OTEL_* variables, such as
+OTEL_EXPORTER_OTLP_ENDPOINT, and off without them.
 """
-
-
-def _size(text: str) -> int:
-    """Return the bytes that ``64MiB``, ``1GiB``, ``500kB`` or ``4096`` mean."""
-    match = re.fullmatch(r"(\d+)\s*(?:([kKMG])(i?)B?)?", text.strip())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"not a size: {text!r}; examples: 64MiB, 1GiB, 4096")
-    prefix = (match[2] or "").replace("K", "k")
-    power = ("", "k", "M", "G").index(prefix)
-    size: int = int(match[1]) * (1024 if match[3] else 1000) ** power
-    return size
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,11 +67,22 @@ def _parser() -> argparse.ArgumentParser:
         help="address to listen on; port 0 takes a free one (default: %(default)s)",
     )
     parser.add_argument(
-        "--allow-unauthenticated",
+        "--exit-on-stdin-close",
         action="store_true",
-        help="listen without authentication on an address that other machines can reach",
+        help="stop when stdin reaches its end, so that the server cannot outlive the program "
+        "that started it",
     )
-    parser.add_argument(
+    parser.add_argument("--version", action="store_true", help="show the version and exit")
+    add_access_arguments(parser)
+    _add_session_arguments(parser)
+    add_limit_arguments(parser)
+    _add_log_arguments(parser)
+    return parser
+
+
+def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("sessions and output")
+    group.add_argument(
         "--session-ttl-seconds",
         metavar="SECONDS",
         type=float,
@@ -84,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how long a session outlives its connection, and a finished process stays "
         "readable (default: %(default)g)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--drain-seconds",
         metavar="SECONDS",
         type=float,
@@ -92,54 +98,50 @@ def _parser() -> argparse.ArgumentParser:
         help="on shutdown, send processes SIGTERM and give them this long before they are "
         "killed (default: %(default)g, kill at once)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--retain-output-bytes",
         metavar="SIZE",
-        type=_size,
+        type=parse_size,
         default=64 * 1024 * 1024,
         help="output of one process that is kept on disk while nobody is attached, such as "
         "64MiB; 0 keeps the newest MiB in memory only (default: 64MiB)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--spool-max-bytes",
         metavar="SIZE",
-        type=_size,
+        type=parse_size,
         default=1024 * 1024 * 1024,
         help="the same for all processes together; 0 turns the disk off (default: 1GiB)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--spool-dir",
         metavar="DIR",
         help="where that output is kept, in files without names (default: the system's "
         "temporary directory)",
     )
-    parser.add_argument(
-        "--exit-on-stdin-close",
-        action="store_true",
-        help="stop when stdin reaches its end, so that the server cannot outlive the program "
-        "that started it",
-    )
-    parser.add_argument(
+
+
+def _add_log_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("observing", "Logs go to stderr.")
+    group.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         default="warning",
         help="default: %(default)s",
     )
-    parser.add_argument(
+    group.add_argument(
         "--log-format",
         choices=("text", "json"),
         default="text",
         help="json: one object a line (default: %(default)s)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--no-trace-children",
         dest="trace_children",
         action="store_false",
         help="do not tell children their trace in TRACEPARENT and TRACESTATE, which is done "
         "while telemetry is on",
     )
-    parser.add_argument("--version", action="store_true", help="show the version and exit")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -166,10 +168,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             spool_max_bytes=args.spool_max_bytes,
             spool_dir=args.spool_dir,
             instruments=OFF if telemetry is None else telemetry.instruments,
+            limits=limits_from_arguments(args),
+            access=access_from_arguments(args),
         )
     except ConfigError as error:
         parser.exit(1, f"exec-server: error: {error}\n")
     _forget_inherited_signals()
+    raise_open_files_limit()
     try:
         asyncio.run(_run(config, telemetry, exit_on_stdin_close=args.exit_on_stdin_close))
     except ServerError as error:
@@ -219,6 +224,8 @@ async def _serve(config: ServerConfig, *, exit_on_stdin_close: bool) -> None:
     if exit_on_stdin_close:
         _watch_stdin(loop, stop)
     async with serve(config) as server:
+        if config.access.uses_files:  # else a terminal that hangs up ends the server, as usual
+            loop.add_signal_handler(signal.SIGHUP, server.reload)
         sys.stdout.write(f"{server.url}\n")
         sys.stdout.flush()
         if exit_on_stdin_close:

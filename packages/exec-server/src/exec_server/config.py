@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import math
 import os
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 from exec_server_protocol.limits import DEFAULT_MAX_FRAME_BYTES, DEFAULT_MAX_MESSAGE_BYTES
 
+from .access.settings import AccessSettings
 from .errors import ConfigError
 from .telemetry.instruments import OFF, Instruments
 
@@ -34,8 +36,12 @@ class ListenAddress:
     @property
     def url(self) -> str:
         """The address as a ``ws://`` URL."""
+        return self.url_with("ws")
+
+    def url_with(self, scheme: str) -> str:
+        """The address as a URL."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"ws://{host}:{self.port}"
+        return f"{scheme}://{host}:{self.port}"
 
 
 def parse_listen_url(url: str) -> ListenAddress:
@@ -67,7 +73,15 @@ class Limits:
     """What one server holds at most. Reaching a limit is an error for whoever asks for more."""
 
     connections: int = 4096
-    """Open sockets. A socket costs some 20 KiB and a descriptor."""
+    """Of clients. A socket costs some 20 KiB and a descriptor."""
+    uninitialized_connections: int = 512
+    """Sockets of which nobody knows yet whose they are: without a valid token, or, where none
+    is asked for, without ``initialize``. One more, and the oldest of the busiest address goes."""
+    initialize_seconds: float = 30.0
+    """From the upgrade to ``initialize``. Clients send it at once, over whatever link."""
+    inbound_bytes: int = 512 * 1024 * 1024
+    """Unfinished messages of all connections together: eight of the longest. Beyond it, large
+    ones are read one after the other."""
     sessions: int = 1024
     """Attached and detached together."""
     processes_per_session: int = 1024
@@ -93,6 +107,11 @@ class Limits:
     frame_bytes: int = DEFAULT_MAX_FRAME_BYTES
     message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
 
+    def __post_init__(self) -> None:
+        for limit in dataclasses.fields(self):
+            if not getattr(self, limit.name) > 0:
+                raise ConfigError(f"the limit {limit.name} must be greater than 0")
+
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
@@ -114,6 +133,7 @@ class ServerConfig:
             names, so nothing is left of them however the server ends.
         limits: See ``Limits``.
         instruments: Who is told what happens; by default nobody.
+        access: Authentication and TLS.
 
     Raises:
         ConfigError: A value makes no sense, or the server would be open to the network
@@ -131,13 +151,16 @@ class ServerConfig:
     spool_dir: str | None = None
     limits: Limits = Limits()
     instruments: Instruments = field(default=OFF, repr=False, compare=False)
+    access: AccessSettings = field(default_factory=AccessSettings)
 
     def __post_init__(self) -> None:
         address = parse_listen_url(self.listen)
-        if not address.is_loopback and not self.allow_unauthenticated:
+        is_open = not self.access.authenticates and not self.allow_unauthenticated
+        if is_open and not address.is_loopback:
             raise ConfigError(
                 f"refusing to listen on {address.host} without authentication: anyone who "
-                "reaches it could run commands; pass --allow-unauthenticated if that is meant"
+                "reaches it could run commands; see --ws-auth and --tls-client-ca, or pass "
+                "--allow-unauthenticated if that is meant"
             )
         for name in ("session_ttl", "drain"):
             value = getattr(self, name)
@@ -150,6 +173,11 @@ class ServerConfig:
             raise ConfigError("spool_dir must be an existing directory")
         if not self.ping_interval > 0:
             raise ConfigError("ping_interval must be greater than 0")
+
+    @property
+    def scheme(self) -> str:
+        """``ws``, or ``wss`` with TLS."""
+        return "wss" if self.access.uses_tls else "ws"
 
     @property
     def address(self) -> ListenAddress:

@@ -8,9 +8,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from .access.gate import Gate, load_credentials
 from .config import ListenAddress, ServerConfig
+from .connection.admission import Admission
+from .connection.inbound_budget import InboundBudget
+from .connection.message_sink import MessageSink
+from .connection.waiting_room import WaitingRoom
 from .connection.websocket import Endpoint
-from .errors import ListenError, SpawnError
+from .errors import ConfigError, ListenError, SpawnError
+from .process.open_files import open_files_limit
 from .session.registry import SessionRegistry
 from .telemetry.instruments import Gauges
 from .telemetry.names import CONNECTIONS, CONNECTIONS_ACTIVE
@@ -40,23 +46,33 @@ class Server:
         self._config = config
         self._registry = SessionRegistry(config)
         self._service: Service | None = None
-        self._endpoints: set[Endpoint] = set()
-        self._accepted: set[Endpoint] = set()
+        self._gate = Gate(config.access)
+        # Strangers never get so many descriptors that there are none for clients.
+        strangers = min(config.limits.uninitialized_connections, max(open_files_limit() // 4, 1))
+        self._admission: Admission[Endpoint, MessageSink] = Admission(
+            config.limits, self._gate, self._accept, WaitingRoom(strangers)
+        )
+        self._budget = InboundBudget(config.limits.inbound_bytes)
         self._listener: asyncio.Server | None = None
-        self._gone = asyncio.Event()
+        self._reloading: asyncio.Task[None] | None = None
+        self._reload_wanted = False
         self.address: ListenAddress = config.address
 
     @property
     def url(self) -> str:
-        """Where clients connect to, ``ws://IP:PORT``."""
-        return self.address.url
+        """Where clients connect to, ``ws://IP:PORT`` or ``wss://IP:PORT``."""
+        return self.address.url_with(self._config.scheme)
 
     async def listen(self) -> None:
-        """Bind the address and accept connections.
+        """Read the secrets, bind the address and accept connections.
 
         Raises:
+            ConfigError: A file of the access settings cannot be used.
             ListenError: The address cannot be bound.
         """
+        access = self._config.access
+        if access.authenticates or access.uses_tls:
+            self._gate.use(await asyncio.to_thread(load_credentials, access))
         wanted = self._config.address
         loop = asyncio.get_running_loop()
         try:
@@ -70,18 +86,42 @@ class Server:
         self.address = ListenAddress(host, port)
         self._config.instruments.watch(self._gauges)
         logger.info("listening on %s", self.url)
+        if access.auth is not None and not access.uses_tls and not self.address.is_loopback:
+            logger.warning(
+                "tokens and everything else cross the network in the clear: see --tls-cert, or "
+                "put a proxy in front that speaks TLS"
+            )
+
+    def reload(self) -> None:
+        """Read the files of the access settings again, in the background.
+
+        If that fails, what was loaded before stays in force, and the log says why. Connections
+        that are open stay open, whatever let them in.
+        """
+        self._reload_wanted = True
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.get_running_loop().create_task(self._reload())
+
+    async def _reload(self) -> None:
+        while self._reload_wanted:  # once more when they may have changed while they were read
+            self._reload_wanted = False
+            try:
+                self._gate.use(await asyncio.to_thread(load_credentials, self._config.access))
+            except ConfigError as error:
+                logger.error("not reloaded, what was loaded before stays in force: %s", error)
+            else:
+                logger.info("the files about access were read again")
 
     def _make_endpoint(self) -> Endpoint:
         return Endpoint(
             self._config.limits,
             self._config.ping_interval,
-            self._accept,
-            self._endpoint_made,
-            self._endpoint_lost,
+            self._admission,
+            self._budget,
+            self._gate.tls,
         )
 
     def _accept(self, endpoint: Endpoint) -> Connection:
-        self._accepted.add(endpoint)
         self._config.instruments.count(CONNECTIONS, "websocket")
         return self.prepare().connect(endpoint)
 
@@ -97,20 +137,9 @@ class Server:
             self._service = Service(self._config, self._registry)
         return self._service
 
-    def _endpoint_made(self, endpoint: Endpoint) -> str | None:
-        full = len(self._endpoints) >= self._config.limits.connections
-        self._endpoints.add(endpoint)
-        return "the server has as many connections as it may have\n" if full else None
-
-    def _endpoint_lost(self, endpoint: Endpoint) -> None:
-        self._endpoints.discard(endpoint)
-        self._accepted.discard(endpoint)
-        if not self._endpoints:
-            self._gone.set()
-
     def _gauges(self) -> Gauges:
         return {
-            CONNECTIONS_ACTIVE: {("websocket",): len(self._accepted)},
+            CONNECTIONS_ACTIVE: {("websocket",): self._admission.upgraded_connections},
             **self._registry.gauges(),
         }
 
@@ -122,14 +151,15 @@ class Server:
         """
         if self._listener is not None:
             self._listener.close()
-        for endpoint in list(self._endpoints):
+        if self._reloading is not None:
+            self._reloading.cancel()
+            await asyncio.wait([self._reloading])
+        for endpoint in self._admission.connections:
             endpoint.close(_GOING_AWAY, "server is shutting down")
         await self._registry.close(drain=self._config.drain)
-        self._gone.clear()
-        for endpoint in list(self._endpoints):
+        for endpoint in self._admission.connections:
             endpoint.abort()
-        if self._endpoints:
-            await self._gone.wait()
+        await self._admission.wait_empty()
 
 
 @asynccontextmanager
@@ -140,6 +170,7 @@ async def serve(config: ServerConfig | None = None) -> AsyncIterator[Server]:
         config: How it runs; ``None`` for a free port on the loopback address.
 
     Raises:
+        ConfigError: A file of the access settings cannot be used.
         ListenError: The address cannot be bound.
     """
     server = Server(config or ServerConfig())

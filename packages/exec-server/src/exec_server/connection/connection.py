@@ -67,6 +67,9 @@ class Peer(Sender, Protocol):
     def close(self, code: int, reason: str) -> None:
         """Send a close frame and end the connection."""
 
+    def initialized(self) -> None:
+        """The connection has its session."""
+
     def pause_reading(self) -> None:
         """Take nothing more from the socket."""
 
@@ -108,6 +111,9 @@ class Connection:
         handlers: Method to handler; see ``dispatch``.
         limits: How much may wait.
         instruments: Who is told of requests.
+
+    Attributes:
+        waiting_bytes: Length of the messages that were taken and not yet handled.
     """
 
     def __init__(
@@ -130,6 +136,7 @@ class Connection:
         self._parked: dict[asyncio.Future[Any], ObservedRequest] = {}
         self._handling = False
         self._lost_callbacks: list[Callable[[], None]] = []
+        self.waiting_bytes = 0
 
     def __repr__(self) -> str:
         return f"<Connection {self.state.value} parked={len(self._parked)}>"
@@ -139,6 +146,7 @@ class Connection:
     def message_received(self, data: str | bytes) -> None:
         """Handle one message now, or when what is in front of it has been handled."""
         self._inbound.append((data, self.instruments.clock()))
+        self.waiting_bytes += len(data)
         if not self._handling:
             self._handle_inbound()
 
@@ -156,6 +164,7 @@ class Connection:
         """Let go of the session and of everything that waits. Nothing can be answered."""
         self.state = advance(self.state, ConnectionEvent.CLOSE)
         self._inbound.clear()
+        self.waiting_bytes = 0
         parked, self._parked = self._parked, {}
         for future, observed in parked.items():
             observed.abandoned()
@@ -175,7 +184,9 @@ class Connection:
                 if self.peer.full or len(self._parked) >= self.limits.parked_requests:
                     self.peer.pause_reading()
                     return
-                self._handle(*self._inbound.popleft())
+                data, received = self._inbound.popleft()
+                self.waiting_bytes -= len(data)
+                self._handle(data, received)
         finally:
             self._handling = False
         self.peer.resume_reading()
@@ -269,6 +280,7 @@ class Connection:
         """Tie this connection to a session: ``initialize`` has succeeded."""
         self.state = advance(self.state, ConnectionEvent.INITIALIZE)
         self.session = session
+        self.peer.initialized()
 
     def when_lost(self, callback: Callable[[], None]) -> None:
         """Call back once, when the connection has ended: for what belongs to it alone."""

@@ -1,4 +1,4 @@
-"""The WebSocket skin: the only module that imports ``websockets``.
+"""The WebSocket skin: with ``handshake`` and ``assembly`` all that knows ``websockets``.
 
 It drives the library's protocol object, which does no I/O, straight from the event loop's
 callbacks. A message is handled in the callback that received its last byte, without a task
@@ -12,22 +12,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
-from http import HTTPStatus
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from websockets.exceptions import ProtocolError
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 from websockets.protocol import State
-from websockets.server import ServerProtocol
 
 from ..config import Limits
-from .flow import FlowWindow
+from .admission import Admission
+from .assembly import MessageAssembler
+from .flow_watch import FlowWatch
+from .handshake import MAX_REQUEST_BYTES, HandshakeProtocol, answer
+from .inbound_budget import InboundBudget
+from .inlet import Inlet
+from .message_sink import MessageSink
 from .sockets import set_keepalive, unacknowledged_bytes
-from .upgrade import Refusal, decide
+from .tls import TlsFailedError, TlsTransport
 
-__all__ = ["Endpoint", "MessageSink"]
+__all__ = ["Endpoint"]
 
 _CLOSE_SECONDS: Final = 2.0
 """How long a peer may take to answer a close frame before the socket is dropped."""
@@ -35,29 +40,13 @@ _CLOSE_SECONDS: Final = 2.0
 _FRAGMENT_BYTES: Final = 8 * 1024 * 1024
 """Payload of one frame: real clients refuse frames above 16 MiB."""
 
-_PONG_SECONDS: Final = 5.0
-"""How long a full window waits for a pong before the peer is suspected of sending none."""
+_TRY_AGAIN_LATER: Final = 1013
+"""IANA's registry of close codes: the server is overloaded."""
 
 _quiet = logging.getLogger("exec_server.websocket")
 _quiet.addHandler(logging.NullHandler())
 _quiet.propagate = False
 """For the library, whose messages quote what a peer sent."""
-
-
-class MessageSink(Protocol):
-    """What takes the messages of an endpoint."""
-
-    def message_received(self, data: str | bytes) -> None:
-        """Take one whole message."""
-
-    def drained(self) -> None:
-        """There is room again for messages out."""
-
-    def more_arrived(self) -> None:
-        """The peer is known to have more of what was sent than before."""
-
-    def connection_lost(self) -> None:
-        """No message will come or go any more; called once."""
 
 
 class Endpoint(asyncio.Protocol):
@@ -66,40 +55,38 @@ class Endpoint(asyncio.Protocol):
     Args:
         limits: Sizes, and the time for the HTTP request.
         ping_interval: Seconds between pings.
-        accept: Called when the upgrade is done; returns who takes the messages.
-        on_made: Called with this endpoint when the socket is there; a text that it returns
-            says why there will be no upgrade.
-        on_lost: Called with this endpoint when it is gone.
+        admission: Who may come in, and what takes the messages then.
+        budget: Shared by the connections of a server.
+        tls: For ``wss://``.
     """
 
     def __init__(
         self,
         limits: Limits,
         ping_interval: float,
-        accept: Callable[[Endpoint], MessageSink],
-        on_made: Callable[[Endpoint], str | None],
-        on_lost: Callable[[Endpoint], None],
+        admission: Admission[Endpoint, MessageSink],
+        budget: InboundBudget,
+        tls: ssl.SSLContext | None,
     ) -> None:
         self._limits = limits
         self._ping_interval = ping_interval
-        self._accept = accept
-        self._on_made = on_made
-        self._on_lost = on_lost
-        self._protocol = ServerProtocol(
+        self._admission = admission
+        self._budget = budget
+        self._tls_context = tls
+        self._protocol = HandshakeProtocol(
             max_size=(limits.message_bytes, limits.frame_bytes), logger=_quiet
         )
         self._sink: MessageSink | None = None
         self._transport: asyncio.Transport | None = None
+        self._tls: TlsTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._refusal: str | None = None
-        self._fragments: list[bytes | bytearray | memoryview] = []
-        self._fragments_are_text = False
+        self._request_bytes = 0
+        self._assembler = MessageAssembler()
         self._drain_callbacks: list[Callable[[], None]] = []
-        self._reading = True
+        self._inlet: Inlet | None = None
         self._ending = False
         self._transport_full = False
-        self._flow = FlowWindow(limits.in_flight_bytes)
-        self._flow_timer: asyncio.TimerHandle | None = None
+        self._flow = FlowWatch(limits.in_flight_bytes, self._unsent_bytes, self._flow_has_room)
 
     # ------------------------------------------------------------------ asyncio's callbacks
 
@@ -109,16 +96,40 @@ class Endpoint(asyncio.Protocol):
         high = self._limits.outbound_bytes
         self._transport.set_write_buffer_limits(high=high, low=high // 4)
         set_keepalive(self._transport.get_extra_info("socket"))
-        self._refusal = self._on_made(self)
+        if self._tls_context is not None:
+            self._transport = self._tls = TlsTransport(self._transport, self._tls_context)
+        self._inlet = Inlet(self._transport, self._budget, self._too_slow)
+        self._admission.arrived(self)
         self._timer = asyncio.get_running_loop().call_later(
             self._limits.handshake_seconds, self._transport.abort
         )
 
     def data_received(self, data: bytes) -> None:
         """Parse what came and handle the messages that it completes."""
-        self._protocol.receive_data(data)
-        self._handle_events()
-        self._flush()
+        if self._tls is not None:
+            try:
+                data = self._tls.decrypt(data)
+            except TlsFailedError as error:
+                self._tls_failed(error)
+                return
+        if data:
+            self._protocol.receive_data(data)
+            self._handle_events()
+            self._flush()
+            self._count_held()
+        if self._protocol.state is State.CONNECTING and not self._ending:
+            self._request_bytes += len(data)
+            if self._request_bytes > MAX_REQUEST_BYTES:
+                self.abort()
+        if self._tls is not None and self._tls.at_eof:
+            self.eof_received()
+            self._tls.close()
+
+    def _tls_failed(self, error: TlsFailedError) -> None:
+        if self._protocol.state is State.CONNECTING:
+            self._admission.turned_away(f"TLS: {error.reason}")
+        self._end()
+        self._finish()
 
     def eof_received(self) -> bool:
         """The peer sends nothing more: the connection is over."""
@@ -133,7 +144,7 @@ class Endpoint(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._end()
-        self._on_lost(self)
+        self._admission.gone(self)
 
     def pause_writing(self) -> None:
         """The transport holds more than it should."""
@@ -166,95 +177,86 @@ class Endpoint(asyncio.Protocol):
             self._end()
 
     def _handle_request(self, request: Request) -> None:
-        refusal = decide(request.method, request.path, has_origin="Origin" in request.headers)
-        if refusal is None and self._refusal is not None:
-            refusal = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, self._refusal)
-        response = (
-            self._protocol.accept(request) if refusal is None else self._refuse(refusal, request)
-        )
+        response = answer(self._protocol, request, self._admission.examine)
         self._protocol.send_response(response)
-        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+        if self._protocol.state is not State.OPEN:
             return
         if self._timer is not None:
             self._timer.cancel()
         self._schedule_ping()
-        self._sink = self._accept(self)
-
-    def _refuse(self, refusal: Refusal, request: Request) -> Response:
-        response = self._protocol.reject(refusal.status, refusal.text)
-        for name, value in refusal.headers.items():
-            response.headers[name] = value
-        if request.method == "HEAD":
-            response.body = b""
-        return response
+        self._sink = self._admission.upgraded(self)
 
     def _handle_frame(self, frame: Frame) -> None:
-        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
-            is_text = frame.opcode is Opcode.TEXT
-            if frame.fin:
-                self._deliver(frame.data, is_text)
-            else:
-                self._fragments = [frame.data]
-                self._fragments_are_text = is_text
-        elif frame.opcode is Opcode.CONT:
-            self._fragments.append(frame.data)
-            if frame.fin:
-                data, self._fragments = b"".join(self._fragments), []
-                self._deliver(data, self._fragments_are_text)
-        elif frame.opcode is Opcode.PONG and self._flow.pong(bytes(frame.data)):
+        if frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            try:
+                message = self._assembler.add(frame)
+            except UnicodeDecodeError:
+                self.close(CloseCode.INVALID_DATA, "text frames hold UTF-8")
+                return
+            if message is not None and self._sink is not None:
+                self._sink.message_received(message)
+        elif frame.opcode is Opcode.PONG and self._flow.window.pong(bytes(frame.data)):
             if self._sink is not None:
                 self._sink.more_arrived()
-            self._look_at_flow()
+            self._flow.look()
 
-    def _deliver(self, data: bytes | bytearray | memoryview, is_text: bool) -> None:
-        if self._sink is None:
-            return
-        if not is_text:
-            self._sink.message_received(bytes(data))
-            return
-        try:
-            text = str(data, "utf-8")
-        except UnicodeDecodeError:
-            self.close(CloseCode.INVALID_DATA, "text frames hold UTF-8")
-        else:
-            self._sink.message_received(text)
+    def initialized(self) -> None:
+        """The connection has its session."""
+        self._admission.initialized(self)
 
     def pause_reading(self) -> None:
         """Take nothing more from the socket until ``resume_reading``."""
-        if self._reading and self._transport is not None and not self._transport.is_closing():
-            self._reading = False
-            self._transport.pause_reading()
+        if self._inlet is not None:
+            self._inlet.want(False)
 
     def resume_reading(self) -> None:
         """Take from the socket again."""
-        if not self._reading and self._transport is not None and not self._transport.is_closing():
-            self._reading = True
-            self._transport.resume_reading()
+        self._count_held()
+        if self._inlet is not None:
+            self._inlet.want(True)
+
+    def _count_held(self) -> None:
+        """Tell the budget what is held of messages that are not handled yet."""
+        if self._inlet is not None and not self._ending:
+            waiting = self._sink.waiting_bytes if self._sink is not None else 0
+            buffered = len(self._protocol.reader.buffer)
+            self._inlet.count(buffered + self._assembler.size + waiting)
+
+    def _too_slow(self) -> None:
+        self.close(_TRY_AGAIN_LATER, "others wait for the end of a large message")
 
     # ------------------------------------------------------------------ out
 
     @property
     def peer(self) -> str:
-        """Address of the peer, for messages."""
-        if self._transport is None:
-            return "unknown"
-        name = self._transport.get_extra_info("peername")
-        return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unknown"
+        """Address and port of the peer, for messages."""
+        name = self._peer_name()
+        return f"{name[0]}:{name[1]}" if name is not None else "unknown"
+
+    @property
+    def peer_address(self) -> str:
+        """IP address of the peer, empty when it is unknown."""
+        name = self._peer_name()
+        return str(name[0]) if name is not None else ""
+
+    def _peer_name(self) -> tuple[object, ...] | None:
+        name = self._transport and self._transport.get_extra_info("peername")
+        return name if isinstance(name, tuple) else None
 
     @property
     def full(self) -> bool:
         """Whether so much is unsent, or in flight, that producers should wait."""
-        return self._transport_full or self._flow.full
+        return self._transport_full or self._flow.window.full
 
     @property
     def sent(self) -> int:
         """Bytes of messages sent so far."""
-        return self._flow.sent
+        return self._flow.window.sent
 
     @property
     def arrived(self) -> int:
         """How many of them the peer is known to have."""
-        return self._flow.arrived
+        return self._flow.window.arrived
 
     def send(self, message: bytes) -> None:
         """Queue one message; a connection that is ending drops it."""
@@ -264,10 +266,10 @@ class Endpoint(asyncio.Protocol):
             self._protocol.send_text(message)
         else:
             self._send_fragments(message)
-        watermark = self._flow.count(len(message))
+        watermark = self._flow.window.count(len(message))
         if watermark is not None:
             self._protocol.send_ping(watermark)
-            self._look_at_flow()
+            self._flow.look()
         self._flush()
 
     def _send_fragments(self, message: bytes) -> None:
@@ -278,33 +280,17 @@ class Endpoint(asyncio.Protocol):
             self._protocol.send_continuation(view[start : start + _FRAGMENT_BYTES], fin=False)
         self._protocol.send_continuation(view[last:], fin=True)
 
-    def _look_at_flow(self) -> None:
-        """Note when the window filled, or tell the producers that it has room again."""
-        if self._flow.full:
-            if self._flow_timer is None:
-                self._flow_timer = asyncio.get_running_loop().call_later(
-                    _PONG_SECONDS, self._doubt_pongs, self._flow.arrived
-                )
-            return
-        if self._flow_timer is not None:
-            self._flow_timer.cancel()
-            self._flow_timer = None
+    def _flow_has_room(self) -> None:
         if not self._transport_full:
             self._call_drained()
 
-    def _doubt_pongs(self, arrived: int) -> None:
-        # A peer that reads but answers no ping breaks the rules of WebSocket. It shall not
-        # stand still for that: what its system has acknowledged counts as arrived.
-        self._flow_timer = None
+    def _unsent_bytes(self) -> int:
         transport = self._transport
         if transport is None or self._ending:
-            return
-        unsent = transport.get_write_buffer_size() or unacknowledged_bytes(
+            return 0
+        return transport.get_write_buffer_size() or unacknowledged_bytes(
             transport.get_extra_info("socket")
         )
-        if self._flow.arrived == arrived and not unsent:
-            self._flow.assume_arrived()
-        self._look_at_flow()
 
     def when_drained(self, callback: Callable[[], None]) -> None:
         """Call back once there is room, or when the connection has ended."""
@@ -367,10 +353,10 @@ class Endpoint(asyncio.Protocol):
         self._ending = True
         if self._sink is not None:
             self._sink.connection_lost()
-        self._fragments.clear()
-        if self._flow_timer is not None:
-            self._flow_timer.cancel()
-            self._flow_timer = None
+        self._assembler.clear()
+        if self._inlet is not None:
+            self._inlet.close()
+        self._flow.close()
         self._call_drained()
 
     def _finish(self) -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import SpawnError
+from .open_files import restore_open_files_limit
 
 __all__ = ["Child", "SpawnRequest", "resolve", "spawn"]
 
@@ -190,6 +191,7 @@ def spawn(request: SpawnRequest, executable: bytes) -> Child:
         raise SpawnError.from_os_error(error) from error
     finally:
         descriptors.keep(kept)
+    restore_open_files_limit(child.popen.pid)
     return child
 
 

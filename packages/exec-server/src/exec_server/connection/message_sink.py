@@ -1,0 +1,27 @@
+"""Between the transport of a connection and what its messages mean."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["MessageSink"]
+
+
+class MessageSink(Protocol):
+    """What takes the messages of an endpoint."""
+
+    def message_received(self, data: str | bytes) -> None:
+        """Take one whole message."""
+
+    def drained(self) -> None:
+        """There is room again for messages out."""
+
+    def more_arrived(self) -> None:
+        """The peer is known to have more of what was sent than before."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of messages that were taken and not yet handled."""
+
+    def connection_lost(self) -> None:
+        """No message will come or go any more; called once."""
