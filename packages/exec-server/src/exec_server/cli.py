@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="show the version and exit")
     add_access_arguments(parser)
     _add_session_arguments(parser)
+    _add_file_arguments(parser)
     add_limit_arguments(parser)
     _add_log_arguments(parser)
     return parser
@@ -118,6 +119,16 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where that output is kept, in files without names (default: the system's "
         "temporary directory)",
+    )
+
+
+def _add_file_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("files")
+    group.add_argument(
+        "--fs-helper",
+        metavar="PATH",
+        help="program that carries out file operations (default: fs-helper beside the Python "
+        "that runs the server, else on PATH)",
     )
 
 
@@ -170,6 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             instruments=OFF if telemetry is None else telemetry.instruments,
             limits=limits_from_arguments(args),
             access=access_from_arguments(args),
+            fs_helper=args.fs_helper,
         )
     except ConfigError as error:
         parser.exit(1, f"exec-server: error: {error}\n")

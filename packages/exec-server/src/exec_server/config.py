@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from exec_server_protocol.limits import DEFAULT_MAX_FRAME_BYTES, DEFAULT_MAX_MESSAGE_BYTES
+from exec_server_protocol.limits import (
+    DEFAULT_MAX_FRAME_BYTES,
+    DEFAULT_MAX_MESSAGE_BYTES,
+    FILE_HANDLES_PER_CONNECTION,
+)
 
 from .access.settings import AccessSettings
 from .errors import ConfigError
 from .telemetry.instruments import OFF, Instruments
 
-__all__ = ["Limits", "ListenAddress", "ServerConfig", "parse_listen_url"]
+__all__ = ["FileLimits", "Limits", "ListenAddress", "ServerConfig", "parse_listen_url"]
 
 DEFAULT_LISTEN_URL: Final = "ws://127.0.0.1:0"
 
@@ -114,6 +118,34 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class FileLimits:
+    """What file operations may take. Seconds, and numbers of workers."""
+
+    workers: int = 128
+    """File helpers of the server, together. Each takes some 15 MiB, most of it shared."""
+    workers_per_session: int = 8
+    """One session needs one for each sandbox policy that it uses at a time."""
+    handles_per_connection: int = FILE_HANDLES_PER_CONNECTION
+    requests_ahead: int = 16
+    """Requests sent to a worker before the first is answered: enough that neither side waits
+    for the other, few enough to be sent again when the worker dies."""
+    start_seconds: float = 30.0
+    """From the start of a worker to its first word. It takes 20 ms on a machine at rest."""
+    place_seconds: float = 30.0
+    """How long a request waits while there are as many workers as there may be."""
+    idle_seconds: float = 60.0
+    """After that an unused worker ends."""
+    quiet_seconds: float = 600.0
+    """A request fails when its worker gives no sign of life for so long: copying or removing
+    a large tree gives none before it has finished."""
+    stalled_answer_seconds: float = 10.0
+    """The same in the middle of a long answer, which nothing else on its connection can
+    overtake."""
+    grace_seconds: float = 1.0
+    """How long a request goes on when its client is gone; then its worker is killed."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerConfig:
     """How a server runs.
 
@@ -134,6 +166,9 @@ class ServerConfig:
         limits: See ``Limits``.
         instruments: Who is told what happens; by default nobody.
         access: Authentication and TLS.
+        fs_helper: Path of the file helper; ``None`` for the program ``fs-helper`` beside the
+            running interpreter, else on PATH.
+        files: See ``FileLimits``.
 
     Raises:
         ConfigError: A value makes no sense, or the server would be open to the network
@@ -152,6 +187,8 @@ class ServerConfig:
     limits: Limits = Limits()
     instruments: Instruments = field(default=OFF, repr=False, compare=False)
     access: AccessSettings = field(default_factory=AccessSettings)
+    fs_helper: str | None = None
+    files: FileLimits = FileLimits()
 
     def __post_init__(self) -> None:
         address = parse_listen_url(self.listen)

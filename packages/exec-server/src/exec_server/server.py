@@ -156,6 +156,8 @@ class Server:
             await asyncio.wait([self._reloading])
         for endpoint in self._admission.connections:
             endpoint.close(_GOING_AWAY, "server is shutting down")
+        if self._service is not None:
+            await self._service.aclose()
         await self._registry.close(drain=self._config.drain)
         for endpoint in self._admission.connections:
             endpoint.abort()

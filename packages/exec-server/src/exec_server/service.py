@@ -7,7 +7,9 @@ import os
 from .config import ServerConfig
 from .connection.connection import Connection, Peer
 from .connection.dispatch import make_handlers
+from .filesystem.workers import FileWorkers
 from .handlers.environment import EnvironmentDescription
+from .handlers.files import FileMethods
 from .session.registry import SessionRegistry
 
 __all__ = ["Service"]
@@ -19,10 +21,15 @@ class Service:
     def __init__(self, config: ServerConfig, registry: SessionRegistry) -> None:
         self._config = config
         self._registry = registry
-        self._handlers = make_handlers(EnvironmentDescription(os.environ))
+        self._files = FileWorkers(config, os.environ)
+        self._handlers = make_handlers(EnvironmentDescription(os.environ), FileMethods(self._files))
 
     def connect(self, peer: Peer) -> Connection:
         """Return what takes the messages of a new connection."""
         return Connection(
             peer, self._registry, self._handlers, self._config.limits, self._config.instruments
         )
+
+    async def aclose(self) -> None:
+        """End what belongs to no session. Connections are closed before."""
+        await self._files.close()

@@ -41,6 +41,7 @@ from ..session.session import Session
 from ..telemetry.instruments import OFF, Instruments, ObservedRequest
 from ..telemetry.names import MALFORMED_MESSAGES
 from .error_boundary import to_error_data
+from .later import Later
 from .states import ConnectionEvent, ConnectionState, advance
 
 __all__ = ["Answer", "Connection", "Handler", "Peer"]
@@ -53,7 +54,7 @@ _POLICY_VIOLATION = 1008
 Answer = WireModel | bytes
 """A result: a model, or its JSON when that is cheaper to make."""
 
-Handler = Callable[["Connection", Any], "Answer | asyncio.Future[Any]"]
+Handler = Callable[["Connection", Any], "Answer | asyncio.Future[Any] | Later"]
 """Handles one request. Raises an ``RpcError`` to refuse; never waits."""
 
 
@@ -133,7 +134,7 @@ class Connection:
         self.instruments = instruments
         self._inbound: deque[tuple[str | bytes, float]] = deque()
         self.long_polls = LongPolls(limits.parked_reads)
-        self._parked: dict[asyncio.Future[Any], ObservedRequest] = {}
+        self._parked: dict[asyncio.Future[Any] | Later, ObservedRequest] = {}
         self._handling = False
         self._lost_callbacks: list[Callable[[], None]] = []
         self.waiting_bytes = 0
@@ -229,7 +230,7 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - the one boundary; it tells faults apart
             self._refuse(request, observed, error)
             return
-        if isinstance(answer, asyncio.Future):
+        if isinstance(answer, Later | asyncio.Future):
             self._park(request, observed, answer)
         else:
             self._answer(request.id, observed, answer)
@@ -257,11 +258,14 @@ class Connection:
         observed.refused(data.code)
 
     def _park(
-        self, request: Request, observed: ObservedRequest, future: asyncio.Future[Answer]
+        self,
+        request: Request,
+        observed: ObservedRequest,
+        future: asyncio.Future[Answer] | Later,
     ) -> None:
         self._parked[future] = observed
 
-        def settle(done: asyncio.Future[Answer]) -> None:
+        def settle(done: asyncio.Future[Answer] | Later) -> None:
             if self._parked.pop(done, None) is None or done.cancelled():
                 return
             error = done.exception()

@@ -7,16 +7,20 @@ from collections.abc import Mapping
 from exec_server_protocol.methods import REQUESTS
 
 from ..handlers import environment, handshake, process, unavailable
+from ..handlers.files import FileMethods
 from .connection import Handler
 
 __all__ = ["make_handlers"]
 
 
-def make_handlers(info: environment.EnvironmentDescription) -> Mapping[str, Handler]:
+def make_handlers(
+    info: environment.EnvironmentDescription, files: FileMethods
+) -> Mapping[str, Handler]:
     """Return the handlers of a server.
 
     Args:
         info: What the server says about itself.
+        files: The file operations.
 
     Raises:
         RuntimeError: A handler stands under a name that the registry does not have.
@@ -27,6 +31,7 @@ def make_handlers(info: environment.EnvironmentDescription) -> Mapping[str, Hand
         "environment/info": environment.Info(info),
         "environment/status": environment.status,
         **process.HANDLERS,
+        **files.handlers,
     }
     unknown = handlers.keys() - REQUESTS.keys()
     if unknown:

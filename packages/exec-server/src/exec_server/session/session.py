@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..config import ServerConfig
 from ..process.process_table import ProcessTable
 from ..process.spawning import SpawnPool
@@ -28,6 +30,7 @@ class Session:
         self.attachment = Attachment()
         self.processes = ProcessTable(config, pool, spool)
         self._sender: Sender | None = None
+        self._expiry_callbacks: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
         return f"<Session {self.attachment.state.value} generation={self.attachment.generation}>"
@@ -61,3 +64,10 @@ class Session:
             self.attachment.expire()
             self._sender = None
             self.processes.destroy()
+            callbacks, self._expiry_callbacks = self._expiry_callbacks, []
+            for callback in callbacks:
+                callback()
+
+    def when_expired(self, callback: Callable[[], None]) -> None:
+        """Call back once, when the session has ended: for what belongs to it."""
+        self._expiry_callbacks.append(callback)

@@ -1,0 +1,1 @@
+"""Files: workers, what each may serve, the order of requests, open files."""

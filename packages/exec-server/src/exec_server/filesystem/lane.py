@@ -1,0 +1,239 @@
+"""The file requests of one connection, in their order.
+
+They are carried out one after the other. Those that the same worker may serve are sent to it
+ahead of time; a request that needs another worker, or a look at its sandbox policy, waits
+until all before it have been answered. So a file system that hangs holds up the later file
+requests of its connection, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Final
+
+from exec_server_protocol.errors import RpcError
+from exec_server_protocol.helper import HelperError
+
+from .handles import Handle, HandleTable, check_handle_id
+from .request import Answer, FileRequest
+from .worker import Worker
+from .workers import UNCONFINED, SessionWorkers, is_unconfined
+
+__all__ = ["FileLane"]
+
+_OPEN: Final = "fs/open"
+_CLOSE: Final = "fs/close"
+_READ: Final = "fs/readBlock"
+_OF_A_HANDLE: Final = frozenset({_READ, "fs/writeBlock", _CLOSE})
+
+
+class _Unheard:
+    """A call that nobody waits for: closes a file of a connection that is gone."""
+
+    def check(self, text: bytes, *, last: bool) -> None:
+        """Nothing of it is passed on."""
+
+    def part(self, text: bytes) -> None:
+        """Ignore it."""
+
+    def result(self, text: bytes) -> None:
+        """Ignore it."""
+
+    def error(self, error: HelperError) -> None:
+        """Ignore it."""
+
+    def lost(self, reason: str, *, begun: bool) -> None:
+        """The file is closed all the same."""
+
+
+_UNHEARD: Final = _Unheard()
+
+
+class FileLane:
+    """Takes the file requests of one connection.
+
+    Args:
+        workers: Those of the session.
+    """
+
+    def __init__(self, workers: SessionWorkers) -> None:
+        self._workers = workers
+        self._limits = workers.limits
+        self._handles = HandleTable(workers.limits.handles_per_connection)
+        self._queue: deque[FileRequest] = deque()
+        self._preparing: FileRequest | None = None
+        self._cancel_preparing: Callable[[], object] | None = None
+        self._running: deque[FileRequest] = deque()
+        self._worker: Worker | None = None
+        self._going = False
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<FileLane queued={len(self._queue)} running={len(self._running)}>"
+
+    def submit(self, request: FileRequest, answer: Answer) -> None:
+        """Take a request; its answer may go out before this returns."""
+        if self._closed:
+            return
+        request.prepare(self, answer)
+        self._queue.append(request)
+        self._go_on()
+
+    # ------------------------------------------------------------------ what comes next
+
+    def _go_on(self) -> None:
+        if self._going:
+            return
+        self._going = True
+        try:
+            while self._queue and self._preparing is None and self._may_begin(self._queue[0]):
+                request = self._queue.popleft()
+                try:
+                    self._begin(request)
+                except RpcError as error:
+                    request.fail(error)
+        finally:
+            self._going = False
+
+    def _may_begin(self, request: FileRequest) -> bool:
+        """Whether it can be sent while those before it have not been answered."""
+        if not self._running:
+            return True
+        worker = self._worker
+        if worker is None or not worker.usable or len(self._running) >= self._limits.requests_ahead:
+            return False
+        if request.op in _OF_A_HANDLE:
+            handle = self._handles.find(request.handle_id or "")
+            return handle is None or handle.worker is worker
+        return worker.plan is UNCONFINED and is_unconfined(request.sandbox)
+
+    def _begin(self, request: FileRequest) -> None:
+        handle_id = request.handle_id
+        if handle_id is None:
+            self._prepare(request)
+            return
+        check_handle_id(handle_id)
+        if request.op == _OPEN:
+            self._handles.check_free(handle_id)
+            self._prepare(request)
+            return
+        if request.op == _CLOSE:
+            handle = self._handles.remove(handle_id)
+            if handle is None or not handle.worker.usable:
+                request.result(b"{}")
+                return
+        else:
+            handle = self._handles.get(handle_id)
+        self._run(request, handle.worker, handle)
+
+    def _prepare(self, request: FileRequest) -> None:
+        """Find out what the request needs, and get it."""
+        if self._running and self._worker is not None:
+            self._run(request, self._worker)  # it may begin, so it needs nothing else
+        elif is_unconfined(request.sandbox):
+            self._take(request, UNCONFINED)
+        else:
+            self._preparing = request
+            future = self._workers.plan(request.sandbox)
+            self._cancel_preparing = future.cancel
+            future.add_done_callback(partial(self._planned, request))
+
+    def _planned(self, request: FileRequest, future: asyncio.Future[Hashable]) -> None:
+        if self._preparing is not request or future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            self._preparing = None
+            self._take(request, future.result())
+        else:
+            self._refused(request, error)
+
+    def _take(self, request: FileRequest, plan: Hashable) -> None:
+        worker = self._workers.take_idle(plan)
+        if worker is not None:
+            self._run(request, worker)
+            return
+        self._preparing = request
+        ticket = self._workers.take(
+            plan, partial(self._taken, request), partial(self._refused, request)
+        )
+        self._cancel_preparing = ticket.cancel
+
+    def _taken(self, request: FileRequest, worker: Worker) -> None:
+        self._preparing = self._cancel_preparing = None
+        self._run(request, worker)
+        self._go_on()
+
+    def _refused(self, request: FileRequest, error: BaseException) -> None:
+        self._preparing = self._cancel_preparing = None
+        request.fail(error)
+
+    def _run(self, request: FileRequest, worker: Worker, handle: Handle | None = None) -> None:
+        if request.op == _OPEN and request.handle_id is not None:
+            handle = Handle(self._workers.next_number(), worker, writes=request.writes)
+            self._handles.add(request.handle_id, handle)
+        if self._worker is not worker:
+            self._workers.claim(worker)
+            self._worker = worker
+        self._running.append(request)
+        request.run(worker, None if handle is None else handle.number)
+
+    # ------------------------------------------------------------------ requests call
+
+    def settled(self, request: FileRequest, error: BaseException | None) -> None:
+        """Note that a request has ended; its answer goes out next."""
+        if request not in self._running:
+            return
+        self._running.remove(request)
+        if error is None or request.handle_id is None:
+            return
+        handle = self._handles.find(request.handle_id)
+        if request.op == _OPEN or (
+            # The worker has closed it. A file that is written to stays open.
+            request.op == _READ and handle and handle.worker.usable and not handle.writes
+        ):
+            self._handles.remove(request.handle_id)
+
+    def unstarted(self, request: FileRequest) -> None:
+        """Put a request back to the front: its worker ended before it began."""
+        self._running.remove(request)
+        if request.op == _OPEN and request.handle_id is not None:
+            self._handles.remove(request.handle_id)
+        self._queue.appendleft(request)
+
+    def proceed(self) -> None:
+        """Go on, an answer having gone out."""
+        self._go_on()
+        if not self._running and self._worker is not None:
+            worker, self._worker = self._worker, None
+            self._workers.give_back(worker)
+
+    # ------------------------------------------------------------------ end
+
+    def close(self) -> None:
+        """Let go of everything: the client is gone.
+
+        What has not begun does not happen. What has may go on for the grace time, so that
+        writing a file does not break off for nothing; then its worker is killed.
+        """
+        self._closed = True
+        self._queue.clear()
+        if self._cancel_preparing is not None:
+            self._cancel_preparing()
+        self._preparing = self._cancel_preparing = None
+        for request in self._running:
+            request.drop_answer()
+        for handle in self._handles.remove_all():
+            if handle.worker.usable:
+                handle.worker.call(_UNHEARD, _CLOSE, b'{"handleId":"%d"}' % handle.number)
+        if self._running and self._worker is not None:
+            asyncio.get_running_loop().call_later(
+                self._limits.grace_seconds, self._give_up, self._worker
+            )
+
+    def _give_up(self, worker: Worker) -> None:
+        if self._running and self._worker is worker:
+            worker.fail("the client is gone")

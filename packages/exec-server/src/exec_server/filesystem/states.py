@@ -1,0 +1,53 @@
+"""The life of a worker, as a table.
+
+*Starting* until it has said that it is ready; requests wait in this process until then.
+*Running* as long as it may be asked. *Ending* once it may not: its input has ended, or it
+was killed. *Ended* when the child has been reaped; until then it counts, since a child that
+is stuck in the kernel does not end when it is killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+__all__ = ["TRANSITIONS", "WorkerEvent", "WorkerState", "advance"]
+
+
+class WorkerState(Enum):
+    """What a worker can be used for."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+class WorkerEvent(Enum):
+    """What can happen to a worker."""
+
+    READY = "said that it is ready"
+    CLOSE = "closed, failed or killed"
+    REAPED = "reaped"
+
+
+TRANSITIONS: Final[Mapping[tuple[WorkerState, WorkerEvent], WorkerState]] = {
+    (WorkerState.STARTING, WorkerEvent.READY): WorkerState.RUNNING,
+    (WorkerState.STARTING, WorkerEvent.CLOSE): WorkerState.ENDING,
+    (WorkerState.RUNNING, WorkerEvent.CLOSE): WorkerState.ENDING,
+    (WorkerState.ENDING, WorkerEvent.REAPED): WorkerState.ENDED,
+}
+"""Every legal step. A child that ends by itself is closed first, then reaped."""
+
+
+def advance(state: WorkerState, event: WorkerEvent) -> WorkerState:
+    """Return the state after ``event``.
+
+    Raises:
+        ValueError: The step is not in the table.
+    """
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise ValueError(f"a worker that is {state.value} cannot be {event.value}") from None

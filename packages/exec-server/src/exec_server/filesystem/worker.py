@@ -1,0 +1,346 @@
+"""One worker: frames out, frames in, on the event loop, and its end.
+
+A worker may have been taken over by what it reads, so nothing that it sends is trusted:
+frames have sizes, results a grammar, and everything a time. One that breaks the rules is
+killed. It answers in the order of the requests, one at a time; so of several that were sent
+ahead, only the first can have been begun when it dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import struct
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from typing import Final, Protocol
+
+from exec_server_protocol.errors import MalformedMessageError, MessageTooLargeError
+from exec_server_protocol.helper import (
+    FRAME_VERSION,
+    FROM_WORKER,
+    MAX_PAYLOAD_BYTES,
+    REQUEST_ID_MAX,
+    FrameDecoder,
+    FrameKind,
+    HelperError,
+    decode_error,
+    decode_ready,
+    encode_request_data,
+)
+
+from ..process.reaping import ChildWatch
+from .launch import LaunchedWorker
+from .states import WorkerEvent, WorkerState, advance
+
+__all__ = ["Call", "Worker"]
+
+_HEADER: Final = struct.Struct(">IBI")
+_READ_BYTES: Final = 256 * 1024
+"""What one read may bring. Reading and passing on so much takes a few tenths of a
+millisecond; then others get their turn."""
+_SENDS_AT_ONCE: Final = 4
+"""Pieces of a large request that are written before others get their turn."""
+
+
+class Call(Protocol):
+    """A request to a worker, and what becomes of it. One of the last three ends it."""
+
+    def check(self, text: bytes, *, last: bool) -> None:
+        """Look at the next piece of the result, before anything is done with it.
+
+        Raises:
+            MalformedMessageError: No worker that is sound would say that.
+        """
+
+    def part(self, text: bytes) -> None:
+        """Take a piece of the result; more will come."""
+
+    def result(self, text: bytes) -> None:
+        """Take the last piece, often the only one."""
+
+    def error(self, error: HelperError) -> None:
+        """Take the reason why the request failed."""
+
+    def lost(self, reason: str, *, begun: bool) -> None:
+        """Learn that there will be no answer; unless ``begun``, nothing was done either."""
+
+
+class Worker:
+    """A child that carries out file requests.
+
+    Args:
+        launched: The child.
+        owner: Whose requests it may serve.
+        plan: What it was launched with: it serves requests with an equal one.
+        on_closed: Called once when it can no longer be asked.
+        on_ended: Called once when the child has been reaped.
+
+    Attributes:
+        pins: Open files in it.
+        since: Loop time of the last sign of life or of the last request.
+        streaming: A long answer has been sent in part, and the rest is waited for.
+        waiting_for_peer: It is not read, because a client does not take what was read.
+    """
+
+    def __init__(
+        self,
+        launched: LaunchedWorker,
+        owner: object,
+        plan: Hashable,
+        *,
+        on_closed: Callable[[Worker], None],
+        on_ended: Callable[[Worker], None],
+    ) -> None:
+        self.owner = owner
+        self.plan = plan
+        self.state = WorkerState.STARTING
+        self.pins = 0
+        self.streaming = False
+        self.waiting_for_peer = False
+        self._loop = asyncio.get_running_loop()
+        self.since = self._loop.time()
+        self._socket = launched.socket
+        self._fd = launched.socket.fileno()
+        self._after_end = launched.on_ended
+        self._on_closed = on_closed
+        self._on_ended = on_ended
+        self._decoder = FrameDecoder(FROM_WORKER)
+        self._calls: deque[tuple[int, Call]] = deque()
+        self._last_id = 0
+        self._out: deque[Iterator[bytes] | bytes] = deque()
+        self._unsent: memoryview | None = None
+        self._writing = False
+        self._watch = ChildWatch(launched.popen, self._reaped)
+        self._loop.add_reader(self._fd, self._readable)
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.state.value} pid={self._watch.pid} calls={len(self._calls)}>"
+
+    @property
+    def pid(self) -> int:
+        """Of the child."""
+        return self._watch.pid
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be asked."""
+        return self.state is WorkerState.RUNNING or self.state is WorkerState.STARTING
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has said so."""
+        return self.state is WorkerState.RUNNING
+
+    @property
+    def busy(self) -> bool:
+        """Whether it owes an answer."""
+        return bool(self._calls)
+
+    # ------------------------------------------------------------------ requests
+
+    def call(self, call: Call, op: str, params: bytes, bulk: bytes | None = None) -> None:
+        """Send a request, behind those that were sent before.
+
+        Args:
+            call: Gets what becomes of it.
+            op: Method name.
+            params: JSON object in ASCII, without the bulk member.
+            bulk: Base64 text of the bulk member of operations that have one.
+
+        Raises:
+            MessageTooLargeError: ``params`` do not fit into a frame. Nothing was sent.
+        """
+        payload = b'{"op":"%b","params":%b}' % (op.encode(), params)
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise MessageTooLargeError("the params of a file request")
+        if not self.usable:
+            call.lost("the file helper ended", begun=False)
+            return
+        self._last_id = request_id = self._last_id % REQUEST_ID_MAX + 1
+        self._calls.append((request_id, call))
+        self.since = self._loop.time()
+        frame = _HEADER.pack(len(payload), FrameKind.REQUEST, request_id) + payload
+        if bulk is None and not self._out and self._unsent is None and self.ready:
+            self._send_first(frame)
+            return
+        self._out.append(frame)
+        if bulk is not None:
+            self._out.append(encode_request_data(request_id, bulk))
+        if self.ready and not self._writing:
+            self._write()
+
+    def _send_first(self, frame: bytes) -> None:
+        try:
+            sent = self._socket.send(frame)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            return  # it is gone; what it still had to say is read first
+        if sent < len(frame):
+            self._unsent = memoryview(frame)[sent:]
+            self._start_writing()
+
+    def _start_writing(self) -> None:
+        if not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._fd, self._write)
+
+    def _stop_writing(self) -> None:
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._fd)
+
+    def _write(self) -> None:
+        for _ in range(_SENDS_AT_ONCE):
+            piece = self._unsent if self._unsent is not None else self._next_piece()
+            if piece is None:
+                self._stop_writing()
+                return
+            try:
+                sent = self._socket.send(piece)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError:
+                self._out.clear()
+                self._unsent = None
+                self._stop_writing()
+                return
+            self.since = self._loop.time()
+            self._unsent = piece[sent:] if sent < len(piece) else None
+            if self._unsent is not None:
+                break
+        self._start_writing()
+
+    def _next_piece(self) -> memoryview | None:
+        while self._out:
+            first = self._out[0]
+            if isinstance(first, bytes):
+                self._out.popleft()
+                return memoryview(first)
+            piece = next(first, None)
+            if piece is not None:
+                return memoryview(piece)
+            self._out.popleft()
+        return None
+
+    # ------------------------------------------------------------------ answers
+
+    def pause(self) -> None:
+        """Read nothing more until ``resume``: the worker then has to wait."""
+        if not self.waiting_for_peer and self.usable:
+            self.waiting_for_peer = True
+            self._loop.remove_reader(self._fd)
+
+    def resume(self) -> None:
+        """Read again."""
+        if self.waiting_for_peer and self.usable:
+            self.waiting_for_peer = False
+            self.since = self._loop.time()
+            self._loop.add_reader(self._fd, self._readable)
+
+    def _readable(self) -> bool:
+        """Take what there is; returns whether there was anything."""
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self.fail("the file helper ended")
+            return False
+        self.since = self._loop.time()
+        try:
+            for frame in self._decoder.feed(data):
+                self._take(frame.kind, frame.request_id, frame.payload)
+            if self._decoder.error is not None:
+                raise self._decoder.error
+        except (MalformedMessageError, MessageTooLargeError):
+            self.fail("the file helper did not keep to its protocol")
+        return True
+
+    def _take(self, kind: FrameKind, request_id: int, payload: bytes) -> None:
+        if kind is FrameKind.READY:
+            self._take_ready(payload)
+            return
+        if not self._calls or self._calls[0][0] != request_id or not self.ready:
+            raise MalformedMessageError("an answer to nothing")
+        call = self._calls[0][1]
+        if kind is FrameKind.ERROR:
+            error = decode_error(payload)
+            self._calls.popleft()
+            call.error(error)
+            return
+        last = kind is FrameKind.RESULT
+        call.check(payload, last=last)
+        if last:
+            self._calls.popleft()
+            call.result(payload)
+        else:
+            call.part(payload)
+
+    def _take_ready(self, payload: bytes) -> None:
+        if self.state is not WorkerState.STARTING:
+            raise MalformedMessageError("ready twice")
+        ready = decode_ready(payload)
+        if ready.frame_version != FRAME_VERSION:
+            self.fail(
+                f"the file helper speaks version {ready.frame_version} of its protocol, this "
+                f"server version {FRAME_VERSION}: install matching versions of exec-server and "
+                "exec-fs-helper"
+            )
+            return
+        self.state = advance(self.state, WorkerEvent.READY)
+        self._write()
+
+    # ------------------------------------------------------------------ end
+
+    def close(self) -> None:
+        """End a worker that owes nothing: it exits at the end of its input."""
+        if self.usable:
+            self._close_socket()
+
+    def fail(self, reason: str) -> None:
+        """Kill it, and tell every call that there will be no answer.
+
+        Args:
+            reason: For clients.
+        """
+        if not self.usable:
+            return
+        calls, self._calls = self._calls, deque()
+        self.kill()
+        self._close_socket()
+        # The later ones first, the last of them first: they are put back in front of others.
+        while len(calls) > 1:
+            calls.pop()[1].lost(reason, begun=False)
+        if calls:
+            calls.pop()[1].lost(reason, begun=True)
+
+    def _close_socket(self) -> None:
+        self.state = advance(self.state, WorkerEvent.CLOSE)
+        self.since = self._loop.time()
+        self._out.clear()
+        self._unsent = None
+        self._stop_writing()
+        self._loop.remove_reader(self._fd)
+        self._socket.close()
+        self._on_closed(self)
+
+    def kill(self) -> None:
+        """Kill the child and what it started. One that is stuck in the kernel ends later."""
+        self._watch.signal_group(signal.SIGKILL)
+
+    def _reaped(self, code: int) -> None:
+        # What it wrote before it ended is still in the socket.
+        while self.usable and not self.waiting_for_peer and self._readable():
+            pass
+        if self.usable:
+            self.fail("the file helper ended")
+        self._watch.signal_group(signal.SIGKILL)
+        self._watch.forget_group()
+        self.state = advance(self.state, WorkerEvent.REAPED)
+        if self._after_end is not None:
+            self._after_end()
+        self._on_ended(self)

@@ -1,0 +1,205 @@
+"""``fs/*``: params to what a worker is asked, in the order in which they came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING, Any, Final
+
+import pybase64
+from exec_server_protocol.errors import InvalidRequestError
+from exec_server_protocol.filesystem import (
+    FsCloseParams,
+    FsOpenParams,
+    FsReadBlockParams,
+    FsWalkParams,
+    FsWriteBlockParams,
+    FsWriteFileParams,
+)
+from exec_server_protocol.limits import FILE_BLOCK_MAX_BYTES
+
+from ..connection.later import Later
+from ..filesystem.handles import check_handle_id
+from ..filesystem.lane import FileLane
+from ..filesystem.request import FileRequest
+from ..filesystem.workers import FileWorkers, SessionWorkers
+
+if TYPE_CHECKING:
+    from ..connection.connection import Connection, Handler
+    from ..session.session import Session
+
+__all__ = ["FileMethods"]
+
+_PATHS: Final[Mapping[str, tuple[tuple[str, bytes], ...]]] = {
+    "fs/canonicalize": (("path", b"path"),),
+    "fs/copy": (("source_path", b"sourcePath"), ("destination_path", b"destinationPath")),
+    "fs/createDirectory": (("path", b"path"),),
+    "fs/getMetadata": (("path", b"path"),),
+    "fs/move": (("source_path", b"sourcePath"), ("destination_path", b"destinationPath")),
+    "fs/readDirectory": (("path", b"path"),),
+    "fs/readFile": (("path", b"path"),),
+    "fs/remove": (("path", b"path"),),
+}
+"""Operations without anything special: their members that are paths."""
+
+_FLAGS: Final[Mapping[str, tuple[tuple[str, bytes], ...]]] = {
+    "fs/canonicalize": (),
+    "fs/copy": (("recursive", b"recursive"),),
+    "fs/createDirectory": (("recursive", b"recursive"), ("follow_symlinks", b"followSymlinks")),
+    "fs/getMetadata": (("follow_symlinks", b"followSymlinks"),),
+    "fs/move": (("overwrite", b"overwrite"),),
+    "fs/readDirectory": (),
+    "fs/readFile": (("follow_symlinks", b"followSymlinks"),),
+    "fs/remove": (
+        ("recursive", b"recursive"),
+        ("force", b"force"),
+        ("follow_symlinks", b"followSymlinks"),
+    ),
+    "fs/writeFile": (("follow_symlinks", b"followSymlinks"), ("atomic", b"atomic")),
+}
+"""Their members that are true or false; ``None`` is left out."""
+
+
+class _FileAnswer:
+    """The way back of one request."""
+
+    __slots__ = ("_later", "_pieces")
+
+    blocked = False
+
+    def __init__(self, later: Later) -> None:
+        self._later = later
+        self._pieces: list[bytes] = []
+
+    def result(self, text: bytes) -> None:
+        self._later.set_result(text)
+
+    def fail(self, error: BaseException) -> None:
+        self._later.set_exception(error)
+
+    def piece(self, text: bytes, *, last: bool) -> None:
+        self._pieces.append(text)
+        if last:
+            self._later.set_result(b"".join(self._pieces))
+
+    def disown(self, closing: bytes, error: BaseException) -> None:
+        self._later.set_exception(error)
+
+    def when_unblocked(self, callback: Callable[[], None]) -> None:
+        callback()
+
+
+class FileMethods:
+    """The handlers of ``fs/*``.
+
+    Args:
+        workers: Who carries requests out.
+    """
+
+    def __init__(self, workers: FileWorkers) -> None:
+        self._workers = workers
+        self._sessions: dict[Session, SessionWorkers] = {}
+        self._lanes: dict[Connection, FileLane] = {}
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """Handlers by method."""
+        return {
+            **{op: self._plain(op) for op in _PATHS},
+            "fs/close": self._close,
+            "fs/open": self._open,
+            "fs/readBlock": self._read_block,
+            "fs/walk": self._walk,
+            "fs/writeBlock": self._write_block,
+            "fs/writeFile": self._write_file,
+        }
+
+    def _submit(self, connection: Connection, request: FileRequest) -> Later:
+        lane = self._lanes.get(connection) or self._make_lane(connection)
+        later = Later()
+        lane.submit(request, _FileAnswer(later))
+        return later
+
+    def _make_lane(self, connection: Connection) -> FileLane:
+        session = connection.attached_session
+        workers = self._sessions.get(session)
+        if workers is None:
+            workers = self._sessions[session] = SessionWorkers(self._workers)
+            session.when_expired(lambda: self._sessions.pop(session).drop())
+        lane = self._lanes[connection] = FileLane(workers)
+        connection.when_lost(lambda: self._lanes.pop(connection).close())
+        return lane
+
+    # ------------------------------------------------------------------ methods
+
+    def _plain(self, op: str) -> Callable[[Connection, Any], Later]:
+        paths, flags = _PATHS[op], _FLAGS[op]
+
+        def handle(connection: Connection, params: Any) -> Later:
+            members = _members(params, paths, flags)
+            return self._submit(connection, FileRequest(op, members, params.sandbox))
+
+        return handle
+
+    def _walk(self, connection: Connection, params: FsWalkParams) -> Later:
+        members = b'"path":%b,"options":%b' % (_text(str(params.path)), params.options.to_json())
+        return self._submit(connection, FileRequest("fs/walk", members, params.sandbox))
+
+    def _write_file(self, connection: Connection, params: FsWriteFileParams) -> Later:
+        members = _members(params, (("path", b"path"),), _FLAGS["fs/writeFile"])
+        # Not decoded here: the worker finds out whether it is base64 before it opens the file.
+        bulk = params.data_base64.encode()
+        return self._submit(
+            connection, FileRequest("fs/writeFile", members, params.sandbox, bulk=bulk)
+        )
+
+    def _open(self, connection: Connection, params: FsOpenParams) -> Later:
+        handle_id = params.handle_id
+        request = FileRequest(
+            "fs/open",
+            b'"path":%b,"mode":"%b"' % (_text(str(params.path)), params.mode.encode()),
+            params.sandbox,
+            handle_id=handle_id,
+            writes=params.mode != "read",
+            own_result=b'{"handleId":%b}' % _text(handle_id),
+        )
+        return self._submit(connection, request)
+
+    def _read_block(self, connection: Connection, params: FsReadBlockParams) -> Later:
+        check_handle_id(params.handle_id)
+        if not 1 <= params.len <= FILE_BLOCK_MAX_BYTES:
+            raise InvalidRequestError(
+                f"file read block length must be between 1 and {FILE_BLOCK_MAX_BYTES}"
+            )
+        members = b'"offset":%d,"len":%d' % (params.offset, params.len)
+        return self._submit(
+            connection, FileRequest("fs/readBlock", members, handle_id=params.handle_id)
+        )
+
+    def _write_block(self, connection: Connection, params: FsWriteBlockParams) -> Later:
+        request = FileRequest(
+            "fs/writeBlock",
+            b'"offset":%d' % params.offset,
+            bulk=pybase64.b64encode(params.chunk),
+            handle_id=params.handle_id,
+        )
+        return self._submit(connection, request)
+
+    def _close(self, connection: Connection, params: FsCloseParams) -> Later:
+        return self._submit(connection, FileRequest("fs/close", b"", handle_id=params.handle_id))
+
+
+def _text(text: str) -> bytes:
+    return encode_basestring_ascii(text).encode("ascii")
+
+
+def _members(
+    params: Any, paths: tuple[tuple[str, bytes], ...], flags: tuple[tuple[str, bytes], ...]
+) -> bytes:
+    """Return the members of a JSON object for a worker."""
+    members = [b'"%b":%b' % (name, _text(str(getattr(params, field)))) for field, name in paths]
+    for field, name in flags:
+        value = getattr(params, field)
+        if value is not None:
+            members.append(b'"%b":%b' % (name, b"true" if value else b"false"))
+    return b",".join(members)
