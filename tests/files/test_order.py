@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from pathlib import Path
 
@@ -101,4 +102,4 @@ async def test_a_client_that_goes_frees_the_worker_that_hangs(make_helper: MakeH
         await client.request("fs/getMetadata", {"path": "file:///hang"})
         await client.call("environment/status")  # so the one before it has arrived
         client.abort()
-        assert wait_gone(worker)
+        assert await asyncio.to_thread(wait_gone, worker)
