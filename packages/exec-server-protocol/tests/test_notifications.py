@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 from exec_server_protocol._scalars import ProcessId
+from exec_server_protocol.http import HttpBodyDeltaNotification
 from exec_server_protocol.notifications import (
     STREAMS,
+    http_body_delta,
+    http_body_end,
     process_closed,
     process_exited,
     process_id_json,
     process_output,
+    split_http_body_delta,
     split_process_output,
 )
 from exec_server_protocol.process import (
@@ -17,7 +21,7 @@ from exec_server_protocol.process import (
     ProcessExitedNotification,
     ProcessOutputNotification,
 )
-from exec_server_protocol.rpc import Notification, decode, encode_notification
+from exec_server_protocol.rpc import Notification, decode, encode_json, encode_notification
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +64,35 @@ def test_closed(process_id: ProcessId, seq: int) -> None:
     assert message == encode_notification("process/closed", model.to_json())
 
 
+@given(st.text(), numbers, st.binary(max_size=3000))
+def test_body_deltas(request_id: str, seq: int, data: bytes) -> None:
+    model = HttpBodyDeltaNotification(
+        request_id=request_id, seq=seq, delta_base64=data, done=False, error=None
+    )
+    message = http_body_delta(encode_json(request_id), seq, data)
+    assert message == encode_notification("http/request/bodyDelta", model.to_json())
+    split = split_http_body_delta(message)
+    if split is not None:
+        head, payload = split
+        assert payload == data
+        whole, empty = decode(message), decode(head)
+        assert isinstance(whole, Notification)
+        assert isinstance(empty, Notification)
+        assert {**whole.params, "deltaBase64": ""} == empty.params
+    else:
+        assert len(message) < 1024
+
+
+@given(st.text(), numbers, st.none() | st.text())
+def test_the_end_of_a_body(request_id: str, seq: int, error: str | None) -> None:
+    model = HttpBodyDeltaNotification(
+        request_id=request_id, seq=seq, delta_base64=b"", done=True, error=error
+    )
+    message = http_body_end(encode_json(request_id), seq, error)
+    assert message == encode_notification("http/request/bodyDelta", model.to_json())
+    assert split_http_body_delta(message) is None
+
+
 def test_a_payload_that_is_no_base64_is_noticed() -> None:
     message = process_output(process_id_json("p"), 1, b"stdout", b"x" * 3000)
     with pytest.raises(ValueError, match="base64"):
@@ -76,3 +109,4 @@ def test_a_payload_that_is_no_base64_is_noticed() -> None:
 )
 def test_messages_of_another_shape_are_left_to_the_decoder(message: bytes) -> None:
     assert split_process_output(message) is None
+    assert split_http_body_delta(message) is None

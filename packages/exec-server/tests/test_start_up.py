@@ -9,8 +9,13 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", ["pydantic", "exec_server.handlers", "exec_server_protocol.process"]
+    "module", ["pydantic", "httpx", "exec_server.handlers", "exec_server_protocol.process"]
 )
 def test_a_server_that_waits_for_work_does_not_load(module: str) -> None:
     code = f"import sys, exec_server.cli; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_server_that_serves_does_not_load_httpx() -> None:
+    code = "import sys, exec_server.service; sys.exit('httpx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -21,11 +21,13 @@ class WireError(Exception):
 
     Attributes:
         code: Its code.
+        data: What it says for programs, if anything.
     """
 
     def __init__(self, error: dict[str, Any]) -> None:
         super().__init__(f"{error['code']}: {error['message']}")
         self.code: int = error["code"]
+        self.data: Any = error.get("data")
 
 
 class WireClient:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -10,11 +10,18 @@ from ._model import WireModel
 from ._scalars import Base64Bytes, UnsignedInt
 
 __all__ = [
+    "CAPABILITY_HTTP_CANCEL",
     "HttpBodyDeltaNotification",
     "HttpHeader",
+    "HttpRequestCancelParams",
+    "HttpRequestCancelResult",
     "HttpRequestParams",
     "HttpRequestResult",
 ]
+
+
+CAPABILITY_HTTP_CANCEL: Final = "httpRequestCancel"
+"""Announces ``http/request/cancel``."""
 
 
 class HttpHeader(WireModel):
@@ -48,6 +55,16 @@ class HttpRequestResult(WireModel):
     status: UnsignedInt
     headers: list[HttpHeader]
     body_base64: Base64Bytes
+
+
+class HttpRequestCancelParams(WireModel):
+    """Ends the requests of this connection that have an id; that there is none is fine."""
+
+    request_id: str
+
+
+class HttpRequestCancelResult(WireModel):
+    """Nothing. What was ended says so itself: in its answer, or in its last piece."""
 
 
 class HttpBodyDeltaNotification(WireModel):

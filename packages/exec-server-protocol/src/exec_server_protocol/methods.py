@@ -236,6 +236,13 @@ _ALL: Final = (
     _request("fs/watchMissing", "filesystem", "filesystem", "FsWatchMissing"),
     _event("fs/missingChanged", "filesystem", "filesystem", "FsMissingChanged"),
     _request("http/request", "http", "http", "HttpRequest"),
+    _request(
+        "http/request/cancel",
+        "http",
+        "http",
+        "HttpRequestCancel",
+        extension="httpRequestCancel",
+    ),
     _event("http/request/bodyDelta", "http", "http", "HttpBodyDelta"),
 )
 

@@ -16,10 +16,13 @@ from .rpc import encode_json
 
 __all__ = [
     "STREAMS",
+    "http_body_delta",
+    "http_body_end",
     "process_closed",
     "process_exited",
     "process_id_json",
     "process_output",
+    "split_http_body_delta",
     "split_process_output",
 ]
 
@@ -66,16 +69,20 @@ def split_process_output(message: bytes) -> tuple[bytes, bytes] | None:
     Raises:
         ValueError: The payload is no base64.
     """
-    if len(message) < _WORTH_SPLITTING_BYTES or not message.startswith(_OUTPUT_HEAD):
+    return _split(message, _OUTPUT_HEAD, b'"chunk":"', _OUTPUT_TAIL)
+
+
+def _split(message: bytes, head: bytes, member: bytes, tail: bytes) -> tuple[bytes, bytes] | None:
+    if len(message) < _WORTH_SPLITTING_BYTES or not message.startswith(head):
         return None
-    end = len(message) - len(_OUTPUT_TAIL)
-    if not message.endswith(_OUTPUT_TAIL):
+    end = len(message) - len(tail)
+    if not message.endswith(tail):
         return None
     start = message.rfind(b'"', 0, end) + 1
-    if not message.endswith(b'"chunk":"', 0, start):
+    if not message.endswith(member, 0, start):
         return None
     payload = decode_base64(memoryview(message)[start:end])
-    return message[:start] + _OUTPUT_TAIL, payload
+    return message[:start] + tail, payload
 
 
 def process_exited(process_id: bytes, seq: int, exit_code: int, sandbox_denied: bool) -> bytes:
@@ -90,3 +97,45 @@ def process_exited(process_id: bytes, seq: int, exit_code: int, sandbox_denied: 
 def process_closed(process_id: bytes, seq: int) -> bytes:
     """Return a ``process/closed`` message. Arguments as in ``process_output``."""
     return b'{"method":"process/closed","params":{"processId":%b,"seq":%d}}' % (process_id, seq)
+
+
+_DELTA_HEAD: Final = b'{"method":"http/request/bodyDelta",'
+_DELTA_TAIL: Final = b'","done":false,"error":null}}'
+
+
+def http_body_delta(request_id: bytes, seq: int, data: bytes) -> bytes:
+    """Return an ``http/request/bodyDelta`` message with a piece of a body.
+
+    Args:
+        request_id: As JSON.
+        seq: From 1, without holes.
+        data: The piece before base64.
+    """
+    return (
+        b'{"method":"http/request/bodyDelta","params":{"requestId":%b,"seq":%d,"deltaBase64":"%b'
+        b'","done":false,"error":null}}' % (request_id, seq, pybase64.b64encode(data))
+    )
+
+
+def http_body_end(request_id: bytes, seq: int, error: str | None) -> bytes:
+    """Return the message that ends a body. Arguments as in ``http_body_delta``.
+
+    Args:
+        request_id: As JSON.
+        seq: The last piece's number + 1.
+        error: Why the body is not complete; ``None`` when it is.
+    """
+    return (
+        b'{"method":"http/request/bodyDelta","params":{"requestId":%b,"seq":%d,"deltaBase64":""'
+        b',"done":true,"error":%b}}'
+        % (request_id, seq, b"null" if error is None else encode_json(error))
+    )
+
+
+def split_http_body_delta(message: bytes) -> tuple[bytes, bytes] | None:
+    """Take the payload out of an ``http/request/bodyDelta``, as ``split_process_output`` does.
+
+    Raises:
+        ValueError: The payload is no base64.
+    """
+    return _split(message, _DELTA_HEAD, b'"deltaBase64":"', _DELTA_TAIL)

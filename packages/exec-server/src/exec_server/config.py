@@ -106,6 +106,16 @@ class Limits:
     """Sent on one connection and not known to have arrived; beyond it output is no longer
     read from children. It is kept in memory until it has arrived, and it covers a fast
     link's round trip: 16 MiB are 1 Gbit/s over 130 ms."""
+    http_requests_per_connection: int = 256
+    """HTTP requests of one connection that are under way, open streams included. Fewer than
+    ``parked_requests``: HTTP alone never keeps a connection from being read."""
+    http_requests: int = 1024
+    """The same for the server: each has a socket of its own."""
+    http_answer_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
+    """Largest answer with a whole HTTP body in it, some 48 MiB of body: peers cut the
+    connection above that. Larger bodies have to be streamed."""
+    http_buffered_bytes: int = 512 * 1024 * 1024
+    """HTTP bodies that are held whole, in both directions, for all clients."""
     handshake_seconds: float = 10.0
     """From the TCP connection to the end of the HTTP request."""
     frame_bytes: int = DEFAULT_MAX_FRAME_BYTES

@@ -15,6 +15,9 @@ from typing import Final, Literal
 
 __all__ = ["FIELDS", "JsonFormatter", "LogFormat", "configure_logging", "correlate"]
 
+_QUOTING_LIBRARIES: Final = ("httpcore", "httpx")
+"""Their debug records hold the headers of requests and responses."""
+
 LogFormat = Literal["text", "json"]
 
 FIELDS: Final = ("event", "sandboxed", "exit_class", "exit_code")
@@ -68,6 +71,8 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level.upper())
+    for library in _QUOTING_LIBRARIES:
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def correlate(correlation: Callable[[], Mapping[str, str]]) -> None:

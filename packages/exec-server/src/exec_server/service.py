@@ -10,6 +10,7 @@ from .connection.dispatch import make_handlers
 from .filesystem.workers import FileWorkers
 from .handlers.environment import EnvironmentDescription
 from .handlers.files import FileMethods
+from .http.requests import HttpRequests
 from .session.registry import SessionRegistry
 
 __all__ = ["Service"]
@@ -22,7 +23,10 @@ class Service:
         self._config = config
         self._registry = registry
         self._files = FileWorkers(config, os.environ)
-        self._handlers = make_handlers(EnvironmentDescription(os.environ), FileMethods(self._files))
+        self._http = HttpRequests(os.environ, config.limits)
+        self._handlers = make_handlers(
+            EnvironmentDescription(os.environ), FileMethods(self._files), self._http
+        )
 
     def connect(self, peer: Peer) -> Connection:
         """Return what takes the messages of a new connection."""
@@ -32,4 +36,5 @@ class Service:
 
     async def aclose(self) -> None:
         """End what belongs to no session. Connections are closed before."""
+        await self._http.aclose()
         await self._files.close()

@@ -6,21 +6,23 @@ from collections.abc import Mapping
 
 from exec_server_protocol.methods import REQUESTS
 
-from ..handlers import environment, handshake, process, unavailable
+from ..handlers import environment, handshake, http, process, unavailable
 from ..handlers.files import FileMethods
+from ..http.requests import HttpRequests
 from .connection import Handler
 
 __all__ = ["make_handlers"]
 
 
 def make_handlers(
-    info: environment.EnvironmentDescription, files: FileMethods
+    info: environment.EnvironmentDescription, files: FileMethods, requests: HttpRequests
 ) -> Mapping[str, Handler]:
     """Return the handlers of a server.
 
     Args:
         info: What the server says about itself.
         files: The file operations.
+        requests: The HTTP requests that it makes.
 
     Raises:
         RuntimeError: A handler stands under a name that the registry does not have.
@@ -32,6 +34,7 @@ def make_handlers(
         "environment/status": environment.status,
         **process.HANDLERS,
         **files.handlers,
+        **http.make_handlers(requests),
     }
     unknown = handlers.keys() - REQUESTS.keys()
     if unknown:

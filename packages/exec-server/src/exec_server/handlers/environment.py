@@ -18,6 +18,7 @@ from exec_server_protocol.handshake import (
     EnvironmentStatusParams,
     ShellInfo,
 )
+from exec_server_protocol.http import CAPABILITY_HTTP_CANCEL
 from exec_server_protocol.path_uri import PathUri
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ CAPABILITIES: Final[Mapping[str, bool]] = {
     "fsWatchMissing": False,
     "capabilityDiscoveryV2": False,
     "environmentConfigRead": False,
-    "httpHeaderEnvVars": False,
+    "httpHeaderEnvVars": True,
     "sandboxedFileStreaming": False,
     "fileWriteStreaming": True,
     "shellSnapshotV2": False,
@@ -44,6 +45,7 @@ CAPABILITIES: Final[Mapping[str, bool]] = {
     "fsAtomicWrite": True,
     "fsMove": True,
     "fsOpenUpdate": True,
+    CAPABILITY_HTTP_CANCEL: True,
     "processCloseStdin": True,
     "processList": True,
     "processOutputPolicy": True,

@@ -23,6 +23,6 @@ def _refuse(connection: Connection, params: Any) -> bytes:
 
 
 HANDLERS: Final[Mapping[str, Handler]] = {
-    name: _refuse for name, method in REQUESTS.items() if method.family in ("filesystem", "http")
+    name: _refuse for name, method in REQUESTS.items() if method.family == "filesystem"
 }
 """Handlers by method."""

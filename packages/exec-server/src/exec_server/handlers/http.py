@@ -1,0 +1,31 @@
+"""``http/request``: the executor makes a request for its client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from exec_server_protocol.http import HttpRequestCancelParams, HttpRequestParams
+
+from ..http.requests import HttpRequests
+
+if TYPE_CHECKING:
+    from ..connection.connection import Connection, Handler
+
+__all__ = ["make_handlers"]
+
+
+def make_handlers(requests: HttpRequests) -> Mapping[str, Handler]:
+    """Return the handlers by method."""
+
+    def request(connection: Connection, params: HttpRequestParams) -> asyncio.Future[bytes]:
+        """Begin a request. It takes part in no lane: nothing waits for it."""
+        return requests.start(connection, params)
+
+    def cancel(connection: Connection, params: HttpRequestCancelParams) -> bytes:
+        """End a request: its answer, or its last frame, says so."""
+        requests.cancel(connection, params.request_id)
+        return b"{}"
+
+    return {"http/request": request, "http/request/cancel": cancel}

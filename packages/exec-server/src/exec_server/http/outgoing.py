@@ -1,0 +1,134 @@
+"""Params of ``http/request`` → the request to send, or why it cannot be sent."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+from exec_server_protocol.errors import InvalidParamsError
+from exec_server_protocol.http import HttpHeader, HttpRequestParams
+
+__all__ = ["Headers", "OutgoingRequest", "names_an_origin", "prepare"]
+
+Headers = tuple[tuple[str, bytes], ...]
+"""Names as the client wrote them, in its order, repeats included."""
+
+_TOKEN: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+"""RFC 9110: what methods and header names are made of."""
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header value may hold: it would end the line, or be taken for something else."""
+_LAST_PORT: Final = 65535
+_FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
+"""How long the body is, is for the sender to say: a wrong length would make the rest of the
+connection mean something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRequest:
+    """One request, complete but for ``Host``, ``Accept`` and the length of its body.
+
+    Attributes:
+        method: Any token, in the case that was asked for.
+        url: Absolute, ``http`` or ``https``, without user and fragment.
+        headers: Those to send before the ones that are added.
+        body: Empty for none.
+        sends_length: Whether to say how long the body is even when it is empty.
+    """
+
+    method: str
+    url: httpx.URL
+    headers: Headers
+    body: bytes
+    sends_length: bool
+
+    def has_header(self, name: str) -> bool:
+        """Return whether there is a header; ``name`` in lower case."""
+        return any(one.lower() == name for one, _ in self.headers)
+
+    def complete_headers(self) -> Sequence[tuple[str, bytes]]:
+        """Return every header to send, in order."""
+        added: list[tuple[str, bytes]] = []
+        if not self.has_header("accept"):
+            added.append(("accept", b"*/*"))
+        if not self.has_header("host"):
+            added.append(("host", self.url.netloc))
+        if self.sends_length:
+            added.append(("content-length", b"%d" % len(self.body)))
+        return [*self.headers, *added]
+
+
+def prepare(params: HttpRequestParams, environ: Mapping[str, str]) -> OutgoingRequest:
+    """Return what to send.
+
+    Args:
+        params: As they came.
+        environ: Variables of the executor, for header values that name one.
+
+    Raises:
+        InvalidParamsError: Something is not valid HTTP. Values are not quoted.
+    """
+    if not _TOKEN.fullmatch(params.method):
+        raise InvalidParamsError("http/request method is invalid: expected an HTTP token")
+    url = _parse_url(params.url)
+    headers = tuple(_header(header, environ) for header in params.headers)
+    names = [name.lower() for name, _ in headers]
+    if names.count("host") > 1:
+        raise InvalidParamsError("http/request headers are invalid: more than one Host")
+    body = params.body_base64 or b""
+    if url.userinfo and "authorization" not in names:
+        credentials = base64.b64encode(f"{url.username}:{url.password}".encode())
+        headers = (*headers, ("authorization", b"Basic " + credentials))
+    return OutgoingRequest(
+        method=params.method,
+        url=url.copy_with(userinfo=b"", fragment=None),
+        headers=tuple(header for header in headers if header[0].lower() not in _FRAMING),
+        body=body,
+        sends_length=bool(body) or "content-length" in names,
+    )
+
+
+def _parse_url(text: str) -> httpx.URL:
+    try:
+        url = httpx.URL(text.strip())
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise InvalidParamsError("http/request url is invalid: it cannot be parsed") from error
+    if not url.scheme:
+        raise InvalidParamsError("http/request url is invalid: expected an absolute URL")
+    if url.scheme not in ("http", "https"):
+        text = f"http/request only supports http and https URLs, got {url.scheme[:20]}"
+        raise InvalidParamsError(text)
+    if not names_an_origin(url):
+        raise InvalidParamsError("http/request url is invalid: it names no host or no port")
+    return url
+
+
+def names_an_origin(url: httpx.URL) -> bool:
+    """Return whether ``url`` has a host and a port that could exist.
+
+    The parser takes anything for a host and escapes what cannot be part of one.
+    """
+    return bool(url.host) and b"%" not in url.raw_host and 0 <= (url.port or 0) <= _LAST_PORT
+
+
+def _header(header: HttpHeader, environ: Mapping[str, str]) -> tuple[str, bytes]:
+    name = header.name
+    if not _TOKEN.fullmatch(name):
+        raise InvalidParamsError("http/request header name is invalid: expected an HTTP token")
+    value = header.value
+    if header.value_env_var is not None:
+        variable = environ.get(header.value_env_var)
+        if variable is None:
+            raise InvalidParamsError(
+                f"http/request header {name} requires executor environment variable "
+                f"{header.value_env_var}"
+            )
+        value += variable
+    # A variable that is no UTF-8 has its bytes as surrogates: they are sent as they are.
+    encoded = value.encode("utf-8", "surrogateescape").strip(b" \t")
+    if _CONTROL.search(encoded):
+        raise InvalidParamsError(f"http/request header value is invalid for {name}")
+    return name, encoded

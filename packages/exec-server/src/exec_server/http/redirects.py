@@ -1,0 +1,83 @@
+"""A response → the request that follows it. Pure.
+
+The rules are those of browsers: what changes the method, what a new origin is not told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import httpx
+
+from .failures import RequestFailedError
+from .outgoing import OutgoingRequest, names_an_origin
+
+__all__ = ["MAX_REDIRECTS", "next_request"]
+
+MAX_REDIRECTS: Final = 10
+"""Further requests that one request may lead to; browsers allow 20, clients mostly 10."""
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_ABOUT_THE_BODY: Final = frozenset(
+    {"content-type", "content-encoding", "content-language", "content-location"}
+)
+"""Dropped with the body that they describe."""
+_SECRETS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "host"})
+"""For one origin only. ``Host`` is no secret, but names the origin that was left."""
+
+
+def next_request(
+    request: OutgoingRequest, status: int, location: bytes | None
+) -> OutgoingRequest | None:
+    """Return the request to make after a response; ``None`` when it is the last one.
+
+    Args:
+        request: The one that was answered.
+        status: Of the response.
+        location: The response's ``Location``, if it has one.
+
+    Raises:
+        RequestFailedError: The target has a scheme that no request can be made with.
+    """
+    if status not in _REDIRECTS or location is None:
+        return None
+    try:
+        target = request.url.join(location.decode("utf-8"))
+    except (httpx.InvalidURL, UnicodeError, ValueError):
+        return None  # the response is all there is
+    if target.scheme not in ("http", "https"):
+        text = f"redirect target uses unsupported URL scheme: {target.scheme[:20]}"
+        raise RequestFailedError("redirect", text)
+    if not names_an_origin(target):
+        return None
+    target = target.copy_with(userinfo=b"", fragment=None)
+    same_origin = _origin(target) == _origin(request.url)
+    dropped = {"referer"} | (set() if same_origin else _SECRETS)
+    changes: dict[str, object] = {}
+    if _becomes_get(request.method, status):
+        dropped |= _ABOUT_THE_BODY
+        changes = {"method": "GET", "body": b"", "sends_length": False}
+    headers = tuple(header for header in request.headers if header[0].lower() not in dropped)
+    referer = _referer(request.url, target, same_origin=same_origin)
+    if referer is not None:
+        headers = (*headers, ("referer", referer))
+    return replace(request, url=target, headers=headers, **changes)  # type: ignore[arg-type]
+
+
+def _becomes_get(method: str, status: int) -> bool:
+    if status == 303:
+        return method not in ("GET", "HEAD")
+    return status in (301, 302) and method == "POST"
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int]:
+    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
+
+
+def _referer(previous: httpx.URL, target: httpx.URL, *, same_origin: bool) -> bytes | None:
+    """Where the request comes from: nothing of it is told in the clear, little to strangers."""
+    if previous.scheme == "https" and target.scheme == "http":
+        return None
+    origin = f"{previous.scheme}://".encode() + previous.netloc
+    return origin + (previous.raw_path if same_origin else b"/")

@@ -1,0 +1,160 @@
+"""One request of a client, from its params to its last frame.
+
+The result comes first, then the pieces of a streamed body, then exactly one frame that ends
+it. What goes wrong before the result is the result; afterwards it is in the last frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from exec_server_protocol.errors import RpcError
+from exec_server_protocol.http import HttpRequestParams
+from exec_server_protocol.notifications import http_body_delta, http_body_end
+from exec_server_protocol.rpc import encode_json
+
+from .answers import answer, body_budget, headers_json
+from .failures import RequestFailedError
+from .memory import Held
+
+if TYPE_CHECKING:
+    from ..session.sender import Sender
+    from .network import Network
+    from .sending import IncomingResponse
+
+__all__ = ["HttpRequest"]
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_SECONDS: Final = 365 * 24 * 3600.0
+"""Clients may ask for 2**64 ms, which the event loop's clock cannot add."""
+
+
+class HttpRequest:
+    """One request.
+
+    Args:
+        params: What was asked for.
+        peer: Who asked.
+        environ: Variables of the executor.
+        held: Counts the bytes that it holds.
+        message_bytes: Largest answer.
+
+    Attributes:
+        id: The client's name for it.
+        result: Settled with the result as JSON, or with the error.
+        is_active_stream: Whether frames with its id may still be sent.
+    """
+
+    def __init__(
+        self,
+        params: HttpRequestParams,
+        peer: Sender,
+        environ: Mapping[str, str],
+        held: Held,
+        message_bytes: int,
+    ) -> None:
+        self._params = params
+        self._peer = peer
+        self._environ = environ
+        self._held = held
+        self._message_bytes = message_bytes
+        self._seq = 0
+        self.id = params.request_id
+        self._id_json = encode_json(self.id)
+        self.is_active_stream = params.stream_response
+        self.result: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def run(self, load_network: Callable[[], Awaitable[Network]]) -> None:
+        """Make the request. Cancelling drops its connection at once; ``finish`` is still due.
+
+        Raises:
+            RpcError: It failed, before or after the result.
+        """
+        milliseconds = self._params.timeout_ms
+        seconds = None if milliseconds is None else min(milliseconds / 1000, _LONGEST_SECONDS)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._exchange(await load_network())
+        except TimeoutError as error:
+            raise RequestFailedError("timeout", "it took longer than timeoutMs") from error
+
+    async def _exchange(self, network: Network) -> None:
+        from .exchange import exchange  # these two import httpx, which is loaded by now
+        from .outgoing import prepare
+
+        request = prepare(self._params, self._environ)
+        follow = self._params.redirect_policy == "follow"
+        async with exchange(request, network, follow=follow) as response:
+            if self._params.stream_response:
+                await self._stream(response)
+            else:
+                await self._buffer(response)
+
+    async def _buffer(self, response: IncomingResponse) -> None:
+        headers = headers_json(response.headers)
+        budget = body_budget(headers, self._message_bytes)
+        size = 0
+        body: list[bytes] = []
+        async for piece in response.stream:
+            size += len(piece)
+            if size > budget:
+                text = f"the body is larger than the {budget} bytes that fit into one answer"
+                raise RequestFailedError("limit", f"{text}: ask for streamResponse")
+            self._held.take(len(piece))
+            body.append(piece)
+        await self._give(answer(response.status, headers, body))
+        body.clear()
+        await self._room()  # until the peer has taken it, the memory counts as held
+
+    async def _stream(self, response: IncomingResponse) -> None:
+        await self._give(answer(response.status, headers_json(response.headers)))
+        async for piece in response.stream:
+            await self._room()
+            self._seq += 1
+            self._peer.send(http_body_delta(self._id_json, self._seq, piece))
+
+    async def _give(self, result: bytes) -> None:
+        """Settle the result and let the connection send it, before anything else is sent."""
+        if not self.result.done():
+            self.result.set_result(result)
+        # The callbacks of the result were put in line just now, in front of this task.
+        await asyncio.sleep(0)
+
+    async def _room(self) -> None:
+        """Wait while the peer does not take what it was sent: the origin waits as well."""
+        while self._peer.full:
+            room = asyncio.Event()
+            self._peer.when_drained(room.set)
+            await room.wait()
+
+    def finish(self, error: BaseException | None) -> None:
+        """Say how it ended, in the way that is left, and let go of what it holds.
+
+        Args:
+            error: Why it failed; ``None`` when it did not.
+        """
+        self._held.release()
+        if isinstance(error, RequestFailedError):
+            logger.info("http request failed: %s", error.kind)
+        if not self.result.done():
+            self.is_active_stream = False
+            self.result.set_exception(error or RuntimeError("a request ended without a result"))
+        elif self.is_active_stream:
+            self.is_active_stream = False  # before the frame: whoever has it may use the id
+            frame = http_body_end(self._id_json, self._seq + 1, _as_text(error))
+            self._peer.send(frame)
+
+
+def _as_text(error: BaseException | None) -> str | None:
+    if error is None:
+        return None
+    if isinstance(error, RequestFailedError):
+        return error.reason
+    if isinstance(error, RpcError):
+        return error.message
+    logger.error("internal error in a streamed http request", exc_info=error)
+    return "internal error"

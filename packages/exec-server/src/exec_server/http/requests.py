@@ -1,0 +1,123 @@
+"""The requests that are under way: limits, stream ids, one task for each.
+
+A task belongs to the connection that asked for it and ends with it; the origin sees its own
+connection go. Tasks take nothing from the lanes of other requests: a response that takes
+for ever holds up nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from exec_server_protocol.errors import InvalidParamsError
+from exec_server_protocol.http import HttpRequestParams
+
+from ..config import Limits
+from .failures import RequestFailedError
+from .memory import BodyMemory, Held
+from .request import HttpRequest
+
+if TYPE_CHECKING:
+    from ..connection.connection import Connection
+    from .network import Network
+
+__all__ = ["HttpRequests"]
+
+logger = logging.getLogger(__name__)
+
+_END_SECONDS: Final = 5.0
+"""For cancelled requests to close their sockets when the server stops: they do not wait."""
+
+_Running = dict[HttpRequest, asyncio.Task[None]]
+
+
+class HttpRequests:
+    """All requests that a server makes for its clients.
+
+    Args:
+        environ: Variables of the executor: proxies, certificates, header values.
+        limits: How many, and how much they may hold.
+    """
+
+    def __init__(self, environ: Mapping[str, str], limits: Limits) -> None:
+        self._environ = environ
+        self._limits = limits
+        self._memory = BodyMemory(limits.http_buffered_bytes)
+        self._network: Network | None = None
+        self._loading = asyncio.Lock()
+        self._connections: dict[Connection, _Running] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, connection: Connection, params: HttpRequestParams) -> asyncio.Future[bytes]:
+        """Begin a request; returns the future of its result.
+
+        Raises:
+            InvalidParamsError: A stream with this id is active on the connection.
+            RequestFailedError: There are as many requests as there may be.
+        """
+        running = self._connections.get(connection)
+        if running is None:
+            running = self._connections[connection] = {}
+            connection.when_lost(lambda: self._drop(connection))
+        if params.stream_response and any(
+            one.is_active_stream and one.id == params.request_id for one in running
+        ):
+            raise InvalidParamsError("http/request streamResponse requestId is already active")
+        if len(running) >= self._limits.http_requests_per_connection:
+            raise RequestFailedError("limit", "the connection has too many requests under way")
+        if len(self._tasks) >= self._limits.http_requests:
+            raise RequestFailedError("limit", "the executor has too many requests under way")
+        held = Held(self._memory)
+        held.take(len(params.body_base64 or b""))
+        request = HttpRequest(
+            params, connection.peer, self._environ, held, self._limits.http_answer_bytes
+        )
+        task = asyncio.get_running_loop().create_task(
+            request.run(self._load_network), name="exec-server-http"
+        )
+        running[request] = task
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            running.pop(request, None)
+            if task.cancelled():
+                request.finish(RequestFailedError("cancelled", "it was cancelled"))
+            else:
+                request.finish(task.exception())
+
+        task.add_done_callback(ended)
+        return request.result
+
+    def cancel(self, connection: Connection, request_id: str) -> None:
+        """End every request of a connection that has this id; that there is none is fine."""
+        for request, task in self._connections.get(connection, {}).items():
+            if request.id == request_id:
+                task.cancel()
+
+    def _drop(self, connection: Connection) -> None:
+        for task in self._connections.pop(connection).values():
+            task.cancel()
+
+    async def _load_network(self) -> Network:
+        """Return what finds routes. The first time it imports httpx, on a thread."""
+        async with self._loading:
+            if self._network is None:
+                await asyncio.to_thread(importlib.import_module, f"{__package__}.exchange")
+                from .network import Network
+
+                self._network = Network(self._environ)
+        return self._network
+
+    async def aclose(self) -> None:
+        """End every request and wait until its socket is closed."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_END_SECONDS)
+        if self._tasks:
+            logger.warning("some http requests did not end within %g s", _END_SECONDS)
