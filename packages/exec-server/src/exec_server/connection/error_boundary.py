@@ -8,6 +8,7 @@ from exec_server_protocol.errors import INTERNAL_ERROR, RpcError
 from exec_server_protocol.rpc import ErrorData
 
 from ..errors import SpawnError
+from ..sandbox.errors import SandboxError
 
 __all__ = ["to_error_data"]
 
@@ -28,5 +29,9 @@ def to_error_data(error: BaseException, method: str) -> ErrorData:
         return ErrorData(error.code, error.message, error.data)
     if isinstance(error, SpawnError):
         return ErrorData(INTERNAL_ERROR, str(error))
+    if isinstance(error, SandboxError):
+        if method.startswith("process/"):
+            return ErrorData(error.process_code, f"failed to prepare process sandbox: {error}")
+        return ErrorData(error.fs_code, f"failed to prepare fs sandbox: {error}")
     logger.error("internal error in %s", method, exc_info=error)
     return ErrorData(INTERNAL_ERROR, "internal error")

@@ -286,6 +286,10 @@ class OutputStore:
             )
         )
 
+    def newest(self, max_bytes: int) -> list[Chunk]:
+        """Return the end of the output, as far as it is in memory, oldest chunk first."""
+        return self._memory.newest(max_bytes)
+
     # ------------------------------------------------------------------ end
 
     def close(self) -> None:

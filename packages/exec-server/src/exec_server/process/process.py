@@ -21,9 +21,11 @@ from exec_server_protocol.notifications import (
 )
 
 from ..config import Limits
+from ..sandbox.denial import SEARCHED_BYTES, was_denied
+from ..sandbox.launch import Launch
 from ..session.sender import Sender
 from ..telemetry.instruments import Instruments, ObservedProcess
-from ..telemetry.names import OUTPUT_BYTES
+from ..telemetry.names import OUTPUT_BYTES, SANDBOX_DENIALS
 from .output_store import OutputStore
 from .pump import Pump
 from .reaping import ChildWatch
@@ -75,9 +77,11 @@ class Process:
         process_id: The client's name for it.
         argv0: First element of ``argv``, for ``process/list``.
         tty: Whether it gets a terminal.
+        sandboxed: Whether its request had a sandbox, of whatever kind.
         store: Makes the place for its output; gets what to call when there is room again.
         limits: Bounds of its queues.
         on_closed: Called once, when the last event is out.
+        on_exited: Called once, when the child of a launch has ended.
         instruments: Told of output.
         observed: Told of the process's life.
     """
@@ -88,15 +92,18 @@ class Process:
         *,
         argv0: str,
         tty: bool,
+        sandboxed: bool,
         store: Callable[[Callable[[], None]], OutputStore],
         limits: Limits,
         on_closed: Callable[[Process], None],
+        on_exited: Callable[[Launch], None],
         instruments: Instruments,
         observed: ObservedProcess,
     ) -> None:
         self.id = process_id
         self.argv0 = argv0
         self.tty = tty
+        self.sandboxed = sandboxed
         self.started_at_ms = time.time_ns() // 1_000_000
         self.state = ProcessState.STARTING
         self.exit_code: int | None = None
@@ -106,6 +113,8 @@ class Process:
         self.start_cancelled = False
         self._limits = limits
         self._on_closed = on_closed
+        self._on_exited = on_exited
+        self._launch: Launch | None = None
         self._instruments = instruments
         self.observed = observed
         self._ended_by: str | None = None
@@ -146,8 +155,9 @@ class Process:
                 max_bytes=self._limits.stdin_queue_bytes,
             )
         self._pumps = [Pump(stream, fd, self) for stream, fd in child.outputs]
-        self._watch = ChildWatch(child.popen, self._exited)
-        self.observed.started(tty=self.tty, sandboxed=False)
+        self._launch = child.launch
+        self._watch = ChildWatch(child.popen, self._exited, child.launch.signal)
+        self.observed.started(tty=self.tty, sandboxed=self.sandboxed)
         self.observed.run(_log_started)
         self._run_deferred()
 
@@ -225,8 +235,16 @@ class Process:
     def _exited(self, code: int) -> None:
         for pump in self._pumps:
             pump.drain()
+        if self._launch is not None:
+            code = self._launch.exit_code(code)
+            self._on_exited(self._launch)
         self.state = advance(self.state, ProcessEvent.EXIT)
         self.exit_code = code
+        if self.sandboxed:
+            ended = self.kept.newest(SEARCHED_BYTES)
+            self.sandbox_denied = was_denied(code, [(chunk.stream, chunk.data) for chunk in ended])
+            if self.sandbox_denied:
+                self._instruments.count(SANDBOX_DENIALS, "process")
         if self._stdin is not None:
             self._stdin.break_()
         seq = self._number()

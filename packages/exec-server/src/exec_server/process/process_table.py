@@ -16,12 +16,13 @@ from typing import TypeVar
 from exec_server_protocol.errors import InvalidRequestError
 
 from ..config import ServerConfig
+from ..sandbox.launch import Launch
 from ..session.sender import Sender
 from ..telemetry.instruments import OFF_PROCESS, ObservedProcess
 from ..telemetry.names import DROPPED_OUTPUT, QUEUE_DURATION, SpanName
 from .output_store import OutputStore
 from .process import Process
-from .spawn import SpawnRequest, spawn
+from .spawn import Child, SpawnRequest, spawn
 from .spawning import SpawnPool
 from .spool import Spool
 
@@ -105,6 +106,7 @@ class ProcessTable:
         argv0: str,
         *,
         tty: bool,
+        sandboxed: bool = False,
         output_policy: str = "drop-oldest",
         observed: ObservedProcess = OFF_PROCESS,
     ) -> Process:
@@ -124,9 +126,11 @@ class ProcessTable:
             process_id,
             argv0=argv0,
             tty=tty,
+            sandboxed=sandboxed,
             store=self._make_store(output_policy),
             limits=self._config.limits,
             on_closed=self._on_closed,
+            on_exited=self._pool.release,
             instruments=self._config.instruments,
             observed=observed,
         )
@@ -137,22 +141,22 @@ class ProcessTable:
     async def start(self, process: Process, request: SpawnRequest) -> None:
         """Spawn the child of a reserved process, or free its id.
 
-        Cancelling it before the child exists frees the id; there is no point between the
-        child's start and its registration at which it could be cancelled.
+        Cancelling it before the child exists frees the id. Between the child's start and its
+        registration it can be cancelled only while a sandbox is examined, and the child is
+        then killed.
 
         Raises:
             SpawnError: It could not be started.
+            SandboxError: It could not be confined.
             InvalidRequestError: It was terminated meanwhile, or the session is over.
         """
         instruments = self._config.instruments
         asked = instruments.clock()
         try:
             with instruments.span(SpanName.SPAWN, {"tty": request.tty}):
-                executable = await self._pool.resolve(request)
+                launch = await self._prepare(request)
                 instruments.record(QUEUE_DURATION, asked, "spawn")
-                if process.start_cancelled or self._closed:
-                    raise InvalidRequestError(f"process {process.id} start was cancelled")
-                child = spawn(request, executable)
+                child = await self._spawn(process, request, launch)
         except BaseException:
             self._forget(process)
             process.start_failed()
@@ -160,6 +164,33 @@ class ProcessTable:
         self._unreaped.add(process)
         self._quiet.clear()
         process.started(child)
+
+    async def _prepare(self, request: SpawnRequest) -> Launch:
+        if request.sandbox is None:
+            return await self._pool.prepare(request)
+        span = self._config.instruments.span(SpanName.PREPARE_SANDBOX, {"operation": "process"})
+        with span:
+            return await self._pool.prepare(request)
+
+    async def _spawn(self, process: Process, request: SpawnRequest, launch: Launch) -> Child:
+        try:
+            self._check_wanted(process)
+            child = spawn(request, launch)
+        except BaseException:
+            self._pool.release(launch)
+            raise
+        if launch.confined:
+            await self._pool.admit(child)
+            try:
+                self._check_wanted(process)
+            except InvalidRequestError:
+                self._pool.abandon(child)
+                raise
+        return child
+
+    def _check_wanted(self, process: Process) -> None:
+        if process.start_cancelled or self._closed:
+            raise InvalidRequestError(f"process {process.id} start was cancelled")
 
     def start_in_background(
         self, process: Process, request: SpawnRequest, result: T

@@ -32,11 +32,20 @@ class ChildWatch:
         popen: The child, not yet reaped.
         on_exit: Called on the event loop with the exit code: 0 to 255, or 128 + N when
             signal N ended the child.
+        signal_inside: Sends a signal to the command that the child confines, so that the
+            child outlives it and can tell how it ended. Returns whether there is one.
+            ``None`` for a child that confines nothing.
     """
 
-    def __init__(self, popen: subprocess.Popen[bytes], on_exit: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        popen: subprocess.Popen[bytes],
+        on_exit: Callable[[int], None],
+        signal_inside: Callable[[int], bool] | None = None,
+    ) -> None:
         self._popen = popen
         self._on_exit = on_exit
+        self._signal_inside = signal_inside
         self._loop = asyncio.get_running_loop()
         self._pidfd: int | None = None
         self._group_may_live = True
@@ -79,6 +88,9 @@ class ChildWatch:
         """
         if not self._group_may_live:
             return False
+        inside = self._signal_inside if number != signal.SIGKILL and not self.reaped else None
+        if inside is not None and inside(number):
+            return True
         try:
             if not self.reaped:
                 os.killpg(self.pid, number)

@@ -77,6 +77,18 @@ class RetainedOutput:
         self._size -= len(chunk.data)
         return chunk
 
+    def newest(self, max_bytes: int) -> list[Chunk]:
+        """Return the end of the output, oldest chunk first, the first one cut to fit."""
+        found: list[Chunk] = []
+        left = max_bytes
+        for chunk in reversed(self._chunks):
+            if left <= 0:
+                break
+            found.append(Chunk(chunk.seq, chunk.stream, chunk.data[-left:]))
+            left -= len(chunk.data)
+        found.reverse()
+        return found
+
     def read_after(self, after_seq: int) -> list[Chunk]:
         """Return the chunks newer than a cursor, oldest first; 0 for all of them."""
         chunks = self._chunks

@@ -1,6 +1,6 @@
 """Starting a child: pipes or a terminal, in a session of its own.
 
-Two steps. ``resolve`` looks at the file system, which can hang, so it runs in a thread.
+Two steps. ``prepare`` looks at the file system, which can hang, so it runs in a thread.
 ``spawn`` runs on the event loop: with pipes the interpreter uses ``vfork``, which takes a
 fifth of a millisecond however large the server is. A terminal needs code between fork and
 exec, to make it the controlling one; that copies the server's page tables and takes a few
@@ -18,12 +18,17 @@ import termios
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import SpawnError
+from ..sandbox.launch import Launch
+from ..sandbox.launch import prepare as prepare_launch
 from .open_files import restore_open_files_limit
 
-__all__ = ["Child", "SpawnRequest", "resolve", "spawn"]
+if TYPE_CHECKING:
+    from exec_server_protocol.sandbox import SandboxContext
+
+__all__ = ["Child", "SpawnRequest", "prepare", "resolve", "spawn"]
 
 _DEFAULT_PATH: Final = "/usr/local/bin:/bin:/usr/bin"
 """Where a bare program name is looked up when the child's environment has no PATH."""
@@ -40,6 +45,7 @@ class SpawnRequest:
         env: The exact environment.
         tty: A terminal of ``rows`` by ``cols`` instead of pipes.
         pipe_stdin: With pipes: connect stdin; otherwise it is ``/dev/null``.
+        sandbox: What it may do; ``None`` for anything.
     """
 
     argv: Sequence[str]
@@ -50,6 +56,7 @@ class SpawnRequest:
     pipe_stdin: bool
     rows: int = 24
     cols: int = 80
+    sandbox: SandboxContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +68,42 @@ class Child:
         stdin: Where to write, or ``None``.
         outputs: Stream name and descriptor to read; one for a terminal, two for pipes.
         terminal: Descriptor of the terminal, for its size and foreground group.
+        launch: How it was launched.
     """
 
     popen: subprocess.Popen[bytes]
     stdin: int | None
     outputs: tuple[tuple[bytes, int], ...]
     terminal: int | None
+    launch: Launch
+
+
+def prepare(request: SpawnRequest) -> Launch:
+    """Return how to launch the request. May block on a file system: use a thread.
+
+    A program in a sandbox is looked up there, by bubblewrap; it need not exist outside.
+
+    Raises:
+        SpawnError: As ``resolve``.
+        SandboxError: The request's sandbox cannot be enforced.
+    """
+    plan = None
+    env = _environment(request.env)
+    argv = [arg.encode() for arg in request.argv]
+    arg0 = None if request.arg0 is None else request.arg0.encode()
+    if request.sandbox is not None:
+        from ..sandbox.facade import plan_for_process  # loads the models
+
+        _check_texts(request)
+        _check_cwd(request)
+        staged = request.tty or arg0 is not None
+        plan = plan_for_process(request.sandbox, cwd=request.cwd, env=env, staged=staged)
+    if plan is None or not plan.confines:
+        executable = resolve(request)
+        return prepare_launch(
+            plan, argv, env=env, cwd=request.cwd, arg0=arg0, executable=executable
+        )
+    return prepare_launch(plan, argv, env=env, cwd=request.cwd, arg0=arg0, terminal=request.tty)
 
 
 def resolve(request: SpawnRequest) -> bytes:
@@ -78,17 +115,9 @@ def resolve(request: SpawnRequest) -> bytes:
     Raises:
         SpawnError: No such program or folder, not executable, or text with a NUL.
     """
-    texts = [*request.argv, *request.env, *request.env.values(), request.arg0 or ""]
-    if any("\0" in text for text in texts) or b"\0" in request.cwd:
-        raise SpawnError("a NUL character in an argument, a variable or the working directory")
+    _check_texts(request)
+    _check_cwd(request)
     name = request.argv[0]
-    if not name:
-        raise SpawnError("missing program: argv[0] is empty")
-    try:
-        if not stat.S_ISDIR(os.stat(request.cwd).st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, "")
-    except OSError as error:
-        raise SpawnError(f"working directory: {SpawnError.from_os_error(error)}") from error
     try:
         if "/" in name:
             path = os.path.join(request.cwd, name.encode())
@@ -97,6 +126,22 @@ def resolve(request: SpawnRequest) -> bytes:
         return _look_up(name.encode(), request)
     except OSError as error:
         raise SpawnError.from_os_error(error) from error
+
+
+def _check_texts(request: SpawnRequest) -> None:
+    texts = [*request.argv, *request.env, *request.env.values(), request.arg0 or ""]
+    if any("\0" in text for text in texts) or b"\0" in request.cwd:
+        raise SpawnError("a NUL character in an argument, a variable or the working directory")
+    if not request.argv[0]:
+        raise SpawnError("missing program: argv[0] is empty")
+
+
+def _check_cwd(request: SpawnRequest) -> None:
+    try:
+        if not stat.S_ISDIR(os.stat(request.cwd).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "")
+    except OSError as error:
+        raise SpawnError(f"working directory: {SpawnError.from_os_error(error)}") from error
 
 
 def _check_executable(path: bytes) -> None:
@@ -167,12 +212,12 @@ class _Descriptors:
         self._open.clear()
 
 
-def spawn(request: SpawnRequest, executable: bytes) -> Child:
+def spawn(request: SpawnRequest, launch: Launch) -> Child:
     """Start the child. Call it on the event loop's thread; see the module's text for its cost.
 
     Args:
         request: What to start.
-        executable: From ``resolve``.
+        launch: From ``prepare``. One that is confined runs nothing before it is admitted.
 
     Raises:
         SpawnError: It could not be started. Nothing is left of it.
@@ -181,9 +226,9 @@ def spawn(request: SpawnRequest, executable: bytes) -> Child:
     kept: list[int] = []
     try:
         if request.tty:
-            child = _spawn_terminal(request, executable, descriptors)
+            child = _spawn_terminal(request, launch, descriptors)
         else:
-            child = _spawn_pipes(request, executable, descriptors)
+            child = _spawn_pipes(request, launch, descriptors)
         kept = [fd for _, fd in child.outputs]
         if child.stdin is not None:
             kept.append(child.stdin)
@@ -191,28 +236,25 @@ def spawn(request: SpawnRequest, executable: bytes) -> Child:
         raise SpawnError.from_os_error(error) from error
     finally:
         descriptors.keep(kept)
+        launch.spawned()
     restore_open_files_limit(child.popen.pid)
     return child
 
 
-def _popen(
-    request: SpawnRequest, executable: bytes, fds: tuple[int, int, int], controlling: bool
-) -> subprocess.Popen[bytes]:
+def _popen(launch: Launch, fds: tuple[int, int, int], controlling: bool) -> subprocess.Popen[bytes]:
     def own_the_terminal() -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-    argv = [arg.encode() for arg in request.argv]
-    if request.arg0 is not None:
-        argv[0] = request.arg0.encode()
     with warnings.catch_warnings():
         # Python 3.12 warns of forking beside threads. The code that runs in the child is
         # one system call, and the threads here only look at files.
         warnings.simplefilter("ignore", DeprecationWarning)
         return subprocess.Popen(
-            argv,
-            executable=executable,
-            cwd=request.cwd,
-            env=_environment(request.env),
+            launch.argv,
+            executable=launch.executable,
+            cwd=launch.cwd,
+            env=launch.env,
+            pass_fds=launch.pass_fds,
             stdin=fds[0],
             stdout=fds[1],
             stderr=fds[2],
@@ -221,7 +263,7 @@ def _popen(
         )
 
 
-def _spawn_pipes(request: SpawnRequest, executable: bytes, descriptors: _Descriptors) -> Child:
+def _spawn_pipes(request: SpawnRequest, launch: Launch, descriptors: _Descriptors) -> Child:
     stdin: int | None = None
     if request.pipe_stdin:
         child_in, stdin = descriptors.pipe()
@@ -229,14 +271,14 @@ def _spawn_pipes(request: SpawnRequest, executable: bytes, descriptors: _Descrip
         child_in = descriptors.open(os.devnull, os.O_RDONLY)
     out, child_out = descriptors.pipe()
     err, child_err = descriptors.pipe()
-    popen = _popen(request, executable, (child_in, child_out, child_err), False)
-    return Child(popen, stdin, ((b"stdout", out), (b"stderr", err)), None)
+    popen = _popen(launch, (child_in, child_out, child_err), False)
+    return Child(popen, stdin, ((b"stdout", out), (b"stderr", err)), None, launch)
 
 
-def _spawn_terminal(request: SpawnRequest, executable: bytes, descriptors: _Descriptors) -> Child:
+def _spawn_terminal(request: SpawnRequest, launch: Launch, descriptors: _Descriptors) -> Child:
     master, slave = descriptors.terminal()
     termios.tcsetwinsize(slave, (request.rows, request.cols))
     # A second descriptor for writing: reading and writing end at different times.
     stdin = descriptors.duplicate(master)
-    popen = _popen(request, executable, (slave, slave, slave), True)
-    return Child(popen, stdin, ((b"pty", master),), master)
+    popen = _popen(launch, (slave, slave, slave), True)
+    return Child(popen, stdin, ((b"pty", master),), master, launch)

@@ -3,16 +3,27 @@
 A working directory on a dead network mount blocks whoever looks at it, for ever. It then
 blocks one of these threads and the start that asked, and nothing else; a start that gets
 no answer in time fails.
+
+A sandboxed start takes three steps: it is prepared in a thread, spawned on the event loop,
+and examined in a thread before anything of it runs. What a sandbox needs outside is given
+back in a thread, when it has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
 
 from ..errors import SpawnError
-from .spawn import SpawnRequest, resolve
+from ..sandbox.errors import SandboxUnavailableError
+from ..sandbox.launch import Launch
+from .open_files import restore_open_files_limit
+from .spawn import Child, SpawnRequest, prepare
 
 __all__ = ["SpawnPool"]
 
@@ -20,29 +31,118 @@ _THREADS: Final = 8
 """Looking takes microseconds; more than one thread only matters when some are stuck."""
 _TIMEOUT_SECONDS: Final = 30.0
 """Longer than a busy network file system takes, shorter than a person waits."""
+_LAST_WORDS_BYTES: Final = 1024
+"""What bubblewrap says when it fails: one line, with a path or two."""
 
 
 class SpawnPool:
-    """Runs ``resolve`` in threads."""
+    """Runs what may block before a child runs, and after a sandboxed one has ended."""
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="exec-server-spawn")
+        self._releases: set[asyncio.Future[None]] = set()
 
-    async def resolve(self, request: SpawnRequest) -> bytes:
-        """Return the program to execute; see ``spawn.resolve``.
+    async def prepare(self, request: SpawnRequest) -> Launch:
+        """Return how to launch a request; see ``spawn.prepare``.
+
+        Cancelling it, or running out of time, abandons the thread: what it still prepares is
+        closed there.
 
         Raises:
-            SpawnError: As ``spawn.resolve``, or the file system did not answer in time.
+            SpawnError: As ``spawn.prepare``, or the file system did not answer in time.
+            SandboxError: As ``spawn.prepare``.
         """
-        loop = asyncio.get_running_loop()
+        prepared = self._executor.submit(prepare, request)
+        future = asyncio.wrap_future(prepared)
+        future.add_done_callback(_retrieve)
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
-                return await loop.run_in_executor(self._executor, resolve, request)
+                return await asyncio.shield(future)
         except TimeoutError as error:
+            prepared.add_done_callback(_close_unused)
             raise SpawnError(
                 "the file system of the program or the working directory does not answer"
             ) from error
+        except asyncio.CancelledError:
+            prepared.add_done_callback(_close_unused)
+            raise
+
+    async def admit(self, child: Child) -> None:
+        """Let a spawned command run, if its sandbox is as planned.
+
+        When it raises, or is cancelled, the child is being killed and is not the caller's
+        any more.
+
+        Raises:
+            SandboxError: It is not. Nothing of the command has run.
+        """
+        if not child.launch.confined:
+            return
+        admitted = asyncio.wrap_future(
+            self._executor.submit(child.launch.admit, before=restore_open_files_limit)
+        )
+        admitted.add_done_callback(_retrieve)
+        try:
+            await asyncio.shield(admitted)
+        except SandboxUnavailableError as error:
+            said = _last_words(child)
+            self.abandon(child)
+            if said:
+                raise SandboxUnavailableError(f"{error}: {said}") from error
+            raise
+        except BaseException:
+            self.abandon(child)
+            raise
+
+    def abandon(self, child: Child) -> None:
+        """Kill a child that nobody has taken over, and clean up behind it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.popen.pid, signal.SIGKILL)
+        descriptors = {fd for _, fd in child.outputs} | {child.stdin, child.terminal}
+        for descriptor in descriptors:
+            if descriptor is not None:
+                os.close(descriptor)
+        self._in_background(child.popen.wait, child.launch.close)
+
+    def release(self, launch: Launch) -> None:
+        """Give back what the sandbox of a child that has ended needed outside."""
+        if launch.confined:
+            self._in_background(launch.close)
+
+    def _in_background(self, *steps: Callable[[], object]) -> None:
+        def run() -> None:
+            for step in steps:
+                step()
+
+        future = asyncio.wrap_future(self._executor.submit(run))
+        self._releases.add(future)
+        future.add_done_callback(self._releases.discard)
+
+    async def wait_released(self) -> None:
+        """Wait until everything has been given back. The caller sets the bound."""
+        while self._releases:
+            await asyncio.wait(self._releases)
 
     def close(self) -> None:
         """Start nothing new. Threads that are stuck end with the process."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """Take note of an error that nobody waits for any more."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _close_unused(prepared: Future[Launch]) -> None:
+    if not prepared.cancelled() and prepared.exception() is None:
+        prepared.result().close()
+
+
+def _last_words(child: Child) -> str:
+    """Return what bubblewrap wrote: nothing else has had the descriptor yet."""
+    _, descriptor = child.outputs[-1]
+    with contextlib.suppress(OSError):
+        text = os.read(descriptor, _LAST_WORDS_BYTES).decode("utf-8", "replace")
+        return " ".join(text.split())
+    return ""

@@ -1,4 +1,4 @@
-"""Launching a command as a plan says: bubblewrap sets up, we check, then it runs.
+"""Launching a command as a plan says, confined or not.
 
 ::
 
@@ -8,73 +8,30 @@
     admit     waits until all is mounted, compares it with the plan, lets the command run
     close     takes the marks away
 
-bubblewrap reads the system call filter last, and runs nothing without one. So the filter is
-what opens the gate: it is written only to a sandbox that has been found as planned. What
-tells that everything is mounted is that it has read, and closed, the descriptor that it
-blocks on; there is a byte in it from the beginning.
-
-bubblewrap itself is started with an empty environment: it runs outside, and what a variable
-can make a program load may have been written by somebody inside.
+Without a sandbox there is nothing to do but to spawn. What a sandbox needs is loaded with
+the first one.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import select
-import signal
-import threading
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from .arguments import options
-from .bubblewrap import find_bubblewrap
-from .errors import SandboxUnavailableError
-from .marks import Marks
-from .plan import Base, Kind, Plan
-from .rules import Confinement
-from .seccomp import Filter, program
-from .stage import EXIT_NOT_RUN, staged
-from .verify import verify
+if TYPE_CHECKING:
+    from .plan import Plan
 
 __all__ = ["ADMIT_TIMEOUT", "Launch", "prepare"]
 
 ADMIT_TIMEOUT: Final = 10.0
 """Setting up takes milliseconds, a second with as many masks as there may be."""
 
-_STATUS_BYTES: Final = 4096
-"""What bubblewrap reports about itself: a few hundred bytes in all."""
-_SETUP_FAILED: Final = 1
-"""Exit status of bubblewrap for anything that it could not do itself."""
-_PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
-
-_marks: Final = Marks()
-"""One for the process: it counts who needs which."""
-
-
-@dataclass(slots=True)
-class _Gate:
-    """Our ends of bubblewrap's descriptors; -1 when closed."""
-
-    status: int
-    ready: int
-    filter: int
-
-    def close(self) -> None:
-        for name in ("status", "ready", "filter"):
-            if getattr(self, name) >= 0:
-                os.close(getattr(self, name))
-                setattr(self, name, -1)
-
 
 class Launch:
     """One launch, from its preparation until nothing of it is left. Made by ``prepare``.
 
-    All methods may block and may be called from any thread, one at a time; ``spawned`` and
-    ``signal`` do not block.
+    ``admit`` and ``close`` may block. All methods may be called from any thread, one at a
+    time.
 
     Attributes:
         argv: What to spawn.
@@ -85,243 +42,84 @@ class Launch:
         confined: Whether bubblewrap is between us and the command.
     """
 
+    confined: ClassVar[bool] = False
+
     def __init__(
-        self,
-        plan: Plan,
-        argv: list[bytes],
-        executable: bytes,
-        env: Mapping[bytes, bytes],
-        cwd: bytes,
+        self, argv: list[bytes], executable: bytes, env: Mapping[bytes, bytes], cwd: bytes
     ) -> None:
         self.argv = argv
         self.executable = executable
         self.env = env
         self.cwd = cwd
         self.pass_fds: tuple[int, ...] = ()
-        self.confined = plan.confinement is not Confinement.NONE
-        self._plan = plan
-        self._gate: _Gate | None = None
-        self._held: list[bytes] = []
-        self._status = b""
-        self._inner_pid = 0
-        self._inner: int | None = None
-        self._lock = threading.Lock()
 
     def spawned(self) -> None:
-        """Close what the child has inherited, or would have."""
+        """Close what the child has inherited, or would have. Call it at once."""
         for descriptor in self.pass_fds:
             os.close(descriptor)
         self.pass_fds = ()
 
-    def admit(self, timeout: float = ADMIT_TIMEOUT) -> None:
+    def admit(
+        self, timeout: float = ADMIT_TIMEOUT, before: Callable[[int], object] | None = None
+    ) -> None:
         """Let the command run, if the sandbox is as planned. Nothing of it has run before.
 
         Args:
             timeout: Seconds for bubblewrap to set up.
+            before: Called with the process id of what will run it, just before it does.
 
         Raises:
             SandboxError: It is not; end the child and ``close``.
         """
-        gate = self._gate
-        if gate is None:
-            return
-        with self._lock:
-            self._wait_until_set_up(gate, time.monotonic() + timeout)
-            verify(self._plan, self._inner_pid)
-            restricted = self._plan.network == "restricted"
-            code = program(Filter.NO_NETWORK if restricted else Filter.NETWORK)
-            with contextlib.suppress(BrokenPipeError):  # it was killed: its end will tell
-                os.write(gate.filter, code)
-            os.close(gate.filter)
-            os.close(gate.ready)
-            gate.filter = gate.ready = -1
-
-    def _wait_until_set_up(self, gate: _Gate, deadline: float) -> None:
-        poll = select.poll()
-        poll.register(gate.ready, 0)  # an error: nobody holds the other end any more
-        poll.register(gate.status, select.POLLIN)
-        ready = False
-        while not (ready and b"\n" in self._status):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise SandboxUnavailableError("bubblewrap took too long to set up a sandbox")
-            for descriptor, _ in poll.poll(left * 1000):
-                if descriptor == gate.ready:
-                    ready = True
-                    poll.unregister(gate.ready)
-                elif data := os.read(gate.status, _STATUS_BYTES):
-                    self._status += data
-                else:
-                    raise SandboxUnavailableError("bubblewrap could not set up a sandbox")
-        try:
-            self._inner_pid = int(json.loads(self._status.split(b"\n")[0])["child-pid"])
-            self._inner = os.pidfd_open(self._inner_pid)
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise SandboxUnavailableError("bubblewrap does not say what it has started") from error
 
     def signal(self, number: int) -> bool:
-        """Send a signal to the group that the command was started in.
+        """Send a signal to the group that a confined command was started in.
 
         Returns:
             Whether there was one; without, signal the child's own group.
         """
-        if self._inner is None:
-            return False
-        try:
-            signal.pidfd_send_signal(self._inner, number, None, _PIDFD_SIGNAL_PROCESS_GROUP)
-        except ProcessLookupError:
-            return False
-        except OSError:  # an older kernel
-            try:
-                signal.pidfd_send_signal(self._inner, 0)
-                os.killpg(self._inner_pid, number)
-            except OSError:
-                return False
-        return True
+        return False
 
     def exit_code(self, code: int) -> int:
         """Return the command's exit code, given that of the child.
 
-        A command that could not be executed counts as 101, so that it is not taken for one
-        that ran and failed. bubblewrap's own message is on its standard error.
+        A confined command that could not be executed counts as 101, so that it is not taken
+        for one that ran and failed.
         """
-        if self._gate is None or code != _SETUP_FAILED:
-            return code
-        os.set_blocking(self._gate.status, False)
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._gate.status, _STATUS_BYTES):
-                self._status += data
-        return code if b'"exit-code"' in self._status else EXIT_NOT_RUN
+        return code
 
     def close(self) -> None:
         """Let go of everything. The child must have ended, or never have started."""
-        self.spawned()
-        with self._lock:
-            if self._gate is not None:
-                self._gate.close()
-                self._gate = None
-            if self._inner is not None:
-                os.close(self._inner)
-                self._inner = None
-            held, self._held = self._held, []
-            for path in reversed(held):
-                _marks.release(path)
-
-    # ------------------------------------------------------------------ preparation
-
-    def _open(self) -> _Gate:
-        ours: list[int] = []
-        theirs: list[int] = []
-        try:
-            for _ in range(3):
-                read, write = os.pipe()
-                ours.append(read)
-                theirs.append(write)
-            # The first is written by bubblewrap, the others are read by it.
-            for index in (1, 2):
-                ours[index], theirs[index] = theirs[index], ours[index]
-            os.write(ours[1], b"-")
-        except BaseException:
-            for descriptor in (*ours, *theirs):
-                os.close(descriptor)
-            raise
-        self.pass_fds = tuple(theirs)
-        return _Gate(*ours)
-
-    def confine(
-        self,
-        command: Sequence[bytes],
-        env: Mapping[bytes, bytes],
-        arg0: bytes | None,
-        *,
-        own_session: bool,
-    ) -> None:
-        """Compose bubblewrap's command line."""
-        self._gate = self._open()
-        status, ready, code = self.pass_fds
-        for mount in self._plan.marks:
-            _marks.hold(mount.path, folder=mount.kind is Kind.BLOCK_FOLDER)
-            self._held.append(mount.path)
-        told = options(self._plan, self._nothing, own_session=own_session)
-        told += [b"--json-status-fd", b"%d" % status, b"--block-fd", b"%d" % ready]
-        told += [b"--seccomp", b"%d" % code, b"--clearenv"]
-        for name, value in env.items():
-            told += [b"--setenv", name, value]
-        if arg0 is not None:
-            told += [b"--argv0", arg0]
-        self.argv = [b"bwrap", b"--args", b"%d" % self._listed(told), b"--", *command]
-
-    def _nothing(self) -> int:
-        descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self.pass_fds = (*self.pass_fds, descriptor)
-        return descriptor
-
-    def _listed(self, told: list[bytes]) -> int:
-        """Return a file with the options: nobody sees them in a list of processes."""
-        descriptor = os.memfd_create("bwrap-options", os.MFD_CLOEXEC)
-        self.pass_fds = (*self.pass_fds, descriptor)
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(b"".join(option + b"\0" for option in told))
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        return descriptor
 
 
 def prepare(
-    plan: Plan,
+    plan: Plan | None,
     argv: Sequence[bytes],
     *,
     env: Mapping[bytes, bytes],
     cwd: bytes,
     arg0: bytes | None = None,
+    executable: bytes | None = None,
     terminal: bool = False,
 ) -> Launch:
     """Prepare a launch. Blocks for as long as the disk does.
 
     Args:
-        plan: How.
+        plan: How; ``None`` for no sandbox.
         argv: The command, not empty. Confined, a bare name is looked up inside, in the PATH
             of ``env``; otherwise it is taken as it is.
         env: Exactly the command's environment.
         cwd: Absolute; ``/`` takes its place where it cannot be seen inside.
         arg0: What the command sees as its own name.
+        executable: Not confined: what to execute, if ``argv[0]`` is not its path.
         terminal: It runs on a terminal of its own.
 
     Raises:
         SandboxError: It cannot be launched so. Nothing is left of the attempt.
     """
-    if plan.confinement is Confinement.NONE:
+    if plan is None or not plan.confines:
         named = [arg0, *argv[1:]] if arg0 is not None else [*argv]
-        return Launch(plan, named, argv[0], env, cwd)
-    found = find_bubblewrap()
-    stage = terminal or (arg0 is not None and not found.sets_argv0)
-    command = staged(argv, arg0) if stage else list(argv)
-    launch = Launch(plan, [], found.path, {}, cwd if shows(plan, cwd) else b"/")
-    try:
-        launch.confine(command, env, None if stage else arg0, own_session=not terminal)
-    except OSError as error:
-        launch.close()
-        raise SandboxUnavailableError(
-            f"cannot prepare a sandbox: {os.strerror(error.errno or 0)}"
-        ) from error
-    except BaseException:
-        launch.close()
-        raise
-    return launch
+        return Launch(named, executable or argv[0], env, cwd)
+    from .confined import confine  # a server that confines nothing need not load it
 
-
-def shows(plan: Plan, path: bytes) -> bool:
-    """Return whether a resolved folder of this system can be entered inside, as planned."""
-    if plan.confinement is not Confinement.FULL:
-        return True
-    place = os.path.realpath(path)
-    nearest = None
-    for mount in plan.mounts:
-        if mount.kind is not Kind.LINK and (
-            place == mount.path or place.startswith(mount.path + b"/")
-        ):
-            nearest = mount
-    if nearest is None:
-        return plan.base is not Base.EMPTY or any(
-            m.path.startswith(place.rstrip(b"/") + b"/") for m in plan.mounts
-        )
-    return nearest.kind in (Kind.READ, Kind.WRITE, Kind.PIN)
+    return confine(plan, argv, env=env, cwd=cwd, arg0=arg0, terminal=terminal)

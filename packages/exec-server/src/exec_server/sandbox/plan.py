@@ -97,6 +97,11 @@ class Plan:
     mounts: tuple[Mount, ...] = ()
 
     @property
+    def confines(self) -> bool:
+        """Whether there is anything to launch differently."""
+        return self.confinement is not Confinement.NONE
+
+    @property
     def writable_roots(self) -> tuple[bytes, ...]:
         """The folders and files that can be written inside."""
         roots = tuple(mount.path for mount in self.mounts if mount.kind is Kind.WRITE)

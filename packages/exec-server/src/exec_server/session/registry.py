@@ -131,5 +131,6 @@ class SessionRegistry:
             async with asyncio.timeout(timeout):
                 for session in sessions:
                     await session.processes.wait_ended()
+                await self._pool.wait_released()
         except TimeoutError:
             logger.warning("some processes did not end within %.1f s", timeout)

@@ -1,0 +1,266 @@
+"""Launching inside bubblewrap: it sets up, we look at the result, then the command runs.
+
+bubblewrap reads the system call filter last, and runs nothing without one. So the filter is
+what opens the gate: it is written only to a sandbox that has been found as planned. What
+tells that everything is mounted is that it has read, and closed, the descriptor that it
+blocks on; there is a byte in it from the beginning.
+
+bubblewrap itself is started with an empty environment: it runs outside, and what a variable
+can make a program load may have been written by somebody inside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from .arguments import options
+from .bubblewrap import find_bubblewrap
+from .errors import SandboxUnavailableError
+from .launch import ADMIT_TIMEOUT, Launch
+from .marks import Marks
+from .plan import Base, Kind, Plan
+from .rules import Confinement
+from .seccomp import Filter, program
+from .stage import EXIT_NOT_RUN, staged
+from .verify import verify
+
+__all__ = ["ConfinedLaunch", "confine", "shows"]
+
+_STATUS_BYTES: Final = 4096
+"""What bubblewrap reports about itself: a few hundred bytes in all."""
+_SETUP_FAILED: Final = 1
+"""Exit status of bubblewrap for anything that it could not do itself."""
+_PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
+
+_marks: Final = Marks()
+"""One for the process: it counts who needs which."""
+
+
+@dataclass(slots=True)
+class _Gate:
+    """Our ends of bubblewrap's descriptors; -1 when closed."""
+
+    status: int
+    ready: int
+    filter: int
+
+    def close(self) -> None:
+        for name in ("status", "ready", "filter"):
+            if getattr(self, name) >= 0:
+                os.close(getattr(self, name))
+                setattr(self, name, -1)
+
+
+class ConfinedLaunch(Launch):
+    """One launch inside bubblewrap. Made by ``confine``."""
+
+    confined = True
+
+    def __init__(self, plan: Plan, bubblewrap: bytes, cwd: bytes) -> None:
+        super().__init__([], bubblewrap, {}, cwd)
+        self._plan = plan
+        self._gate: _Gate | None = None
+        self._held: list[bytes] = []
+        self._status = b""
+        self._inner_pid = 0
+        self._inner: int | None = None
+        self._lock = threading.Lock()
+
+    def admit(
+        self, timeout: float = ADMIT_TIMEOUT, before: Callable[[int], object] | None = None
+    ) -> None:
+        """See ``Launch.admit``."""
+        gate = self._gate
+        if gate is None:
+            return
+        with self._lock:
+            self._wait_until_set_up(gate, time.monotonic() + timeout)
+            verify(self._plan, self._inner_pid)
+            if before is not None:
+                before(self._inner_pid)
+            restricted = self._plan.network == "restricted"
+            code = program(Filter.NO_NETWORK if restricted else Filter.NETWORK)
+            with contextlib.suppress(BrokenPipeError):  # it was killed: its end will tell
+                os.write(gate.filter, code)
+            os.close(gate.filter)
+            os.close(gate.ready)
+            gate.filter = gate.ready = -1
+
+    def _wait_until_set_up(self, gate: _Gate, deadline: float) -> None:
+        poll = select.poll()
+        poll.register(gate.ready, 0)  # an error: nobody holds the other end any more
+        poll.register(gate.status, select.POLLIN)
+        ready = False
+        while not (ready and b"\n" in self._status):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise SandboxUnavailableError("bubblewrap took too long to set up a sandbox")
+            for descriptor, _ in poll.poll(left * 1000):
+                if descriptor == gate.ready:
+                    ready = True
+                    poll.unregister(gate.ready)
+                elif data := os.read(gate.status, _STATUS_BYTES):
+                    self._status += data
+                else:
+                    raise SandboxUnavailableError("bubblewrap could not set up a sandbox")
+        try:
+            self._inner_pid = int(json.loads(self._status.split(b"\n")[0])["child-pid"])
+            self._inner = os.pidfd_open(self._inner_pid)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise SandboxUnavailableError("bubblewrap does not say what it has started") from error
+
+    def signal(self, number: int) -> bool:
+        """See ``Launch.signal``."""
+        if self._inner is None:
+            return False
+        try:
+            signal.pidfd_send_signal(self._inner, number, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+        except ProcessLookupError:
+            return False
+        except OSError:  # an older kernel
+            try:
+                signal.pidfd_send_signal(self._inner, 0)
+                os.killpg(self._inner_pid, number)
+            except OSError:
+                return False
+        return True
+
+    def exit_code(self, code: int) -> int:
+        """See ``Launch.exit_code``. bubblewrap's own message is on its standard error."""
+        if self._gate is None or code != _SETUP_FAILED:
+            return code
+        os.set_blocking(self._gate.status, False)
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._gate.status, _STATUS_BYTES):
+                self._status += data
+        return code if b'"exit-code"' in self._status else EXIT_NOT_RUN
+
+    def close(self) -> None:
+        """See ``Launch.close``."""
+        self.spawned()
+        with self._lock:
+            if self._gate is not None:
+                self._gate.close()
+                self._gate = None
+            if self._inner is not None:
+                os.close(self._inner)
+                self._inner = None
+            held, self._held = self._held, []
+            for path in reversed(held):
+                _marks.release(path)
+
+    # ------------------------------------------------------------------ preparation
+
+    def _open(self) -> _Gate:
+        ours: list[int] = []
+        theirs: list[int] = []
+        try:
+            for _ in range(3):
+                read, write = os.pipe()
+                ours.append(read)
+                theirs.append(write)
+            # The first is written by bubblewrap, the others are read by it.
+            for index in (1, 2):
+                ours[index], theirs[index] = theirs[index], ours[index]
+            os.write(ours[1], b"-")
+        except BaseException:
+            for descriptor in (*ours, *theirs):
+                os.close(descriptor)
+            raise
+        self.pass_fds = tuple(theirs)
+        return _Gate(*ours)
+
+    def compose(
+        self,
+        command: Sequence[bytes],
+        env: Mapping[bytes, bytes],
+        arg0: bytes | None,
+        *,
+        own_session: bool,
+    ) -> None:
+        """Compose bubblewrap's command line."""
+        self._gate = self._open()
+        status, ready, code = self.pass_fds
+        for mount in self._plan.marks:
+            _marks.hold(mount.path, folder=mount.kind is Kind.BLOCK_FOLDER)
+            self._held.append(mount.path)
+        told = options(self._plan, self._nothing, own_session=own_session)
+        told += [b"--json-status-fd", b"%d" % status, b"--block-fd", b"%d" % ready]
+        told += [b"--seccomp", b"%d" % code, b"--clearenv"]
+        for name, value in env.items():
+            told += [b"--setenv", name, value]
+        if arg0 is not None:
+            told += [b"--argv0", arg0]
+        self.argv = [b"bwrap", b"--args", b"%d" % self._listed(told), b"--", *command]
+
+    def _nothing(self) -> int:
+        descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self.pass_fds = (*self.pass_fds, descriptor)
+        return descriptor
+
+    def _listed(self, told: list[bytes]) -> int:
+        """Return a file with the options: nobody sees them in a list of processes."""
+        descriptor = os.memfd_create("bwrap-options", os.MFD_CLOEXEC)
+        self.pass_fds = (*self.pass_fds, descriptor)
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(b"".join(option + b"\0" for option in told))
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return descriptor
+
+
+def confine(
+    plan: Plan,
+    argv: Sequence[bytes],
+    *,
+    env: Mapping[bytes, bytes],
+    cwd: bytes,
+    arg0: bytes | None,
+    terminal: bool,
+) -> ConfinedLaunch:
+    """Prepare a confined launch; see ``launch.prepare``.
+
+    Raises:
+        SandboxError: It cannot be launched so. Nothing is left of the attempt.
+    """
+    found = find_bubblewrap()
+    stage = terminal or (arg0 is not None and not found.sets_argv0)
+    command = staged(argv, arg0) if stage else list(argv)
+    launch = ConfinedLaunch(plan, found.path, cwd if shows(plan, cwd) else b"/")
+    try:
+        launch.compose(command, env, None if stage else arg0, own_session=not terminal)
+    except OSError as error:
+        launch.close()
+        raise SandboxUnavailableError(
+            f"cannot prepare a sandbox: {os.strerror(error.errno or 0)}"
+        ) from error
+    except BaseException:
+        launch.close()
+        raise
+    return launch
+
+
+def shows(plan: Plan, path: bytes) -> bool:
+    """Return whether a resolved folder of this system can be entered inside, as planned."""
+    if plan.confinement is not Confinement.FULL:
+        return True
+    place = os.path.realpath(path)
+    nearest = None
+    for mount in plan.mounts:
+        if mount.kind is not Kind.LINK and (
+            place == mount.path or place.startswith(mount.path + b"/")
+        ):
+            nearest = mount
+    if nearest is None:
+        return plan.base is not Base.EMPTY or any(
+            m.path.startswith(place.rstrip(b"/") + b"/") for m in plan.mounts
+        )
+    return nearest.kind in (Kind.READ, Kind.WRITE, Kind.PIN)
