@@ -41,7 +41,7 @@ from ..session.session import Session
 from ..telemetry.instruments import OFF, Instruments, ObservedRequest
 from ..telemetry.names import MALFORMED_MESSAGES
 from .error_boundary import to_error_data
-from .later import Later
+from .later import ANSWERED, Later
 from .states import ConnectionEvent, ConnectionState, advance
 
 __all__ = ["Answer", "Connection", "Handler", "Peer"]
@@ -70,6 +70,16 @@ class Peer(Sender, Protocol):
 
     def initialized(self) -> None:
         """The connection has its session."""
+
+    def send_piece(self, piece: bytes, *, last: bool) -> None:
+        """Send a part of a message, the first unless one is under way."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether the next piece should wait."""
+
+    def when_uncongested(self, callback: Callable[[], None]) -> None:
+        """Call back once it need not wait any more, or when the peer is gone."""
 
     def pause_reading(self) -> None:
         """Take nothing more from the socket."""
@@ -247,7 +257,8 @@ class Connection:
 
     def _answer(self, request_id: RequestId, observed: ObservedRequest, answer: Answer) -> None:
         result = answer if isinstance(answer, bytes) else answer.to_json()
-        self.peer.send(encode_result(request_id, result))
+        if result is not ANSWERED:
+            self.peer.send(encode_result(request_id, result))
         observed.answered()
 
     def _refuse(self, request: Request, observed: ObservedRequest, error: BaseException) -> None:
@@ -264,6 +275,8 @@ class Connection:
         future: asyncio.Future[Answer] | Later,
     ) -> None:
         self._parked[future] = observed
+        if isinstance(future, Later):
+            future.request_id = request.id
 
         def settle(done: asyncio.Future[Answer] | Later) -> None:
             if self._parked.pop(done, None) is None or done.cancelled():

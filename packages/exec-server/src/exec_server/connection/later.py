@@ -7,15 +7,20 @@ event that brought the answer: a file request is answered some 10 µs sooner.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Later"]
+from exec_server_protocol.rpc import MALFORMED_ID, RequestId
+
+__all__ = ["ANSWERED", "Later"]
+
+ANSWERED: Final = b""
+"""The result of a request whose answer has been sent already."""
 
 
 class Later:
     """Settled once, like a future; has one callback, which is called at once."""
 
-    __slots__ = ("_callback", "_cancelled", "_done", "_error", "_result", "on_cancel")
+    __slots__ = ("_callback", "_cancelled", "_done", "_error", "_result", "request_id")
 
     def __init__(self) -> None:
         self._callback: Callable[[Later], None] | None = None
@@ -23,8 +28,8 @@ class Later:
         self._cancelled = False
         self._result: Any = None
         self._error: BaseException | None = None
-        self.on_cancel: Callable[[], None] | None = None
-        """Called when nobody waits for the answer any more."""
+        self.request_id: RequestId = MALFORMED_ID
+        """The request that it answers; set when its handler has returned."""
 
     def add_done_callback(self, callback: Callable[[Later], None]) -> None:
         """Call back when it is settled: now, if it is."""
@@ -55,8 +60,6 @@ class Later:
         self._done = self._cancelled = True
         if self._callback is not None:
             self._callback(self)
-        if self.on_cancel is not None:
-            self.on_cancel()
 
     def cancelled(self) -> bool:
         """Whether it was cancelled."""

@@ -29,6 +29,7 @@ from .handshake import MAX_REQUEST_BYTES, HandshakeProtocol, answer
 from .inbound_budget import InboundBudget
 from .inlet import Inlet
 from .message_sink import MessageSink
+from .outbox import Outbox
 from .sockets import set_keepalive, unacknowledged_bytes
 from .tls import TlsFailedError, TlsTransport
 
@@ -36,9 +37,6 @@ __all__ = ["Endpoint"]
 
 _CLOSE_SECONDS: Final = 2.0
 """How long a peer may take to answer a close frame before the socket is dropped."""
-
-_FRAGMENT_BYTES: Final = 8 * 1024 * 1024
-"""Payload of one frame: real clients refuse frames above 16 MiB."""
 
 _TRY_AGAIN_LATER: Final = 1013
 """IANA's registry of close codes: the server is overloaded."""
@@ -83,10 +81,12 @@ class Endpoint(asyncio.Protocol):
         self._request_bytes = 0
         self._assembler = MessageAssembler()
         self._drain_callbacks: list[Callable[[], None]] = []
+        self._room_callbacks: list[Callable[[], None]] = []
         self._inlet: Inlet | None = None
         self._ending = False
         self._transport_full = False
         self._flow = FlowWatch(limits.in_flight_bytes, self._unsent_bytes, self._flow_has_room)
+        self._outbox = Outbox(self._protocol, self._flow.window)
 
     # ------------------------------------------------------------------ asyncio's callbacks
 
@@ -155,6 +155,12 @@ class Endpoint(asyncio.Protocol):
         self._transport_full = False
         if not self.full:
             self._call_drained()
+        self._call_room()
+
+    def _call_room(self) -> None:
+        callbacks, self._room_callbacks = self._room_callbacks, []
+        for callback in callbacks:
+            callback()
 
     def _call_drained(self) -> None:
         if self._sink is not None and not self._ending:
@@ -246,12 +252,16 @@ class Endpoint(asyncio.Protocol):
     @property
     def full(self) -> bool:
         """Whether so much is unsent, or in flight, that producers should wait."""
-        return self._transport_full or self._flow.window.full
+        return (
+            self._transport_full
+            or self._flow.window.full
+            or self._outbox.held_bytes >= self._limits.outbound_bytes
+        )
 
     @property
     def sent(self) -> int:
         """Bytes of messages sent so far."""
-        return self._flow.window.sent
+        return self._flow.window.sent + self._outbox.held_bytes
 
     @property
     def arrived(self) -> int:
@@ -262,23 +272,29 @@ class Endpoint(asyncio.Protocol):
         """Queue one message; a connection that is ending drops it."""
         if self._ending or self._protocol.state is not State.OPEN:
             return
-        if len(message) <= _FRAGMENT_BYTES:
-            self._protocol.send_text(message)
-        else:
-            self._send_fragments(message)
-        watermark = self._flow.window.count(len(message))
-        if watermark is not None:
-            self._protocol.send_ping(watermark)
+        if self._outbox.send(message):
             self._flow.look()
         self._flush()
 
-    def _send_fragments(self, message: bytes) -> None:
-        view = memoryview(message)
-        self._protocol.send_text(view[:_FRAGMENT_BYTES], fin=False)
-        last = (len(message) - 1) // _FRAGMENT_BYTES * _FRAGMENT_BYTES
-        for start in range(_FRAGMENT_BYTES, last, _FRAGMENT_BYTES):
-            self._protocol.send_continuation(view[start : start + _FRAGMENT_BYTES], fin=False)
-        self._protocol.send_continuation(view[last:], fin=True)
+    def send_piece(self, piece: bytes, *, last: bool) -> None:
+        """Queue a part of a message, the first unless one is under way."""
+        if self._ending or self._protocol.state is not State.OPEN:
+            return
+        if self._outbox.send_piece(piece, last=last):
+            self._flow.look()
+        self._flush()
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much is unsent that the next piece of a message should wait."""
+        return self._transport_full
+
+    def when_uncongested(self, callback: Callable[[], None]) -> None:
+        """Call back once the socket takes more, or when the connection has ended."""
+        if self._ending or not self._transport_full:
+            asyncio.get_running_loop().call_soon(callback)
+        else:
+            self._room_callbacks.append(callback)
 
     def _flow_has_room(self) -> None:
         if not self._transport_full:
@@ -357,7 +373,9 @@ class Endpoint(asyncio.Protocol):
         if self._inlet is not None:
             self._inlet.close()
         self._flow.close()
+        self._outbox.clear()
         self._call_drained()
+        self._call_room()
 
     def _finish(self) -> None:
         """Close our half, and the socket when the peer has closed its own or takes too long.

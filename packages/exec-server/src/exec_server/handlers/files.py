@@ -17,15 +17,16 @@ from exec_server_protocol.filesystem import (
     FsWriteFileParams,
 )
 from exec_server_protocol.limits import FILE_BLOCK_MAX_BYTES
+from exec_server_protocol.rpc import MALFORMED_ID, RequestId, encode_json
 
-from ..connection.later import Later
+from ..connection.later import ANSWERED, Later
 from ..filesystem.handles import check_handle_id
 from ..filesystem.lane import FileLane
 from ..filesystem.request import FileRequest
 from ..filesystem.workers import FileWorkers, SessionWorkers
 
 if TYPE_CHECKING:
-    from ..connection.connection import Connection, Handler
+    from ..connection.connection import Connection, Handler, Peer
     from ..session.session import Session
 
 __all__ = ["FileMethods"]
@@ -61,15 +62,21 @@ _FLAGS: Final[Mapping[str, tuple[tuple[str, bytes], ...]]] = {
 
 
 class _FileAnswer:
-    """The way back of one request."""
+    """The way back of one request; see ``filesystem.request.Answer``."""
 
-    __slots__ = ("_later", "_pieces")
+    __slots__ = ("_begun", "_later", "_peer")
 
-    blocked = False
-
-    def __init__(self, later: Later) -> None:
+    def __init__(self, later: Later, peer: Peer) -> None:
         self._later = later
-        self._pieces: list[bytes] = []
+        self._peer = peer
+        self._begun = False
+
+    @property
+    def blocked(self) -> bool:
+        return self._peer.congested
+
+    def when_unblocked(self, callback: Callable[[], None]) -> None:
+        self._peer.when_uncongested(callback)
 
     def result(self, text: bytes) -> None:
         self._later.set_result(text)
@@ -78,15 +85,24 @@ class _FileAnswer:
         self._later.set_exception(error)
 
     def piece(self, text: bytes, *, last: bool) -> None:
-        self._pieces.append(text)
-        if last:
-            self._later.set_result(b"".join(self._pieces))
+        # The id comes last: as long as it has not been sent, the answer can be disowned.
+        if not self._begun:
+            text = b'{"result":%b' % text
+            self._begun = True
+        if not last:
+            self._peer.send_piece(text, last=False)
+            return
+        self._peer.send_piece(text + self._end(self._later.request_id), last=True)
+        self._later.set_result(ANSWERED)
 
     def disown(self, closing: bytes, error: BaseException) -> None:
+        # An answer to nothing that was asked: peers ignore it.
+        self._peer.send_piece(closing + self._end(MALFORMED_ID), last=True)
         self._later.set_exception(error)
 
-    def when_unblocked(self, callback: Callable[[], None]) -> None:
-        callback()
+    @staticmethod
+    def _end(request_id: RequestId) -> bytes:
+        return b',"id":%b}' % encode_json(request_id)
 
 
 class FileMethods:
@@ -117,7 +133,7 @@ class FileMethods:
     def _submit(self, connection: Connection, request: FileRequest) -> Later:
         lane = self._lanes.get(connection) or self._make_lane(connection)
         later = Later()
-        lane.submit(request, _FileAnswer(later))
+        lane.submit(request, _FileAnswer(later, connection.peer))
         return later
 
     def _make_lane(self, connection: Connection) -> FileLane:
