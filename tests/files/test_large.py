@@ -108,9 +108,9 @@ async def test_a_worker_that_dies_in_the_middle_of_a_large_file_costs_only_that_
     await client.call("fs/getMetadata", {"path": path.as_uri()})
     (worker,) = descendants(server.pid) - before
     read = await client.request("fs/readFile", {"path": path.as_uri()})
-    stream = client.connection.recv_streaming()
+    stream = client.connection.recv_streaming(decode=False)
     first = await anext(stream)
-    assert '"id"' not in first
+    assert b'"id"' not in first
     behind = await client.request("fs/getMetadata", {"path": path.as_uri()})
     status = await client.request("environment/status")
     started = await client.request(
@@ -118,7 +118,7 @@ async def test_a_worker_that_dies_in_the_middle_of_a_large_file_costs_only_that_
         {"processId": "p", "argv": ["echo", "through"], "cwd": "file:///", "env": {}, "tty": False},
     )
     os.kill(worker, 9)
-    rest = "".join([fragment async for fragment in stream])
+    rest = b"".join([fragment async for fragment in stream])
     disowned = json.loads(first + rest)
     assert disowned["id"] == -1
     assert len(disowned["result"]["dataBase64"]) < 139_810_136
