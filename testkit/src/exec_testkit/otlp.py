@@ -7,6 +7,7 @@ is kept as it came too, for tests that look for what must not have been sent.
 from __future__ import annotations
 
 import gzip
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -105,6 +106,18 @@ class Collector:
         self._store = _Store()
         self._changed = threading.Condition()
         self._stop = self._serve_grpc() if protocol == "grpc" else self._serve_http()
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The test's environment, and what makes a program export here, soon and often."""
+        return {
+            **os.environ,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoint,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": self.protocol,
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+            "OTEL_BLRP_SCHEDULE_DELAY": "50",
+            "OTEL_METRIC_EXPORT_INTERVAL": "200",
+        }
 
     # ------------------------------------------------------------------ what came
 

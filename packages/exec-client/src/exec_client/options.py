@@ -5,8 +5,13 @@ from __future__ import annotations
 import ssl as _ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from exec_server_protocol.rpc import Trace
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
 
 __all__ = ["ClientOptions"]
 
@@ -34,7 +39,10 @@ class ClientOptions:
         additional_headers: For the upgrade request, such as ``Authorization``.
         ssl: For ``wss://``; ``None`` for the system's certificates.
         proxy: URL of a proxy; ``None`` connects directly, whatever the environment says.
-        trace: Called for each request; returns the trace context to send with it.
+        trace: Called for each request; returns the trace context to send with it, instead of
+            that of the span which the client makes for a program that uses OpenTelemetry.
+        tracer_provider: Makes the spans; ``None`` for the global one.
+        meter_provider: Makes the metrics; ``None`` for the global one.
     """
 
     client_name: str = "exec-client"
@@ -51,3 +59,5 @@ class ClientOptions:
     ssl: _ssl.SSLContext | None = None
     proxy: str | None = None
     trace: Callable[[str], Trace | None] | None = None
+    tracer_provider: TracerProvider | None = None
+    meter_provider: MeterProvider | None = None

@@ -31,6 +31,7 @@ from .process import Process
 from .read_budget import ReadBudget
 from .recovery.recovery import recover
 from .starts import Starts
+from .telemetry.observing import Observer
 from .watching import StateWatchers
 
 __all__ = ["Session"]
@@ -49,6 +50,7 @@ class Session:
         options: Its settings.
         read_budget: Output that waits to be read, over all processes.
         starts: Starts in flight.
+        observer: Follows calls, connections and recoveries.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Session:
         self._dial = dial
         self.url = url
         self.options = options
+        self.observer = Observer(url, options)
         self.read_budget = ReadBudget(options.max_buffered_bytes)
         self._state = ClientState.CONNECTED
         self._generation: Generation | None = None
@@ -183,9 +186,18 @@ class Session:
             GenerationLost: The connection broke meanwhile.
             ValueError: The answer makes no sense, or names another session.
         """
+        with self.observer.connect(resume=resume):
+            return await self._open_generation(resume=resume)
+
+    async def _open_generation(self, *, resume: bool) -> Generation:
         websocket = await self._dial(self.url, self.options)
         generation = Generation(
-            websocket, self.options, self._notified, self._generation_lost, self.read_budget
+            websocket,
+            self.options,
+            self._notified,
+            self._generation_lost,
+            self.read_budget,
+            self.observer,
         )
         done = False
         try:
@@ -236,7 +248,9 @@ class Session:
 
     async def _recover(self, reason: str) -> None:
         try:
-            resumed = await recover(self, reason)
+            with self.observer.recovery() as observed:
+                resumed = await recover(self, reason)
+                observed.recovered(resumed.attempts, resumed.recovered_bytes)
         except SessionLostError as error:
             self._give_up(error)
             return

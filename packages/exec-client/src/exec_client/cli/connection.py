@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from .exit_codes import CommandError
+from .telemetry import trace_of_environment
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -64,7 +65,11 @@ async def open_client(
         from ..options import ClientOptions
 
         # A write that is repeated is recognised by its id, so stdin survives a cut whole.
-        options = ClientOptions(client_name="exec-client", replay_writes=True)
+        options = ClientOptions(
+            client_name="exec-client",
+            replay_writes=True,
+            trace=trace_of_environment(os.environ),
+        )
         if server is not None:
             url = await server.wait_ready()
             options = embedded_options(options)

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 from .commands import load_commands
 from .exit_codes import OWN_ERROR, SIGNAL_BASE, CommandError
 from .messages import Messages
+from .telemetry import observed
 
 __all__ = ["main", "parse"]
 
@@ -57,9 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _execute(words: list[str]) -> int:
     arguments = parse(words)
-    messages = Messages()
+    messages = Messages(quiet=getattr(arguments, "quiet", False))
     try:
-        return int(arguments.execute(arguments))
+        with observed(arguments.subcommand, os.environ, messages):
+            return int(arguments.execute(arguments))
     except CommandError as error:
         messages.error(str(error))
         return error.exit_code
@@ -100,7 +102,7 @@ def parse(words: list[str]) -> argparse.Namespace:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.configure(subparser)
-        subparser.set_defaults(execute=command.execute)
+        subparser.set_defaults(execute=command.execute, subcommand=name)
     cut = words.index("--") if "--" in words else len(words)
     arguments = parser.parse_args(words[:cut])
     rest = words[cut:]

@@ -24,6 +24,7 @@ from exec_server_protocol.rpc import (
     Request,
     RequestId,
     Response,
+    Trace,
     decode,
     encode_error,
     encode_notification,
@@ -32,6 +33,7 @@ from exec_server_protocol.rpc import (
 
 from ..options import ClientOptions
 from ..read_budget import ReadBudget
+from ..telemetry.observing import Observer
 from .websocket import MessageSocket, NotSentError
 
 __all__ = ["DISCONNECTED", "MAX_PENDING_CALLS", "Generation", "GenerationLost"]
@@ -79,6 +81,7 @@ class Generation:
         on_notification: Takes notifications, in order; raises to end the connection.
         on_lost: Called once when the connection is over, with a text that says why.
         budget: Says when the connection is not to be read, because too much waits to be.
+        observer: Follows the calls.
     """
 
     def __init__(
@@ -88,12 +91,14 @@ class Generation:
         on_notification: Callable[[Notification], None],
         on_lost: Callable[[Generation, str], None],
         budget: ReadBudget,
+        observer: Observer | None = None,
     ) -> None:
         self._websocket = websocket
         self._options = options
         self._on_notification = on_notification
         self._on_lost = on_lost
         self._budget = budget
+        self._observer = observer or Observer("", options)
         self._pending: dict[RequestId, asyncio.Future[Any]] = {}
         self._next_id = 1
         self._turns = asyncio.Semaphore(MAX_PENDING_CALLS)
@@ -117,24 +122,28 @@ class Generation:
             RpcError: The executor refused.
             GenerationLost: The connection is over.
         """
-        async with nullcontext() if method in _CLEAN_UP_METHODS else self._turns:
-            trace = self._options.trace(method) if self._options.trace else None
-            # No await between the check and the registration: a call that registered is seen
-            # by the drain at the end, one that did not is refused here.
-            if self.lost:
-                raise GenerationLost(sent=False)
-            request_id = self._next_id
-            self._next_id += 1
-            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            self._pending[request_id] = future
-            try:
-                with self._budget.waiting():
-                    await self._send(encode_request(request_id, method, params, trace))
-                    return await future
-            finally:
-                self._pending.pop(request_id, None)
-                if future.done() and not future.cancelled():
-                    future.exception()  # seen, also when sending failed first
+        with self._observer.call(method) as observed:
+            async with nullcontext() if method in _CLEAN_UP_METHODS else self._turns:
+                hook = self._options.trace
+                return await self._request(method, params, hook(method) if hook else observed.trace)
+
+    async def _request(self, method: str, params: bytes | None, trace: Trace | None) -> Any:
+        # No await between the check and the registration: a call that registered is seen
+        # by the drain at the end, one that did not is refused here.
+        if self.lost:
+            raise GenerationLost(sent=False)
+        request_id = self._next_id
+        self._next_id += 1
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._pending[request_id] = future
+        try:
+            with self._budget.waiting():
+                await self._send(encode_request(request_id, method, params, trace))
+                return await future
+        finally:
+            self._pending.pop(request_id, None)
+            if future.done() and not future.cancelled():
+                future.exception()  # seen, also when sending failed first
 
     async def notify(self, method: str, params: bytes | None) -> None:
         """Send a notification.

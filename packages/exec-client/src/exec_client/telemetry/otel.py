@@ -1,0 +1,260 @@
+"""The client's spans and metrics. Needs the API of OpenTelemetry; an SDK does the exporting.
+
+============================ ======== ==========================================================
+span                         kind     what it covers
+============================ ======== ==========================================================
+the method                   client   one attempt of one call, until its answer
+``exec_client.connect``      internal one connection: socket, upgrade, handshake
+``exec_client.recovery``     internal from the loss of a connection to the next one, caught up
+============================ ======== ==========================================================
+
+A recovery begins a trace of its own: it serves every call that waits and belongs to none. It
+and the connection that it makes are linked to the connection that was lost.
+"""
+
+from __future__ import annotations
+
+import time
+from asyncio import CancelledError
+from collections.abc import Mapping
+from contextvars import Token
+from typing import Final
+from urllib.parse import urlsplit
+
+from exec_server_protocol.errors import RpcError
+from exec_server_protocol.methods import REQUESTS
+from exec_server_protocol.rpc import Trace
+from opentelemetry import context as otel_context
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
+
+from .observing import Observed
+
+__all__ = ["OpenTelemetryClient"]
+
+_SCOPE: Final = "exec_client"
+_OTHER_METHOD: Final = "_OTHER"
+"""What the conventions put for a method that the protocol does not have."""
+_UNKNOWN: Final = "unknown"
+"""Stands for such a method where the reference client's names are used."""
+
+_BUCKETS_SECONDS: Final = (
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.075,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+    1,
+    2.5,
+    5,
+    7.5,
+    10,
+)
+"""As the conventions advise for calls."""
+_RECOVERY_BUCKETS_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 25, 30, 60)
+"""Up to the deadline, 25 s unless it is set, and what may come after it."""
+
+_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
+
+
+class OpenTelemetryClient:
+    """Makes the spans of one client.
+
+    Args:
+        url: Of the executor.
+        tracer_provider: ``None`` for the global one.
+        meter_provider: ``None`` for the global one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        tracer_provider: trace.TracerProvider | None,
+        meter_provider: metrics.MeterProvider | None,
+    ) -> None:
+        self.tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
+        meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)
+        self.requests = meter.create_counter(
+            "exec_server_client_requests_total",
+            description="Attempts of calls, those that failed on this side included.",
+        )
+        self.call_duration = meter.create_histogram(
+            "rpc.client.call.duration",
+            "s",
+            "From a call to its answer.",
+            explicit_bucket_boundaries_advisory=_BUCKETS_SECONDS,
+        )
+        self.recovery_duration = meter.create_histogram(
+            "exec_client_recovery_duration_seconds",
+            "s",
+            "From the loss of a connection to the end of the recovery.",
+            explicit_bucket_boundaries_advisory=_RECOVERY_BUCKETS_SECONDS,
+        )
+        parts = urlsplit(url)
+        self.server: Mapping[str, str | int] = {
+            "server.address": parts.hostname or "",
+            "server.port": parts.port or _DEFAULT_PORTS.get(parts.scheme, 0),
+        }
+        self.connected: SpanContext | None = None
+        """The span that made the connection of now."""
+
+    def call(self, method: str) -> Observed:
+        """Return the span of a call, as a context manager."""
+        return _Call(self, method)
+
+    def connect(self, *, resume: bool) -> Observed:
+        """Return the span of a connection that is being made."""
+        return _Connect(self, resume=resume)
+
+    def recovery(self) -> Observed:
+        """Return the span of a recovery."""
+        return _Recovery(self)
+
+    @property
+    def links(self) -> list[Link]:
+        """To the connection of now, which is about to be the one before."""
+        return [] if self.connected is None else [Link(self.connected)]
+
+
+def _carrier(context: SpanContext) -> Trace | None:
+    if not context.is_valid:
+        return None
+    state = context.trace_state.to_header()
+    return Trace(
+        f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}",
+        state or None,
+    )
+
+
+def _error_type(error: BaseException) -> str:
+    """Return the kind of an error: a code of the protocol or a class, never a text."""
+    return str(error.code) if isinstance(error, RpcError) else type(error).__qualname__
+
+
+class _Call:
+    """One attempt of a call."""
+
+    __slots__ = ("_began", "_client", "_label", "_rpc", "_span")
+
+    def __init__(self, client: OpenTelemetryClient, method: str) -> None:
+        known = method in REQUESTS
+        self._client = client
+        self._label = method if known else _UNKNOWN
+        self._rpc = {
+            "rpc.system.name": "jsonrpc",
+            "rpc.method": method if known else _OTHER_METHOD,
+        }
+        self._began = time.perf_counter()
+        self._span: Span = client.tracer.start_span(
+            self._label,
+            kind=SpanKind.CLIENT,
+            attributes={**self._rpc, **client.server},
+        )
+
+    @property
+    def trace(self) -> Trace | None:
+        return _carrier(self._span.get_span_context())
+
+    def recovered(self, attempts: int, size: int) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Observed:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+    ) -> None:
+        span = self._span
+        labels = {"method": self._label, "result": "success"}
+        attributes = self._rpc
+        if error is not None:
+            error_type = _error_type(error)
+            labels["result"] = "error"
+            attributes["error.type"] = error_type
+            if isinstance(error, RpcError):
+                span.set_attribute("rpc.response.status_code", str(error.code))
+            span.set_attribute("error.type", error_type)
+            if not isinstance(error, CancelledError):  # that was wanted
+                span.set_status(Status(StatusCode.ERROR))
+        span.end()
+        self._client.requests.add(1, labels)
+        self._client.call_duration.record(time.perf_counter() - self._began, attributes)
+
+
+class _Work:
+    """Work with a span that is the current one inside the block."""
+
+    _token: Token[Context]
+
+    def __init__(self, client: OpenTelemetryClient, span: Span) -> None:
+        self._client = client
+        self._span = span
+        self._began = time.perf_counter()
+
+    @property
+    def trace(self) -> Trace | None:
+        return _carrier(self._span.get_span_context())
+
+    def recovered(self, attempts: int, size: int) -> None:
+        self._span.set_attribute("attempts", attempts)
+        self._span.set_attribute("recovered_bytes", size)
+
+    def __enter__(self) -> Observed:
+        self._token = otel_context.attach(trace.set_span_in_context(self._span))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+    ) -> None:
+        otel_context.detach(self._token)
+        self._span.set_attribute("result", "success" if error is None else "error")
+        if error is not None:
+            self._span.set_attribute("error.type", _error_type(error))
+            if not isinstance(error, CancelledError):
+                self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end()
+
+
+class _Connect(_Work):
+    """A connection that is being made."""
+
+    def __init__(self, client: OpenTelemetryClient, *, resume: bool) -> None:
+        span = client.tracer.start_span(
+            "exec_client.connect",
+            attributes={**client.server, "resume": resume},
+            links=client.links,
+        )
+        super().__init__(client, span)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+    ) -> None:
+        super().__exit__(kind, error, traceback)
+        if error is None:
+            self._client.connected = self._span.get_span_context()
+
+
+class _Recovery(_Work):
+    """A recovery."""
+
+    def __init__(self, client: OpenTelemetryClient) -> None:
+        span = client.tracer.start_span(
+            "exec_client.recovery",
+            context=Context(),
+            attributes=client.server,
+            links=client.links,
+        )
+        super().__init__(client, span)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+    ) -> None:
+        super().__exit__(kind, error, traceback)
+        result = "success" if error is None else "error"
+        elapsed = time.perf_counter() - self._began
+        self._client.recovery_duration.record(elapsed, {"result": result})
