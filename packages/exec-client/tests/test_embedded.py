@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import sys
 import threading
 from pathlib import Path
 
 import pytest
-from exec_client import embedded
+from exec_client import ClientOptions, embedded
 from exec_client.embedded import (
     EmbeddedServer,
     EmbeddedServerError,
@@ -64,7 +65,26 @@ async def test_the_server_is_told_to_end_with_us_and_to_take_a_free_loopback_por
 ) -> None:
     body = "print('ws://' + '_'.join(sys.argv[1:]), flush=True); sys.stdin.read()"
     async with asyncio.timeout(10), EmbeddedServer(program=program(tmp_path, body)) as server:
-        assert server.url == "ws://--listen_ws://127.0.0.1:0_--exit-on-stdin-close"
+        digest = hashlib.sha256(server.token.encode()).hexdigest()
+        assert server.url == (
+            "ws://--listen_ws://127.0.0.1:0_--exit-on-stdin-close"
+            f"_--ws-auth_capability-token_--ws-token-sha256_{digest}"
+        )
+
+
+async def test_options_for_it_have_its_token_and_nothing_meant_for_others(tmp_path: Path) -> None:
+    server = EmbeddedServer(program=program(tmp_path, GOOD))
+    options = server.client_options(
+        ClientOptions(
+            client_name="me",
+            token="other",
+            additional_headers={"authorization": "other", "X-Mine": "1"},
+            proxy="http://proxy:1",
+        )
+    )
+    assert (options.token, options.client_name, options.proxy) == (server.token, "me", None)
+    assert options.additional_headers == {"X-Mine": "1"}
+    assert server.token != EmbeddedServer(program=program(tmp_path, GOOD)).token
 
 
 async def test_the_server_starts_in_the_folder_it_is_told(tmp_path: Path) -> None:

@@ -21,11 +21,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .access import TlsFiles as TlsFiles
+    from .access import Token as Token
+    from .access import TokenFile as TokenFile
     from .client import Client as Client
     from .client import connect as connect
     from .connection.states import ClientState as ClientState
     from .connection.states import StateChange as StateChange
     from .environment import Environment as Environment
+    from .errors import AccessDeniedError as AccessDeniedError
     from .errors import ClientClosedError as ClientClosedError
     from .errors import ClientError as ClientError
     from .errors import ConnectError as ConnectError
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from .errors import ConnectTimeoutError as ConnectTimeoutError
     from .errors import HandshakeRejectedError as HandshakeRejectedError
     from .errors import HandshakeTimeoutError as HandshakeTimeoutError
+    from .errors import InsecureTokenError as InsecureTokenError
     from .errors import OutputLostError as OutputLostError
     from .errors import ProcessBrokenError as ProcessBrokenError
     from .errors import ProcessFailedError as ProcessFailedError
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
     from .errors import SessionLostError as SessionLostError
     from .errors import StdinClosedError as StdinClosedError
     from .errors import TimeoutExpired as TimeoutExpired
+    from .errors import TlsError as TlsError
     from .errors import UnsupportedError as UnsupportedError
     from .events import ClosedEvent as ClosedEvent
     from .events import ExitedEvent as ExitedEvent
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
     from .process import Process as Process
 
 _HOME = {
+    "AccessDeniedError": "errors",
     "Client": "client",
     "ClientClosedError": "errors",
     "ClientError": "errors",
@@ -68,6 +75,7 @@ _HOME = {
     "FailedEvent": "events",
     "HandshakeRejectedError": "errors",
     "HandshakeTimeoutError": "errors",
+    "InsecureTokenError": "errors",
     "OutputEvent": "events",
     "OutputLostError": "errors",
     "OutputStream": "output",
@@ -81,6 +89,10 @@ _HOME = {
     "StateChange": "connection.states",
     "StdinClosedError": "errors",
     "TimeoutExpired": "errors",
+    "TlsError": "errors",
+    "TlsFiles": "access",
+    "Token": "access",
+    "TokenFile": "access",
     "UnsupportedError": "errors",
     "connect": "client",
 }

@@ -4,6 +4,9 @@ The server is another distribution and is never imported: it is found as a progr
 the running interpreter or on PATH. It prints its URL as the one line of its stdout, so
 nothing is polled and nobody sleeps.
 
+Every user of this machine can reach a loopback port. So the server asks for a token, which is
+made up for it and known to this process alone: the server's command line has the SHA-256 of it.
+
 Its stdin is a pipe that only this process can write to, and it is told to stop when that
 pipe closes. The kernel closes it when this process ends, in whatever way, so the server and
 all its children go with their owner even when the owner is killed.
@@ -13,7 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -21,6 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Final
 
+from .access import TOKEN_VARIABLE
 from .errors import ConnectError
 
 if TYPE_CHECKING:
@@ -46,6 +52,9 @@ STDERR_TAIL_BYTES: Final = 4096
 READ_BYTES: Final = 65_536
 """What a pipe holds by default, so one read empties it."""
 
+
+_TOKEN_BYTES: Final = 32
+"""Random: its digest may be known to anybody."""
 
 RECOVERY_DEADLINE_S: Final = 1.0
 """Nothing cuts a loopback connection, so a lost one means that the server has ended."""
@@ -79,13 +88,30 @@ def find_program() -> Path:
     return Path(found)
 
 
-def embedded_options(options: ClientOptions | None = None) -> ClientOptions:
-    """Return ``options`` for a server of one's own: there is little to wait for once it is gone."""
+def embedded_options(options: ClientOptions | None, token: str) -> ClientOptions:
+    """Return ``options`` for a server of one's own.
+
+    There is little to wait for once it is gone, and it asks for no other token than its own.
+
+    Args:
+        options: What else is wanted.
+        token: The server's.
+    """
     from .options import ClientOptions
 
     options = options or ClientOptions()
     deadline = min(options.recovery_deadline, RECOVERY_DEADLINE_S)
-    return dataclasses.replace(options, recovery_deadline=deadline)
+    return dataclasses.replace(
+        options,
+        recovery_deadline=deadline,
+        token=token,
+        additional_headers={
+            name: value
+            for name, value in options.additional_headers.items()
+            if name.lower() != "authorization"
+        },
+        proxy=None,
+    )
 
 
 class EmbeddedServer:
@@ -101,6 +127,7 @@ class EmbeddedServer:
 
     Attributes:
         url: Where it listens, once it was started.
+        token: What it asks for. ``client_options`` has it.
     """
 
     def __init__(
@@ -115,6 +142,7 @@ class EmbeddedServer:
         self._arguments = arguments
         self._child: _Child | None = None
         self.url = ""
+        self.token = secrets.token_urlsafe(_TOKEN_BYTES)
 
     def __repr__(self) -> str:
         return f"<EmbeddedServer pid={self.pid} url={self.url!r}>"
@@ -129,6 +157,10 @@ class EmbeddedServer:
         """The last few lines that the server wrote to its stderr."""
         return self._child.stderr_tail if self._child is not None else ""
 
+    def client_options(self, options: ClientOptions | None = None) -> ClientOptions:
+        """Return how to connect to it: ``options`` with its token."""
+        return embedded_options(options, self.token)
+
     def launch(self) -> None:
         """Start the program without waiting for it, so that the caller can do other work.
 
@@ -140,6 +172,8 @@ class EmbeddedServer:
         """
         program = os.fspath(self._program or find_program())
         command = [program, "--listen", "ws://127.0.0.1:0", "--exit-on-stdin-close"]
+        digest = hashlib.sha256(self.token.encode()).hexdigest()
+        command += ["--ws-auth", "capability-token", "--ws-token-sha256", digest]
         try:
             popen = subprocess.Popen(
                 [*command, *self._arguments],
@@ -148,6 +182,8 @@ class EmbeddedServer:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 cwd=self._cwd,
+                # A token for some other executor is none of its business, nor its children's.
+                env={name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE},
                 # Ctrl-C at the terminal is for the command, which may well handle it.
                 start_new_session=True,
             )

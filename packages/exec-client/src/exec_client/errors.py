@@ -6,7 +6,10 @@
     ├─ ConnectError                 no connection could be made
     │  ├─ ConnectTimeoutError       ... within the time for it
     │  ├─ HandshakeTimeoutError     connected, but no answer to ``initialize``
-    │  └─ HandshakeRejectedError    the peer refuses, or is no executor
+    │  ├─ HandshakeRejectedError    the peer refuses, or is no executor
+    │  │  └─ AccessDeniedError      ... because of the token: HTTP 401 or 403
+    │  ├─ TlsError                  a certificate does not satisfy the other side
+    │  └─ InsecureTokenError        a token would have been sent for others to read
     ├─ ConnectionBrokenError        the connection broke while a request was in flight
     ├─ SessionLostError             the session cannot be resumed: the client is of no use any more
     │  ├─ SessionExpiredError       the executor does not know it (any more)
@@ -27,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 __all__ = [
+    "AccessDeniedError",
     "ClientClosedError",
     "ClientError",
     "ConnectError",
@@ -34,6 +38,7 @@ __all__ = [
     "ConnectionBrokenError",
     "HandshakeRejectedError",
     "HandshakeTimeoutError",
+    "InsecureTokenError",
     "OutputLostError",
     "ProcessBrokenError",
     "ProcessFailedError",
@@ -42,6 +47,7 @@ __all__ = [
     "SessionLostError",
     "StdinClosedError",
     "TimeoutExpired",
+    "TlsError",
     "UnsupportedError",
 ]
 
@@ -73,6 +79,24 @@ class HandshakeTimeoutError(ConnectError):
 
 class HandshakeRejectedError(ConnectError):
     """The peer answered the upgrade or ``initialize`` with an error, or speaks something else."""
+
+
+class AccessDeniedError(HandshakeRejectedError):
+    """The peer does not let this client in, with the token that it showed.
+
+    A recovery ends with it at once.
+    """
+
+
+class TlsError(ConnectError):
+    """One side does not accept the certificate of the other, or a file with one is of no use.
+
+    A recovery ends with it at once.
+    """
+
+
+class InsecureTokenError(ConnectError):
+    """The token would go to another machine over ``ws://``. Nothing was sent."""
 
 
 class ConnectionBrokenError(ClientError):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from exec_server_protocol.rpc import Trace
 
+from .access import TlsFiles, Token
+
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
@@ -36,8 +38,12 @@ class ClientOptions:
         max_buffered_bytes: Output that may wait for somebody to read it. Beyond it the
             connection is not read, which in the end makes the processes wait.
         catch_up_bytes: Output asked for at once while recovering.
-        additional_headers: For the upgrade request, such as ``Authorization``.
-        ssl: For ``wss://``; ``None`` for the system's certificates.
+        token: What proves who we are, text or a callable; see ``exec_client.access.Token``.
+            Sent with each connection, and only over ``wss://`` or to this machine.
+        allow_insecure_token: Send it over ``ws://`` to other machines as well.
+        additional_headers: For the upgrade request.
+        ssl: For ``wss://``: a context, or files to make one of; ``None`` for whom the system
+            trusts, and no certificate of our own.
         proxy: URL of a proxy; ``None`` connects directly, whatever the environment says.
         trace: Called for each request; returns the trace context to send with it, instead of
             that of the span which the client makes for a program that uses OpenTelemetry.
@@ -55,8 +61,10 @@ class ClientOptions:
     ping_interval: float = 30.0
     max_buffered_bytes: int = 64 * 1024 * 1024
     catch_up_bytes: int = 4 * 1024 * 1024
-    additional_headers: Mapping[str, str] = field(default_factory=dict)
-    ssl: _ssl.SSLContext | None = None
+    token: Token | None = field(default=None, repr=False)
+    allow_insecure_token: bool = False
+    additional_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ssl: _ssl.SSLContext | TlsFiles | None = None
     proxy: str | None = None
     trace: Callable[[str], Trace | None] | None = None
     tracer_provider: TracerProvider | None = None

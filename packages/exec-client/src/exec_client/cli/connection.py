@@ -6,7 +6,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .exit_codes import CommandError
 from .telemetry import trace_of_environment
@@ -27,6 +27,25 @@ def add_connection_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "-q", "--quiet", action="store_true", help="say nothing but errors on stderr"
+    )
+    group = parser.add_argument_group("access to the executor that the URL names")
+    group.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="file with the bearer token, read anew for each connection (default: "
+        "$EXEC_SERVER_TOKEN). No option takes the token itself: command lines are not secret",
+    )
+    group.add_argument(
+        "--allow-insecure-token",
+        action="store_true",
+        help="send the token over ws:// to other machines, where it can be read on its way",
+    )
+    group.add_argument(
+        "--cacert", metavar="FILE", help="PEM certificates to trust instead of the system's"
+    )
+    group.add_argument("--cert", metavar="FILE", help="PEM certificate chain of this client")
+    group.add_argument(
+        "--key", metavar="FILE", help="its PEM private key (default: in the file of --cert)"
     )
 
 
@@ -61,17 +80,34 @@ async def open_client(
             server.launch()
         # Importing the client takes as long as the server takes to come up: both at once.
         from ..client import connect
-        from ..embedded import embedded_options
         from ..options import ClientOptions
 
+        access = {} if server is not None else _access(arguments, url or "")
         # A write that is repeated is recognised by its id, so stdin survives a cut whole.
         options = ClientOptions(
             client_name="exec-client",
             replay_writes=True,
+            **access,
             trace=trace_of_environment(os.environ),
         )
         if server is not None:
             url = await server.wait_ready()
-            options = embedded_options(options)
+            options = server.client_options(options)
         connection = connect(url or "", options=options, session_id=session_id)
         yield await stack.enter_async_context(connection)
+
+
+def _access(arguments: Namespace, url: str) -> dict[str, Any]:
+    """Return the options of a client that prove who we are, and say whom we trust."""
+    from ..access import TlsFiles, TokenFile
+    from ..environment.config import token_from_environ
+
+    files = TlsFiles(arguments.cacert, arguments.cert, arguments.key)
+    if files != TlsFiles() and url.startswith("ws://"):
+        raise CommandError("--cacert, --cert and --key need a wss:// URL")
+    token_file = arguments.token_file
+    return {
+        "token": token_from_environ(os.environ) if token_file is None else TokenFile(token_file),
+        "allow_insecure_token": arguments.allow_insecure_token,
+        "ssl": None if files == TlsFiles() else files,
+    }

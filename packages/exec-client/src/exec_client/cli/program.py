@@ -23,7 +23,8 @@ _DESCRIPTION: Final = """\
 Run commands on an exec-server, over connections that may break.
 
 Which one: --url, else $EXEC_SERVER_URL or $CODEX_EXEC_SERVER_URL, else a server of our own
-that is started on this machine and ends with the command.
+that is started on this machine and ends with the command. An executor that asks for a token
+gets the one in --token-file or $EXEC_SERVER_TOKEN.
 """
 
 _EPILOG: Final = """\

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect
@@ -13,13 +15,23 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event, State
 
-from ..errors import ConnectError, ConnectTimeoutError, HandshakeRejectedError
+from ..access import TlsFiles, authorization
+from ..errors import (
+    AccessDeniedError,
+    ConnectError,
+    ConnectTimeoutError,
+    HandshakeRejectedError,
+    TlsError,
+)
 from ..options import ClientOptions
 
 __all__ = ["MessageSocket", "NotSentError", "WebSocket", "open_websocket", "redact"]
 
 _CLOSE_SECONDS = 1.0
 """For a polite end; a peer that does not answer by then is left."""
+
+_SAID_BYTES = 200
+"""Of what a peer says when it refuses: its first line."""
 
 _LARGE_PARAMS_BYTES = 8 * 1024 * 1024
 """Executors refuse frames above 16 MiB: a longer message goes out in several."""
@@ -32,8 +44,25 @@ def redact(url: str) -> str:
     return f"{head}://{authority.rpartition('@')[2]}{slash}{path}"
 
 
+class _Connect(websockets_connect):
+    """Stays where it was told to go."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Follow no redirect: a token is meant for one executor."""
+        return exc
+
+
 class _Connection(ClientConnection):
     """A connection that ends soon after the peer said so, even if its socket stays open."""
+
+    lost_with: Exception | None = None
+    """What the socket ended with. With TLS 1.3 that is where the peer says that it wants a
+    certificate: our side of the handshake is over by then."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Remember why."""
+        self.lost_with = exc
+        super().connection_lost(exc)
 
     def process_event(self, event: Event) -> None:
         """Take a frame, or the answer to the upgrade."""
@@ -130,14 +159,23 @@ async def open_websocket(url: str, options: ClientOptions) -> WebSocket:
     Raises:
         ConnectTimeoutError: It took too long.
         HandshakeRejectedError: The peer answered with something else than an upgrade.
+        AccessDeniedError: It did so because of the token.
+        TlsError: One side does not accept the other's certificate.
+        InsecureTokenError: Others could have read the token on its way.
         ConnectError: Nobody is there, or the URL is none.
     """
     where = redact(url)
+    made: list[_Connection] = []
+
+    def make(*arguments: Any, **settings: Any) -> _Connection:
+        made.append(_Connection(*arguments, **settings))
+        return made[-1]
+
     try:
         async with asyncio.timeout(options.connect_timeout):
-            connection = await websockets_connect(
+            connection = await _Connect(
                 url,
-                create_connection=_Connection,
+                create_connection=cast("type[ClientConnection]", make),
                 compression=None,
                 max_size=None,
                 max_queue=(16, 4),
@@ -145,22 +183,64 @@ async def open_websocket(url: str, options: ClientOptions) -> WebSocket:
                 close_timeout=_CLOSE_SECONDS,
                 ping_interval=options.ping_interval,
                 ping_timeout=None,
-                additional_headers=dict(options.additional_headers),
+                additional_headers=await authorization(
+                    url,
+                    options.token,
+                    options.additional_headers,
+                    allow_insecure=options.allow_insecure_token,
+                    proxied=options.proxy is not None,
+                ),
                 user_agent_header=None,
-                ssl=options.ssl,
+                ssl=await _tls(url, options),
                 proxy=options.proxy,
             )
     except TimeoutError as error:
         text = f"no connection to {where} within {options.connect_timeout:g} s"
         raise ConnectTimeoutError(text) from error
     except InvalidStatus as error:
-        raise HandshakeRejectedError(
-            f"{where} refused the connection with HTTP {error.response.status_code}"
-        ) from error
+        raise _refusal(where, error) from error
     except OSError as error:  # before ValueError: a bad certificate is both
-        raise ConnectError(f"cannot connect to {where}: {error.strerror or error}") from error
+        raise _connect_error(where, error) from error
     except (InvalidURI, ValueError) as error:
         raise ConnectError(f"not a ws:// or wss:// URL: {where}") from error
     except (InvalidHandshake, EOFError) as error:
+        cause = made[-1].lost_with if made else None
+        if isinstance(cause, ssl.SSLError):
+            raise _connect_error(where, cause) from error
         raise HandshakeRejectedError(f"{where} is no WebSocket server") from error
     return WebSocket(connection)
+
+
+async def _tls(url: str, options: ClientOptions) -> ssl.SSLContext | None:
+    """What ``wss://`` needs; ``None`` for the library's own default, and for ``ws://``."""
+    if not url.lower().startswith("wss:"):
+        return None
+    if isinstance(options.ssl, TlsFiles):
+        return await asyncio.to_thread(options.ssl.make_context)
+    return options.ssl
+
+
+def _refusal(where: str, error: InvalidStatus) -> HandshakeRejectedError:
+    status = error.response.status_code
+    words = re.sub(rb"[^ -~].*", b"", error.response.body or b"", flags=re.DOTALL)
+    said = words[:_SAID_BYTES].decode("ascii").strip()
+    text = f"{where} refused the connection with HTTP {status}"
+    kind = AccessDeniedError if status in (401, 403) else HandshakeRejectedError
+    return kind(f"{text}: {said}" if said else text)
+
+
+def _connect_error(where: str, error: OSError) -> ConnectError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return TlsError(f"{where} is not to be trusted: {error.verify_message}")
+    lost = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    if isinstance(error, ssl.SSLError) and not isinstance(error, lost):
+        return TlsError(f"no TLS with {where}: {_tls_reason(error)}")
+    return ConnectError(f"cannot connect to {where}: {error.strerror or error}")
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    """Return what an error of TLS is about, and whether the peer said so."""
+    reason = error.reason or "protocol error"
+    before, alert, said = reason.partition("ALERT_")
+    words = (said if alert else before).lower().replace("_", " ")
+    return f"it says `{words}`" if alert else words

@@ -8,6 +8,8 @@ Everything here is pure: text and mappings in, a snapshot out. Nothing connects.
 - ``none`` in any case: there is no environment at all;
 - anything else is taken as a URL as it stands, and a bad one fails when it is first used.
 
+``EXEC_SERVER_TOKEN`` is the token to show there, if it asks for one.
+
 ``environments.toml`` names several, and wins over both variables when it exists. Executors
 are reached over WebSockets only, so an entry with ``program`` is refused.
 """
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from ..access import TOKEN_VARIABLE
 from .snapshot import (
     LOCAL_ID,
     REMOTE_ID,
@@ -37,6 +40,7 @@ __all__ = [
     "normalize_url",
     "parse_environments_toml",
     "snapshot_from_url",
+    "token_from_environ",
     "url_from_environ",
 ]
 
@@ -54,7 +58,8 @@ _ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]+")
 _FILE_KEYS: Final = frozenset({"default", "include_local", "environments"})
 _PROGRAM_KEYS: Final = ("args", "env", "cwd")
 _TIMEOUT_KEYS: Final = ("connect_timeout_sec", "initialize_timeout_sec")
-_ENTRY_KEYS: Final = frozenset({"id", "url", "program", *_PROGRAM_KEYS, *_TIMEOUT_KEYS})
+_TOKEN_KEY: Final = "auth_bearer_token"  # noqa: S105 - a name
+_ENTRY_KEYS: Final = frozenset({"id", "url", "program", _TOKEN_KEY, *_PROGRAM_KEYS, *_TIMEOUT_KEYS})
 
 
 def normalize_url(value: str | None) -> str | None:
@@ -71,23 +76,33 @@ def url_from_environ(environ: Mapping[str, str]) -> str | None:
     return None
 
 
+def token_from_environ(environ: Mapping[str, str]) -> str | None:
+    """Return the token that the variable holds; ``None`` without one."""
+    return (environ.get(TOKEN_VARIABLE) or "").strip() or None
+
+
 def is_disabled(url: str | None) -> bool:
     """Return whether ``url`` is the word that turns environments off."""
     return url is not None and url.lower() == DISABLED
 
 
-def snapshot_from_url(value: str | None) -> EnvironmentSnapshot:
+def snapshot_from_url(value: str | None, token: str | None = None) -> EnvironmentSnapshot:
     """Return the environments that one variable stands for.
 
     No URL gives only ``local``, ``none`` gives nothing, and a URL gives only ``remote``: a
     command meant for another machine must not run here by accident.
+
+    Args:
+        value: What the variable holds.
+        token: To be shown to the executor at that URL.
     """
     url = normalize_url(value)
     if url is None:
         return EnvironmentSnapshot(include_local=True, default=LOCAL_ID)
     if is_disabled(url):
         return EnvironmentSnapshot()
-    return EnvironmentSnapshot(remotes=(RemoteEnvironment(REMOTE_ID, url),), default=REMOTE_ID)
+    remote = RemoteEnvironment(REMOTE_ID, url, auth_bearer_token=token)
+    return EnvironmentSnapshot(remotes=(remote,), default=REMOTE_ID)
 
 
 def load_snapshot(
@@ -109,7 +124,7 @@ def load_snapshot(
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        return snapshot_from_url(url_from_environ(variables))
+        return snapshot_from_url(url_from_environ(variables), token_from_environ(variables))
     except (OSError, UnicodeDecodeError) as error:
         raise EnvironmentConfigError(f"cannot read {ENVIRONMENTS_FILE}: {error}") from error
     return parse_environments_toml(text)
@@ -181,6 +196,7 @@ def _parse_entry(entry: dict[str, Any], where: str) -> RemoteEnvironment:
         url=_parse_url(entry["url"], named),
         connect_timeout=_parse_seconds(entry, "connect_timeout_sec", named),
         initialize_timeout=_parse_seconds(entry, "initialize_timeout_sec", named),
+        auth_bearer_token=_parse_token(entry.get(_TOKEN_KEY), named),
     )
 
 
@@ -214,6 +230,17 @@ def _parse_url(value: object, named: str) -> str:
     if not usable or any(character.isspace() for character in url):
         raise EnvironmentConfigError(f"{named}: the url does not name a host to connect to")
     return url
+
+
+def _parse_token(value: object, named: str) -> str | None:
+    if value is None:
+        return None
+    token = value.strip() if isinstance(value, str) else ""
+    if not token or not all("!" <= character <= "~" for character in token):
+        raise EnvironmentConfigError(
+            f"{named}: {_TOKEN_KEY} must be text without spaces, in ASCII, and not blank"
+        )
+    return token
 
 
 def _parse_seconds(entry: dict[str, Any], key: str, named: str) -> float | None:

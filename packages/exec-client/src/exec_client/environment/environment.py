@@ -108,13 +108,13 @@ class Environment:
         """
 
         async def dial(stack: AsyncExitStack) -> Client:
-            from ..embedded import EmbeddedServer, embedded_options
+            from ..embedded import EmbeddedServer
 
             server = await stack.enter_async_context(EmbeddedServer(program=program, cwd=cwd))
             from ..client import connect
 
             return await stack.enter_async_context(
-                connect(server.url, options=embedded_options(options))
+                connect(server.url, options=server.client_options(options))
             )
 
         return cls(dial, url_cell=None)

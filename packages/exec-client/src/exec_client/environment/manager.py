@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .config import normalize_url
 from .environment import Environment
@@ -32,7 +32,7 @@ class EnvironmentManager:
 
     Args:
         snapshot: Environments to begin with, from a provider or from ``load_snapshot``.
-        options: How to connect; an environment's own timeouts go before these.
+        options: How to connect; an environment's own timeouts and token go before these.
 
     Raises:
         EnvironmentConfigError: The snapshot breaks a rule.
@@ -78,6 +78,7 @@ class EnvironmentManager:
         *,
         connect_timeout: float | None = None,
         initialize_timeout: float | None = None,
+        auth_bearer_token: str | None = None,
     ) -> Environment:
         """Add a remote environment or replace one, and start connecting to it.
 
@@ -92,7 +93,9 @@ class EnvironmentManager:
         address = normalize_url(url)
         if address is None:
             raise EnvironmentConfigError("remote environment requires an exec-server url")
-        remote = RemoteEnvironment(environment_id, address, connect_timeout, initialize_timeout)
+        remote = RemoteEnvironment(
+            environment_id, address, connect_timeout, initialize_timeout, auth_bearer_token
+        )
         environment = self._make(remote)
         cell = self._pending.pop(environment_id, None)
         reason = f"environment `{environment_id}` was replaced"
@@ -181,17 +184,19 @@ class EnvironmentManager:
         return Environment.remote(remote.url, options=self.options_for(remote))
 
     def options_for(self, remote: RemoteEnvironment) -> ClientOptions | None:
-        """Return how to connect to ``remote``: its own timeouts before the manager's."""
-        timeouts = {
+        """Return how to connect to ``remote``: its own timeouts and token before the manager's."""
+        own: dict[str, Any] = {
             name: seconds
             for name in ("connect_timeout", "initialize_timeout")
             if (seconds := getattr(remote, name)) is not None
         }
-        if not timeouts:
+        if remote.auth_bearer_token is not None:
+            own["token"] = remote.auth_bearer_token
+        if not own:
             return self._options
         from ..options import ClientOptions
 
-        return dataclasses.replace(self._options or ClientOptions(), **timeouts)
+        return dataclasses.replace(self._options or ClientOptions(), **own)
 
     def _take_pending(self, environment_id: str) -> UrlCell:
         cell = self._pending.pop(environment_id, None)

@@ -5,7 +5,7 @@ Data and its rules only, so that a provider of one's own needs no other module.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ..errors import ClientError
@@ -38,12 +38,14 @@ class RemoteEnvironment:
         url: WebSocket URL.
         connect_timeout: Seconds for TCP, TLS and the upgrade; ``None`` for the client's default.
         initialize_timeout: Seconds for the handshake; ``None`` for the client's default.
+        auth_bearer_token: Token to show there; ``None`` for the client's default.
     """
 
     id: str
     url: str
     connect_timeout: float | None = None
     initialize_timeout: float | None = None
+    auth_bearer_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

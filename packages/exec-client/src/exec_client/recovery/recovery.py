@@ -32,7 +32,15 @@ from exec_server_protocol.process import (
 from pydantic import ValidationError
 
 from ..connection.generation import Generation, GenerationLost
-from ..errors import ConnectError, RecoveryDeadlineError, SessionExpiredError, SessionLostError
+from ..errors import (
+    AccessDeniedError,
+    ConnectError,
+    InsecureTokenError,
+    RecoveryDeadlineError,
+    SessionExpiredError,
+    SessionLostError,
+    TlsError,
+)
 from ..events import OutputEvent
 from ..followed_process import FollowedProcess
 from ..options import ClientOptions
@@ -151,6 +159,9 @@ async def _attempt(client: Recoverable, progress: _Progress) -> Generation | Exc
 
 def _is_retryable(error: Exception) -> bool:
     # Whether the peer refused the upgrade says little: a proxy in front may be starting too.
+    # But no executor changes its mind about a token or a certificate by being asked again.
+    if isinstance(error, AccessDeniedError | TlsError | InsecureTokenError):
+        return False
     return isinstance(
         error, SessionAlreadyAttachedError | ConnectError | GenerationLost | TimeoutError
     )
