@@ -37,6 +37,8 @@ class FollowedProcess:
         catch_up: What an unfinished recovery has read of it so far.
         recoverable: Whether recoveries have to catch up with it: its start was confirmed,
             and somebody has its handle.
+        abandoned: Whether nobody wants it any more: its start was cancelled, or its answer
+            lost. Its id stays taken until it is known to be ended.
     """
 
     def __init__(self, process_id: str, budget: ReadBudget) -> None:
@@ -46,6 +48,7 @@ class FollowedProcess:
         self.ordering = Ordering()
         self.catch_up: CatchUp | None = None
         self.recoverable = False
+        self.abandoned = False
         self._budget = budget
         self._log = EventLog(budget)
         self._returncode: int | None = None

@@ -233,7 +233,8 @@ class Session:
             return
         process_id, event = parse_event(message.method, message.params)
         process = self._processes.get(process_id)
-        if process is not None and process.receive(event):
+        # One that is being cleaned up keeps its id until that is done, whatever happens to it.
+        if process is not None and not process.abandoned and process.receive(event):
             self.forget(process)
 
     def _generation_lost(self, generation: Generation, reason: str) -> None:

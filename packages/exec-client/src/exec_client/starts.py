@@ -63,7 +63,6 @@ class Starts:
         self._settled = asyncio.Event()
         self._settled.set()
         self._tasks: set[asyncio.Task[object]] = set()
-        self._unwanted: set[Process] = set()
 
     async def start(self, params: ProcessStartParams) -> Process:
         """Start a process; see ``Client.start``. Cancelling it ends the process."""
@@ -87,7 +86,7 @@ class Starts:
                 if task.cancelled():  # by aclose, which has nothing to do with the caller's task
                     text = "the client was closed"
                     raise ClientClosedError(text, maybe_executed=True) from error
-                self._unwanted.add(process)
+                process.abandoned = True
                 process.recoverable = False
                 task.add_done_callback(partial(self._abandoned, process))
                 raise
@@ -97,7 +96,6 @@ class Starts:
         task.add_done_callback(self._tasks.discard)
 
     def _abandoned(self, process: Process, done: asyncio.Task[Process]) -> None:
-        self._unwanted.discard(process)
         if not done.cancelled() and done.exception() is None:
             self._clean_up(process)
 
@@ -108,7 +106,7 @@ class Starts:
             answer = await generation.call("process/start", params.to_json())
             process.sandbox_type = ProcessStartResult.model_validate(answer).sandbox_type
             # Before the count falls: recovery sees it for certain.
-            process.recoverable = process not in self._unwanted
+            process.recoverable = not process.abandoned
         except GenerationLost as error:
             if not error.sent:
                 self._client.forget(process)
@@ -132,6 +130,7 @@ class Starts:
         return process
 
     def _clean_up(self, process: Process) -> None:
+        process.abandoned = True
         self._keep(
             asyncio.get_running_loop().create_task(
                 self._terminate(process), name="exec-client-start-cleanup"

@@ -138,6 +138,9 @@ async def _attempt(client: Recoverable, progress: _Progress) -> Generation | Exc
     """Try once; return the caught-up connection, or what went wrong."""
     # Higher numbers will be live events of this attempt's connection, and those have no hole.
     known = {process: process.ordering.highest for process in client.recoverable_processes()}
+    for process in known:
+        # Also one that an earlier attempt has caught up with: it is behind again.
+        process.ordering.recovering = True
     generation: Generation | None = None
     done = False
     try:
