@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
-from collections.abc import AsyncIterator, Iterator
+import resource
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import pytest
 from exec_server.process.output_store import LARGEST_READ_BYTES, OutputStore
 from exec_server.process.retained_output import Chunk
-from exec_server.process.spool import SEGMENT_BYTES, Segment, Spool
+from exec_server.process.spool import SEGMENT_BYTES, DiskBudget, Segment, Spool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,7 +71,9 @@ async def _store(
 ) -> AsyncIterator[tuple[OutputStore, Spool, asyncio.Event]]:
     room = asyncio.Event()
     with _spool(total) as spool:
-        store = OutputStore(memory, disk, spool, hold_up=hold_up, on_room=room.set)
+        store = OutputStore(
+            memory, DiskBudget(disk, spool.budget), spool, hold_up=hold_up, on_room=room.set
+        )
         try:
             yield store, spool, room
         finally:
@@ -107,10 +112,10 @@ async def test_reading_gives_the_disk_space_back() -> None:
     chunks = _chunks([200_000] * 150)
     async with _store() as (store, spool, room):
         await _write(store, chunks, room)
-        assert spool.used > 10 * MIB
+        assert spool.budget.used > 10 * MIB
         assert await _read(store, chunks[-1].seq, None) == []
-        assert spool.used <= 2 * SEGMENT_BYTES
-    assert spool.used == 0
+        assert spool.budget.used <= 2 * SEGMENT_BYTES
+    assert spool.budget.used == 0
 
 
 async def test_beyond_the_budget_the_oldest_output_goes_first_and_the_rest_has_no_hole() -> None:
@@ -141,7 +146,7 @@ async def test_output_in_flight_stays_in_memory_and_costs_no_disk() -> None:
             store.arrival.sent(chunk.seq, position * 100_000, live=True)
             store.append(chunk)
         assert store.size == 100 * 100_000
-        assert spool.used == 0
+        assert spool.budget.used == 0
         store.arrival.confirm(10**9)
         store.trim()
         assert MIB <= store.size < MIB + 100_000
@@ -187,14 +192,139 @@ async def test_the_budget_of_the_server_is_shared_and_never_exceeded() -> None:
     with _spool(16 * MIB) as spool:
         room = asyncio.Event()
         stores = [
-            OutputStore(MIB, 64 * MIB, spool, hold_up=False, on_room=room.set) for _ in range(4)
+            OutputStore(
+                MIB, DiskBudget(64 * MIB, spool.budget), spool, hold_up=False, on_room=room.set
+            )
+            for _ in range(4)
         ]
         for store in stores:
             await _write(store, _chunks([100_000] * 100), room)
-            assert spool.used <= 16 * MIB
+            assert spool.budget.used <= 16 * MIB
         for store in stores:
             found = await _read(store, 0, 10**9)
             assert [c.seq for c in found] == list(range(101 - len(found), 101))
             store.close()
             await store.wait_closed()
-    assert spool.used == 0
+    assert spool.budget.used == 0
+
+
+async def test_the_budget_of_a_session_leaves_room_for_other_sessions() -> None:
+    with _spool(64 * MIB) as spool:
+        room = asyncio.Event()
+        session = DiskBudget(12 * MIB, spool.budget)
+        other = DiskBudget(12 * MIB, spool.budget)
+
+        def store(budget: DiskBudget) -> OutputStore:
+            share = DiskBudget(64 * MIB, budget)
+            return OutputStore(MIB, share, spool, hold_up=False, on_room=room.set)
+
+        stores = [store(session) for _ in range(3)]
+        for one in stores:
+            await _write(one, _chunks([100_000] * 200), room)
+            assert session.used <= 12 * MIB
+        late = store(other)
+        await _write(late, _chunks([100_000] * 100), room)
+        assert [c.seq for c in await _read(late, 0, 10**9)] == list(range(1, 101))
+        for one in [*stores, late]:
+            one.close()
+            await one.wait_closed()
+        assert (session.used, other.used, spool.budget.used) == (0, 0, 0)
+
+
+async def test_output_byte_by_byte_waits_for_the_disk_before_it_fills_the_memory() -> None:
+    chunks = _chunks([1] * 300_000)
+    async with _store() as (store, _spool, room):
+        most = 0
+        async with asyncio.timeout(30):
+            for chunk in chunks:
+                while store.full:
+                    room.clear()
+                    await room.wait()
+                store.append(chunk)
+                most = max(most, len(store._pending))
+        assert most < 40_000
+        found: list[Chunk] = []
+        while page := await _read(store, found[-1].seq if found else 0, 4 * MIB):
+            assert len(page) < 200_000  # the answer would take a hundred times their size
+            found += page
+        assert found == chunks
+
+
+async def test_an_answer_that_takes_everything_is_bounded_for_tiny_chunks_too() -> None:
+    chunks = _chunks([1] * 300_000)
+    async with _store() as (store, _spool, room):
+        await _write(store, chunks, room)
+        found = await _read(store, 0, None)
+        assert 100_000 < len(found) < 200_000
+        assert found == chunks[-len(found) :]
+
+
+async def test_a_disk_that_takes_nothing_leaves_the_memory_and_one_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    chunks = _chunks([100_000] * 100)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with _store() as (store, spool, room):
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
+            await _write(store, chunks, room)
+            found = await _read(store, 0, None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        assert found == chunks[-11:]
+        assert spool.budget.used == 0
+    warnings = [record.getMessage() for record in caplog.records]
+    assert warnings == ["no more output of detached sessions fits on disk: File too large"]
+
+
+async def test_back_pressure_ends_when_the_output_was_read_though_the_disk_is_of_no_use() -> None:
+    chunks = _chunks([100_000] * 120)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with _store(hold_up=True) as (store, _spool, room):
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
+            writer = asyncio.ensure_future(_write(store, chunks, room))
+            found: list[Chunk] = []
+            async with asyncio.timeout(20):
+                while len(found) < len(chunks):
+                    found += await _read(store, found[-1].seq if found else 0, MIB)
+                    await asyncio.sleep(0)
+            await writer
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        assert found == chunks
+
+
+async def test_a_disk_that_fills_up_drops_the_oldest_output_and_no_more() -> None:
+    chunks = _chunks([100_000] * 300)
+    with _spool(10**9) as spool:
+        room = asyncio.Event()
+        free = [12 * MIB]
+
+        class Full(Segment):
+            """On a disk with ``free`` bytes left."""
+
+            def write(self, batch: Iterable[Chunk]) -> None:
+                before = self.size
+                size = sum(len(chunk.data) + 13 for chunk in batch)
+                if size > free[0]:
+                    raise OSError(errno.ENOSPC, "full")
+                super().write(batch)
+                free[0] -= self.size - before
+
+            def close(self) -> None:
+                free[0] += self.size
+                super().close()
+
+        store = OutputStore(
+            MIB, DiskBudget(64 * MIB, spool.budget), spool, hold_up=False, on_room=room.set
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("exec_server.process.output_store.Segment", Full)
+            await _write(store, chunks, room)
+            found = await _read(store, 0, 10**9)
+        assert found == chunks[-len(found) :]
+        assert sum(len(chunk.data) for chunk in found) > 2 * MIB
+        store.close()
+        await store.wait_closed()
+        assert spool.budget.used == 0

@@ -108,11 +108,19 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
         "64MiB; 0 keeps the newest MiB in memory only (default: 64MiB)",
     )
     group.add_argument(
+        "--retain-session-bytes",
+        metavar="SIZE",
+        type=parse_size,
+        default=256 * 1024 * 1024,
+        help="the same for all processes of one session together (default: 256MiB)",
+    )
+    group.add_argument(
         "--spool-max-bytes",
         metavar="SIZE",
         type=parse_size,
         default=1024 * 1024 * 1024,
-        help="the same for all processes together; 0 turns the disk off (default: 1GiB)",
+        help="the same for all processes of the server together; 0 turns the disk off "
+        "(default: 1GiB)",
     )
     group.add_argument(
         "--spool-dir",
@@ -176,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             session_ttl=args.session_ttl_seconds,
             drain=args.drain_seconds,
             retain_output_bytes=args.retain_output_bytes,
+            retain_session_bytes=args.retain_session_bytes,
             spool_max_bytes=args.spool_max_bytes,
             spool_dir=args.spool_dir,
             instruments=OFF if telemetry is None else telemetry.instruments,

@@ -170,6 +170,8 @@ class ServerConfig:
         memory_bytes: Output that is kept of one process in memory, at least.
         retain_output_bytes: Output that is kept of one process on disk while nobody is
             attached to its session; 0 keeps it in memory only.
+        retain_session_bytes: The same for all processes of a session together, so that one
+            session leaves room for others.
         spool_max_bytes: The same for all processes of the server together; 0 for none.
         spool_dir: Where; ``None`` for the system's temporary directory. The files have no
             names, so nothing is left of them however the server ends.
@@ -192,6 +194,7 @@ class ServerConfig:
     ping_interval: float = 30.0
     memory_bytes: int = 1024 * 1024
     retain_output_bytes: int = 64 * 1024 * 1024
+    retain_session_bytes: int = 256 * 1024 * 1024
     spool_max_bytes: int = 1024 * 1024 * 1024
     spool_dir: str | None = None
     limits: Limits = Limits()
@@ -213,7 +216,12 @@ class ServerConfig:
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0:
                 raise ConfigError(f"{name} must be a number of seconds, 0 or more")
-        for name in ("memory_bytes", "retain_output_bytes", "spool_max_bytes"):
+        for name in (
+            "memory_bytes",
+            "retain_output_bytes",
+            "retain_session_bytes",
+            "spool_max_bytes",
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be 0 or more")
         if self.spool_dir is not None and not os.path.isdir(self.spool_dir):

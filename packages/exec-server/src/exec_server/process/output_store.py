@@ -24,19 +24,14 @@ from concurrent.futures import Executor
 from typing import Final
 
 from .arrival import Arrival
+from .reading_back import LARGEST_READ_BYTES, collect, select
 from .retained_output import Chunk, RetainedOutput
-from .spool import RECORD_OVERHEAD_BYTES, Segment, Spool
+from .spool import RECORD_OVERHEAD_BYTES, DiskBudget, Segment, Spool
 
 __all__ = ["LARGEST_READ_BYTES", "OutputStore"]
 
-LARGEST_READ_BYTES: Final = 32 * 1024 * 1024
-"""Payload of one answer: as base64 it still fits the 64 MiB that clients take at most."""
-
-_LARGEST_READ_COST: Final = 48 * 1024 * 1024
-"""The same for the encoded answer, in which a tiny chunk takes far more than its payload."""
-_CHUNK_COST_BYTES: Final = 64
-"""Members, quotes and a number around one chunk."""
-
+_CHUNK_COST_BYTES: Final = 160
+"""What a chunk takes in memory beside its payload: output may come byte by byte."""
 _BATCH_BYTES: Final = 1024 * 1024
 """Handed to the disk at once."""
 _PENDING_BYTES: Final = 4 * 1024 * 1024
@@ -47,12 +42,16 @@ def _nobody(_size: int) -> None:
     pass
 
 
+def _cost(chunk: Chunk) -> int:
+    return len(chunk.data) + _CHUNK_COST_BYTES
+
+
 class OutputStore:
     """Retained output of one process.
 
     Args:
         memory_bytes: Share that is always kept in memory.
-        spool_bytes: Budget on disk for this process; 0 for none.
+        budget: How much of it may be on disk.
         spool: The server's disk space.
         hold_up: When the budget is full, make the process wait instead of dropping.
         on_room: Called when a process that was held up may go on.
@@ -62,7 +61,7 @@ class OutputStore:
     def __init__(
         self,
         memory_bytes: int,
-        spool_bytes: int,
+        budget: DiskBudget,
         spool: Spool,
         *,
         hold_up: bool,
@@ -71,14 +70,15 @@ class OutputStore:
     ) -> None:
         self._memory = RetainedOutput(memory_bytes)
         self._spool = spool
-        self._spool_bytes = spool_bytes if spool.enabled else 0
+        self._budget = budget
+        self._uses_disk = budget.enabled
         self._hold_up = hold_up
         self._on_room = on_room
         self._on_dropped = on_dropped
         self._segments: deque[Segment] = deque()
         self._pending: deque[Chunk] = deque()
         self._pending_bytes = 0
-        self._reserved = 0
+        self._pending_cost = 0
         self._writing: asyncio.Task[None] | None = None
         self._closed = False
         self._was_full = False
@@ -111,6 +111,8 @@ class OutputStore:
                 break
             else:
                 self._spill(memory.pop_oldest())
+        while self._pending and self._pending[0].seq <= self.arrival.seq:
+            self._forget_pending([self._pending[0]])
         self._drop_arrived_segments()
         self._start_writing()
         self._tell_room()
@@ -131,7 +133,7 @@ class OutputStore:
     @property
     def full(self) -> bool:
         """Whether the process should wait before it writes more."""
-        self._was_full = self._pending_bytes >= _PENDING_BYTES or (
+        self._was_full = self._pending_cost >= _PENDING_BYTES or (
             self._hold_up
             and self._memory.over_capacity
             and not (self._attached and self.arrival.is_live(self._memory.oldest_seq))
@@ -150,17 +152,17 @@ class OutputStore:
 
     @property
     def _disk_has_room(self) -> bool:
-        wanted = self._reserved + self._pending_bytes + _BATCH_BYTES
-        return wanted <= self._spool_bytes and not self._spool.exhausted
+        return self._uses_disk and self._budget.has_room(self._pending_cost + _BATCH_BYTES)
 
     # ------------------------------------------------------------------ to disk
 
     def _spill(self, chunk: Chunk) -> None:
-        if not self._spool_bytes or self._closed:
+        if not self._uses_disk or self._closed:
             self._on_dropped(len(chunk.data))
             return
         self._pending.append(chunk)
         self._pending_bytes += len(chunk.data)
+        self._pending_cost += _cost(chunk)
         self._start_writing()
 
     def _start_writing(self) -> None:
@@ -169,9 +171,9 @@ class OutputStore:
 
     @property
     def _worth_writing(self) -> bool:
-        if self._closed or self._pending_bytes < _BATCH_BYTES // 4:
+        if self._closed or self._pending_cost < _BATCH_BYTES // 4:
             return False
-        return bool(self._spool_bytes) and (self._disk_has_room or not self._hold_up)
+        return self._uses_disk and (self._disk_has_room or not self._hold_up)
 
     async def _write_pending(self) -> None:
         try:
@@ -191,43 +193,54 @@ class OutputStore:
         # The oldest goes first: dropping a segment also makes room on a full disk, so the
         # same batch is tried again. With none left, memory is all there is from here on.
         self._spool.failed(error)
+        if self._segments and not self._segments[-1].size:  # nothing got into it
+            self._spool.discard(self._segments.pop())
         if self._segments and not self._hold_up:
             self._drop_oldest_segment()
             return
-        self._spool_bytes = 0
+        self._uses_disk = False
         if not self._hold_up:
             self._on_dropped(self._pending_bytes)
-            self._pending.clear()
-            self._pending_bytes = 0
+            self._clear_pending()
 
     async def _write_batch(self) -> None:
         batch: list[Chunk] = []
         size = 0
         for chunk in self._pending:
             batch.append(chunk)
-            size += len(chunk.data)
+            size += _cost(chunk)
             if size >= _BATCH_BYTES:
                 break
-        if not self._make_room(size + RECORD_OVERHEAD_BYTES * len(batch)):
-            self._on_dropped(size)
+        cost = sum(len(chunk.data) + RECORD_OVERHEAD_BYTES for chunk in batch)
+        if not self._make_room(cost):
+            self._on_dropped(sum(len(chunk.data) for chunk in batch))
             self._forget_pending(batch)
             return
+        written = 0
+        try:
+            written = await self._append_to_segment(batch)
+        finally:  # what is reserved is what is there, also when nothing could be written
+            self._budget.give_back(cost - written)
+        self._forget_pending(batch)
+
+    async def _append_to_segment(self, batch: list[Chunk]) -> int:
+        """Write a batch; returns the bytes that the segment has grown by."""
         loop = asyncio.get_running_loop()
         executor: Executor = self._spool.executor
         if not self._segments or self._segments[-1].is_full:
             self._segments.append(await loop.run_in_executor(executor, Segment, self._spool))
-            if self._closed:
-                return
-        await loop.run_in_executor(executor, self._segments[-1].write, batch)
-        self._forget_pending(batch)
+        segment = self._segments[-1]
+        before = segment.size
+        if not self._closed:
+            await loop.run_in_executor(executor, segment.write, batch)
+        return segment.size - before
 
     def _make_room(self, cost: int) -> bool:
         """Reserve ``cost`` bytes of disk, dropping this process's oldest segments for it."""
-        while self._reserved + cost > self._spool_bytes or not self._spool.take(cost):
+        while not self._budget.take(cost):
             if not self._segments:
                 return False
             self._drop_oldest_segment()
-        self._reserved += cost
         return True
 
     def _forget_pending(self, batch: list[Chunk]) -> None:
@@ -235,6 +248,11 @@ class OutputStore:
             if self._pending and self._pending[0] is chunk:
                 self._pending.popleft()
                 self._pending_bytes -= len(chunk.data)
+                self._pending_cost -= _cost(chunk)
+
+    def _clear_pending(self) -> None:
+        self._pending.clear()
+        self._pending_bytes = self._pending_cost = 0
 
     def _drop_arrived_segments(self) -> None:
         while self._segments and self._segments[0].last_seq <= self.arrival.seq:
@@ -248,9 +266,7 @@ class OutputStore:
 
     def _drop_segment(self) -> None:
         segment = self._segments.popleft()
-        reserved = min(segment.size, self._reserved)
-        self._reserved -= reserved
-        self._spool.give_back(reserved)
+        self._budget.give_back(segment.size)
         self._spool.discard(segment)
 
     # ------------------------------------------------------------------ out
@@ -277,12 +293,12 @@ class OutputStore:
         in_memory = [*self._pending, *self._memory.read_after(0 if self._pending else after_seq)]
         segments = [segment for segment in self._segments if segment.last_seq > after_seq]
         if not segments:
-            return _select(in_memory, after_seq, max_bytes)
+            return select(in_memory, after_seq, max_bytes)
         # What the answer says is decided here; only fetching it takes time.
         loop = asyncio.get_running_loop()
         return asyncio.ensure_future(
             loop.run_in_executor(
-                self._spool.executor, _collect, segments, in_memory, after_seq, max_bytes
+                self._spool.executor, collect, segments, in_memory, after_seq, max_bytes
             )
         )
 
@@ -295,8 +311,7 @@ class OutputStore:
     def close(self) -> None:
         """Drop everything and give the disk space back. Repeating it does nothing."""
         self._closed = True
-        self._pending.clear()
-        self._pending_bytes = 0
+        self._clear_pending()
         if self._writing is None:
             self._release()
 
@@ -308,59 +323,3 @@ class OutputStore:
     def _release(self) -> None:
         while self._segments:
             self._drop_segment()
-        self._spool.give_back(self._reserved)
-        self._reserved = 0
-
-
-def _collect(
-    segments: list[Segment], in_memory: list[Chunk], after_seq: int, max_bytes: int | None
-) -> list[Chunk]:
-    """Read from disk what an answer needs, and put what is in memory behind it."""
-    skip = 0
-    if max_bytes is None:
-        total = sum(s.payload for s in segments) + sum(len(chunk.data) for chunk in in_memory)
-        skip = max(0, total - LARGEST_READ_BYTES)
-    found: list[Chunk] = []
-    cost = 0
-    for segment in segments:
-        if skip >= segment.payload:
-            skip -= segment.payload
-            continue
-        for chunk in segment.read(after_seq, skip):
-            found.append(chunk)
-            cost += len(chunk.data) + 1
-            if max_bytes is not None and cost > max_bytes:
-                return _select(found, after_seq, max_bytes)
-        skip = 0
-    newest = found[-1].seq if found else after_seq
-    found += (chunk for chunk in in_memory if chunk.seq > newest)
-    return _select(found, after_seq, max_bytes)
-
-
-def _select(chunks: list[Chunk], after_seq: int, max_bytes: int | None) -> list[Chunk]:
-    """Cut a run of chunks to what one answer holds."""
-    found = [chunk for chunk in chunks if chunk.seq > after_seq]
-    if max_bytes is None:
-        return _newest(found)
-    taken: list[Chunk] = []
-    total = cost = 0
-    for chunk in found:
-        size = len(chunk.data)
-        cost += size * 4 // 3 + _CHUNK_COST_BYTES
-        if taken and (total + size > max_bytes or cost > _LARGEST_READ_COST):
-            break
-        taken.append(chunk)
-        total += size
-        if total >= max_bytes:
-            break
-    return taken
-
-
-def _newest(found: list[Chunk]) -> list[Chunk]:
-    total = cost = 0
-    for index in range(len(found) - 1, -1, -1):
-        total += len(found[index].data)
-        cost += len(found[index].data) * 4 // 3 + _CHUNK_COST_BYTES
-        if total > LARGEST_READ_BYTES or cost > _LARGEST_READ_COST:
-            return found[index + 1 :]
-    return found

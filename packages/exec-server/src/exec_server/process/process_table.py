@@ -24,7 +24,7 @@ from .output_store import OutputStore
 from .process import Process
 from .spawn import Child, SpawnRequest, spawn
 from .spawning import SpawnPool
-from .spool import Spool
+from .spool import DiskBudget, Spool
 
 __all__ = ["ProcessTable"]
 
@@ -44,6 +44,7 @@ class ProcessTable:
         self._config = config
         self._pool = pool
         self._spool = spool
+        self._disk = DiskBudget(config.retain_session_bytes, spool.budget)
         self._processes: dict[str, Process] = {}
         self._evictions: dict[Process, asyncio.TimerHandle] = {}
         self._starts: set[asyncio.Task[None]] = set()
@@ -90,7 +91,7 @@ class ProcessTable:
     def _make_store(self, policy: str) -> Callable[[Callable[[], None]], OutputStore]:
         return lambda on_room: OutputStore(
             self._config.memory_bytes,
-            self._config.retain_output_bytes,
+            DiskBudget(self._config.retain_output_bytes, self._disk),
             self._spool,
             hold_up=policy == "back-pressure",
             on_room=on_room,

@@ -21,7 +21,7 @@ from typing import Final
 
 from .retained_output import Chunk
 
-__all__ = ["RECORD_OVERHEAD_BYTES", "SEGMENT_BYTES", "Segment", "Spool"]
+__all__ = ["RECORD_OVERHEAD_BYTES", "SEGMENT_BYTES", "DiskBudget", "Segment", "Spool"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,41 +33,62 @@ SEGMENT_BYTES: Final = 8 * 1024 * 1024
 """Small enough that dropping one loses little of the budget, large enough for few descriptors."""
 
 
+class DiskBudget:
+    """Bytes on disk that somebody may use: a process, within its session, within the server.
+
+    Args:
+        max_bytes: How many; 0 for none.
+        within: The larger budget that they count in as well.
+    """
+
+    def __init__(self, max_bytes: int, within: DiskBudget | None = None) -> None:
+        self._max_bytes = max_bytes
+        self._within = within
+        self.used = 0
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is any disk space to use."""
+        return self._max_bytes > 0 and (self._within is None or self._within.enabled)
+
+    def has_room(self, size: int) -> bool:
+        """Whether ``size`` bytes more fit into this budget and those around it."""
+        fits = self.used + size <= self._max_bytes
+        return fits and (self._within is None or self._within.has_room(size))
+
+    def take(self, size: int) -> bool:
+        """Reserve ``size`` bytes. Returns whether they fit."""
+        if not self.has_room(size):
+            return False
+        self._add(size)
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Return reserved bytes."""
+        self._add(-size)
+
+    def _add(self, size: int) -> None:
+        self.used += size
+        if self._within is not None:
+            self._within._add(size)
+
+
 class Spool:
     """The disk space that a server's processes share.
 
     Args:
         max_bytes: Budget of all segments together; 0 turns spooling off.
         directory: Where the files are; ``None`` for the system's temporary directory.
+
+    Attributes:
+        budget: Of the server.
     """
 
     def __init__(self, max_bytes: int, directory: str | None = None) -> None:
-        self._max_bytes = max_bytes
+        self.budget = DiskBudget(max_bytes)
         self._directory = directory or tempfile.gettempdir()
         self._warned = False
-        self.used = 0
         self.executor = ThreadPoolExecutor(1, thread_name_prefix="exec-server-spool")
-
-    @property
-    def enabled(self) -> bool:
-        """Whether there is any disk space to use."""
-        return self._max_bytes > 0
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether there is no room for another segment."""
-        return self.used + SEGMENT_BYTES > self._max_bytes
-
-    def take(self, size: int) -> bool:
-        """Reserve ``size`` bytes. Returns whether the budget had room."""
-        if self.used + size > self._max_bytes:
-            return False
-        self.used += size
-        return True
-
-    def give_back(self, size: int) -> None:
-        """Return reserved bytes."""
-        self.used -= size
 
     def create(self) -> int:
         """Return the descriptor of a new nameless file, readable and writable by nobody else.
@@ -113,17 +134,18 @@ class Segment:
         first_seq: Sequence number of the first record.
         last_seq: Of the last one.
         payload: Bytes of output, without the headers.
+        count: Records.
         size: Bytes of the file.
     """
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._descriptor = spool.create()
-        self._index: list[tuple[int, int, int]] = []
-        self._reserved = 0
+        self._index: list[tuple[int, int]] = []
         self.first_seq = 0
         self.last_seq = 0
         self.payload = 0
+        self.count = 0
         self.size = 0
 
     @property
@@ -140,14 +162,14 @@ class Segment:
         parts: list[bytes] = []
         start = offset = self.size
         payload = self.payload
-        index: list[tuple[int, int, int]] = []
+        index: list[tuple[int, int]] = []
         last = self.last_seq
         for chunk in chunks:
             if not self.first_seq:
                 self.first_seq = chunk.seq
             known = index or self._index
             if not known or offset - known[-1][1] >= _INDEX_EVERY_BYTES:
-                index.append((chunk.seq, offset, payload))
+                index.append((chunk.seq, offset))
             header = _HEADER.pack(chunk.seq, _STREAMS.index(chunk.stream), len(chunk.data))
             parts += (header, chunk.data)
             offset += len(header) + len(chunk.data)
@@ -158,20 +180,12 @@ class Segment:
             data = data[os.pwrite(self._descriptor, data, start) :]
             start = offset - len(data)
         self._index += index
+        self.count += len(parts) // 2
         self.size, self.payload, self.last_seq = offset, payload, last
 
-    def read(self, after_seq: int, skip_payload: int = 0) -> Iterator[Chunk]:
-        """Yield chunks newer than ``after_seq``, oldest first.
-
-        Args:
-            after_seq: Cursor.
-            skip_payload: Bytes of output at the start that may be left out, at least.
-        """
-        at = max(
-            bisect_right(self._index, after_seq, key=lambda entry: entry[0]) - 1,
-            bisect_right(self._index, skip_payload - 1, key=lambda entry: entry[2]),
-            0,
-        )
+    def read(self, after_seq: int) -> Iterator[Chunk]:
+        """Yield chunks newer than ``after_seq``, oldest first."""
+        at = max(bisect_right(self._index, after_seq, key=lambda entry: entry[0]) - 1, 0)
         if at >= len(self._index):
             return
         offset = self._index[at][1]
