@@ -621,6 +621,78 @@ async def test_a_gap_fails_one_process_and_no_other() -> None:
         assert await good.wait() == 4
 
 
+@requirement("CLIENT-INV-08", "CLIENT-INV-24", "CLIENT-INV-27")
+async def test_who_was_caught_up_with_in_a_lost_attempt_may_be_busy_in_the_next() -> None:
+    async def first(peer: PeerConnection) -> None:
+        await peer.handshake()
+        for _ in range(2):
+            await _started(peer)
+        await peer.expect("environment/status")
+        peer.abort()
+
+    async def half(peer: PeerConnection) -> None:
+        await peer.handshake()
+        await peer.answer(await peer.expect("process/read"), _read([(1, b"1,")], 2))
+        await peer.expect("process/read")
+        peer.abort()
+
+    async def busy(peer: PeerConnection) -> None:
+        await peer.handshake()
+        for seq in range(3, 1003):  # far more than may wait for an earlier one otherwise
+            await _output(peer, "a", seq, b"%d," % seq)
+        request = await peer.expect("process/read")
+        assert request["params"]["afterSeq"] == 1
+        await peer.answer(request, _read([(2, b"2,")], 3))
+        await peer.answer(await peer.expect("process/read"), _read([], 1))
+        await _finish(peer, "a", 1003)
+        await _go_on(peer)
+
+    async with ScriptedPeer(first, half, busy) as peer, connect(peer.url, options=FAST) as client:
+        process = await client.start(["x"], process_id="a")
+        await client.start(["x"], process_id="b")
+        assert await client.status() == "ready"
+        assert await process.stdout.read() == b"".join(b"%d," % seq for seq in range(1, 1003))
+        assert await process.wait() == 0
+
+
+@requirement("CLIENT-R03", "CLIENT-INV-26")
+async def test_an_id_stays_taken_while_a_lost_start_is_cleaned_up_whatever_its_process_does() -> (
+    None
+):
+    noisy = asyncio.Event()
+    go_on = asyncio.Event()
+    ended = asyncio.Event()
+
+    async def drop(peer: PeerConnection) -> None:
+        await peer.handshake()
+        await peer.expect("process/start")
+        peer.abort()
+
+    async def clean(peer: PeerConnection) -> None:
+        await peer.handshake()
+        request = await peer.expect("process/terminate")
+        for seq in range(1, 400):
+            await _output(peer, "p", seq, b"x")
+        await _finish(peer, "p", 400)
+        await peer.send({"id": 999, "result": {}})
+        await peer.answer(await peer.expect("environment/status"), {"status": "ready"})
+        noisy.set()
+        await go_on.wait()
+        await peer.answer(request, {"running": False})
+        ended.set()
+        await _go_on(peer)
+
+    async with ScriptedPeer(drop, clean) as peer, connect(peer.url, options=FAST) as client:
+        with pytest.raises(ConnectionBrokenError):
+            await client.start(["x"], process_id="p")
+        assert await client.status() == "ready"
+        await noisy.wait()
+        with pytest.raises(ClientError, match="already registered"):
+            await client.start(["x"], process_id="p")
+        go_on.set()
+        await ended.wait()
+
+
 @requirement("CLIENT-INV-33")
 async def test_another_session_than_the_one_asked_for_is_never_used() -> None:
     async def drop(peer: PeerConnection) -> None:

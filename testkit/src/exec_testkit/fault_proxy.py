@@ -1,7 +1,7 @@
 """A TCP proxy that knows WebSocket frames and cuts the link where it is told to.
 
 Frames are counted in each direction from the first one after the upgrade. A fault is
-applied just before its frame is passed on.
+applied just before its frame is passed on: every boundary between two frames can be hit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Final, Literal
 
-__all__ = ["Cut", "Direction", "FaultProxy", "Kind"]
+__all__ = ["Cut", "Direction", "FaultProxy", "Kind", "Plan"]
 
 Direction = Literal["to-client", "to-server"]
 _READ_BYTES: Final = 65536
@@ -33,6 +33,14 @@ class Kind(Enum):
     """The client's side is closed; the server goes on thinking that all is well, for a while."""
     STALL = "stall"
     """Nothing passes for a while, then the link is reset."""
+    TORN = "torn"
+    """Half of the frame passes, then the link is reset."""
+    DELAY = "delay"
+    """The frame and all behind it come late; the link lives on."""
+    DROP = "accept-and-drop"
+    """The link is reset, and so are new ones for a while, as soon as they are made."""
+    REFUSED = "refused"
+    """The link is reset, and for a while nobody listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +51,18 @@ class Cut:
         direction: Whose frames are counted.
         frame: Number of the frame that does not get through, from 0.
         kind: How the link dies.
-        seconds: How long a half-open link or a stall lasts.
+        seconds: How long a half-open link, a stall, a delay or an outage lasts.
     """
 
     direction: Direction
     frame: int
     kind: Kind = Kind.RESET
     seconds: float = 0.05
+
+
+Plan = Callable[[int], Cut | tuple[Cut, ...] | None]
+"""From the number of a connection to its faults. Behind a delay, which a link survives, there
+may be more."""
 
 
 class _FrameCounter:
@@ -86,6 +99,11 @@ class _FrameCounter:
                 self._skip = size
         return passed, False
 
+    def half(self) -> bytes:
+        """Return the first half of the frame that was stopped, as far as it is here."""
+        size = self._frame_size() or 0
+        return self._take(min(size // 2, len(self._buffer)))
+
     def _take(self, size: int) -> bytes:
         taken, self._buffer = self._buffer[:size], self._buffer[size:]
         return taken
@@ -107,31 +125,36 @@ class FaultProxy:
 
     Args:
         port: The server's port on loopback.
-        plan: Called with the number of each connection, from 0; returns its fault, if any.
+        plan: Called with the number of each connection, from 0; returns its faults, if any.
 
     Attributes:
         connections: How many were accepted.
+        applied: How many faults of the plan have come to pass.
         refusing: Whether new connections are reset at once.
+        frames: Frames of the latest connection that were passed on so far.
     """
 
-    def __init__(self, port: int, plan: Callable[[int], Cut | None] = lambda _: None) -> None:
+    def __init__(self, port: int, plan: Plan = lambda _: None) -> None:
         self._port = port
         self._plan = plan
+        self._holder: socket.socket | None = None
         self._server: asyncio.Server | None = None
-        self._links: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._open: set[asyncio.StreamWriter] = set()
         self.connections = 0
+        self.applied = 0
         self.refusing = False
         self.frames: dict[Direction, int] = {"to-client": 0, "to-server": 0}
 
     @property
     def url(self) -> str:
         """Where clients connect to."""
-        assert self._server is not None
-        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        assert self._holder is not None
+        return f"ws://127.0.0.1:{self._holder.getsockname()[1]}"
 
     async def __aenter__(self) -> FaultProxy:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._holder = _bind(0)  # the port stays ours while nobody listens on it
+        await self.listen()
         return self
 
     async def __aexit__(
@@ -140,23 +163,39 @@ class FaultProxy:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.cut_all()
-        for task in self._links:
+        assert self._holder is not None
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._links, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.stop_listening()
+        self.cut_all()
+        self._holder.close()
+
+    async def listen(self) -> None:
+        """Take connections."""
+        assert self._holder is not None
+        sock = _bind(self._holder.getsockname()[1])
+        self._server = await asyncio.start_server(self._accept, sock=sock)
+
+    def stop_listening(self) -> None:
+        """Let the system refuse new connections. Links that exist go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     def cut_all(self) -> None:
         """Reset every link, now."""
         for writer in list(self._open):
             _reset(writer)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._links.add(task)
-        task.add_done_callback(self._links.discard)
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._keep(asyncio.ensure_future(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refusing:
             _reset(writer)
             return
@@ -169,7 +208,9 @@ class FaultProxy:
             return
         self._open |= {writer, back}
         try:
-            await self._link(self._plan(number), (reader, writer), (there, back))
+            plan = self._plan(number)
+            cuts = (plan,) if isinstance(plan, Cut) else plan or ()
+            await self._link(cuts, (reader, writer), (there, back))
         finally:
             self._open -= {writer, back}
             _reset(writer)
@@ -177,13 +218,13 @@ class FaultProxy:
 
     async def _link(
         self,
-        cut: Cut | None,
+        cuts: tuple[Cut, ...],
         client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> None:
         ways = [
-            asyncio.ensure_future(self._pass("to-server", client[0], server[1], cut)),
-            asyncio.ensure_future(self._pass("to-client", server[0], client[1], cut)),
+            asyncio.ensure_future(self._pass("to-server", client[0], server[1], cuts)),
+            asyncio.ensure_future(self._pass("to-client", server[0], client[1], cuts)),
         ]
         try:
             done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -191,8 +232,10 @@ class FaultProxy:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-        if not any(way.result() for way in done) or cut is None:
+        cut = next((cut for way in done if (cut := way.result()) is not None), None)
+        if cut is None:
             return
+        self.applied += 1
         if cut.kind is Kind.FIN:
             client[1].close()
             server[1].close()
@@ -201,26 +244,55 @@ class FaultProxy:
             await asyncio.sleep(cut.seconds)
         elif cut.kind is Kind.STALL:
             await asyncio.sleep(cut.seconds)
+        elif cut.kind in (Kind.DROP, Kind.REFUSED):
+            self._keep(asyncio.ensure_future(self._outage(cut)))
+
+    async def _outage(self, cut: Cut) -> None:
+        if cut.kind is Kind.DROP:
+            self.refusing = True
+        else:
+            self.stop_listening()
+        await asyncio.sleep(cut.seconds)
+        if cut.kind is Kind.DROP:
+            self.refusing = False
+        elif self._server is None:
+            await self.listen()
 
     async def _pass(
         self,
         direction: Direction,
         source: asyncio.StreamReader,
         target: asyncio.StreamWriter,
-        cut: Cut | None,
-    ) -> bool:
-        """Pass bytes on. Returns whether the fault ended it."""
+        cuts: tuple[Cut, ...],
+    ) -> Cut | None:
+        """Pass bytes on. Returns the fault that ended it."""
         counter = _FrameCounter()
-        at = cut.frame if cut is not None and cut.direction == direction else -1
+        ahead = {cut.frame: cut for cut in cuts if cut.direction == direction}
         with suppress(OSError):
             while data := await source.read(_READ_BYTES):
-                passed, stop = counter.split(data, lambda frame: frame == at)
-                self.frames[direction] = counter.frames
-                target.write(passed)
-                await target.drain()
-                if stop:
-                    return True
-        return False
+                while True:
+                    passed, stopped = counter.split(data, lambda frame: frame in ahead)
+                    target.write(passed)
+                    cut = ahead.pop(counter.frames) if stopped else None
+                    if cut is not None and cut.kind is Kind.TORN:
+                        target.write(counter.half())
+                    self.frames[direction] = counter.frames
+                    await target.drain()
+                    if cut is None:
+                        break
+                    if cut.kind is not Kind.DELAY:
+                        return cut
+                    self.applied += 1
+                    await asyncio.sleep(cut.seconds)
+                    data = b""
+        return None
+
+
+def _bind(port: int) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(("127.0.0.1", port))
+    return sock
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,59 @@
+"""Options of the whole-system tests: how long to try, and against whom."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from exec_testkit.server import ServerProcess
+
+DEFAULT_CUTS = 150
+DEFAULT_SEED = 28512
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("exec-server")
+    group.addoption(
+        "--cuts",
+        type=int,
+        default=DEFAULT_CUTS,
+        help="cuts of the seeded run; from 1000 on, every boundary meets every kind of fault",
+    )
+    group.addoption(
+        "--fault-seed", type=int, default=DEFAULT_SEED, help="seed of the faults, to repeat a run"
+    )
+    group.addoption(
+        "--executor",
+        choices=("ours", "reference"),
+        default="ours",
+        help="whom the client's tests talk to; the reference is the program named by CODEX_BIN",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "extension(reason): needs something that the reference server lacks"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--executor") == "ours":
+        return
+    for item in items:
+        for mark in item.iter_markers("extension"):
+            item.add_marker(pytest.mark.skip(reason=f"the reference lacks it: {mark.args[0]}"))
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The reference server, where ``CODEX_BIN`` names it; skipped with a word elsewhere."""
+    program = shutil.which(os.environ.get("CODEX_BIN", ""))
+    if program is None:
+        pytest.skip("CODEX_BIN does not name the reference server")
+    home: Path = tmp_path_factory.mktemp("codex-home")
+    command = [program, "exec-server", "--listen", "ws://127.0.0.1:0"]
+    with ServerProcess(command=command, env={**os.environ, "CODEX_HOME": str(home)}) as server:
+        yield server
