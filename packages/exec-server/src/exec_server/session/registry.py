@@ -103,7 +103,7 @@ class SessionRegistry:
             },
             names.PROCESSES_ACTIVE: {(): sum(s.processes.running for s in sessions)},
             names.RETAINED_OUTPUT: {(): sum(s.processes.retained_bytes for s in sessions)},
-            names.SPOOLED_OUTPUT: {(): self._spool.used},
+            names.SPOOLED_OUTPUT: {(): self._spool.budget.used},
         }
 
     async def close(self, *, drain: float, kill_timeout: float = 5.0) -> None:
