@@ -145,6 +145,13 @@ class FileLimits:
     """How long a request waits while there are as many workers as there may be."""
     idle_seconds: float = 60.0
     """After that an unused worker ends."""
+    idle_marked_seconds: float = 2.0
+    """The same for one whose sandbox marks missing names, such as ``.git``, with empty
+    folders: they are on the disk as long as it lives."""
+    plan_seconds: float = 30.0
+    """For a look at the paths of a sandbox policy."""
+    exit_seconds: float = 5.0
+    """What shutdown allows killed workers."""
     quiet_seconds: float = 600.0
     """A request fails when its worker gives no sign of life for so long: copying or removing
     a large tree gives none before it has finished."""

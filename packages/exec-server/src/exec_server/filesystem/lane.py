@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from exec_server_protocol.errors import RpcError
+from exec_server_protocol.errors import InternalError, RpcError
 from exec_server_protocol.helper import HelperError
 
+from ..sandbox.facade import NO_SANDBOX
+from ..sandbox.plan import Plan
 from .handles import Handle, HandleTable, check_handle_id
 from .request import Answer, FileRequest
 from .worker import Worker
-from .workers import UNCONFINED, SessionWorkers, is_unconfined
+from .workers import SessionWorkers, is_unconfined
 
 __all__ = ["FileLane"]
 
@@ -50,6 +52,11 @@ class _Unheard:
 
 
 _UNHEARD: Final = _Unheard()
+
+
+def _cancel_both(future: asyncio.Future[Plan], timer: asyncio.TimerHandle) -> None:
+    future.cancel()
+    timer.cancel()
 
 
 class FileLane:
@@ -108,7 +115,7 @@ class FileLane:
         if request.op in _OF_A_HANDLE:
             handle = self._handles.find(request.handle_id or "")
             return handle is None or handle.worker is worker
-        return worker.plan is UNCONFINED and is_unconfined(request.sandbox)
+        return worker.plan is NO_SANDBOX and is_unconfined(request.sandbox)
 
     def _begin(self, request: FileRequest) -> None:
         handle_id = request.handle_id
@@ -134,24 +141,37 @@ class FileLane:
         if self._running and self._worker is not None:
             self._run(request, self._worker)  # it may begin, so it needs nothing else
         elif is_unconfined(request.sandbox):
-            self._take(request, UNCONFINED)
-        else:
-            self._preparing = request
+            self._take(request, NO_SANDBOX)
+        elif request.sandbox is not None:
             future = self._workers.plan(request.sandbox)
-            self._cancel_preparing = future.cancel
-            future.add_done_callback(partial(self._planned, request))
+            self._preparing = request
+            timer = asyncio.get_running_loop().call_later(
+                self._limits.plan_seconds, self._look_timed_out, request, future
+            )
+            self._cancel_preparing = partial(_cancel_both, future, timer)
+            future.add_done_callback(partial(self._planned, request, timer))
 
-    def _planned(self, request: FileRequest, future: asyncio.Future[Hashable]) -> None:
+    def _planned(
+        self, request: FileRequest, timer: asyncio.TimerHandle, future: asyncio.Future[Plan]
+    ) -> None:
+        timer.cancel()
         if self._preparing is not request or future.cancelled():
             return
         error = future.exception()
         if error is None:
             self._preparing = None
             self._take(request, future.result())
+            self._go_on()
         else:
             self._refused(request, error)
 
-    def _take(self, request: FileRequest, plan: Hashable) -> None:
+    def _look_timed_out(self, request: FileRequest, future: asyncio.Future[Plan]) -> None:
+        future.cancel()
+        self._refused(
+            request, InternalError("the file system of the sandbox policy does not answer")
+        )
+
+    def _take(self, request: FileRequest, plan: Plan) -> None:
         worker = self._workers.take_idle(plan)
         if worker is not None:
             self._run(request, worker)

@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Hashable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Final
 
 from exec_server_protocol.errors import InternalError, RpcError
 
 from ..config import FileLimits
 from ..errors import ServerError
+from ..sandbox.errors import SandboxError
+from ..sandbox.plan import Plan
 from .launch import LaunchedWorker
 from .worker import Worker
 
@@ -51,10 +53,10 @@ class Ticket:
     def __init__(
         self,
         owner: object,
-        plan: Hashable,
+        plan: Plan,
         launcher: Launcher,
         taken: Callable[[Worker], None],
-        refused: Callable[[RpcError], None],
+        refused: Callable[[BaseException], None],
     ) -> None:
         self.owner = owner
         self.plan = plan
@@ -76,8 +78,7 @@ class WorkerPool:
         self._limits = limits
         self._workers: set[Worker] = set()
         self._counts: Counter[object] = Counter()
-        self._idle: dict[tuple[object, Hashable], list[Worker]] = {}
-        self._idle_since: dict[Worker, float] = {}
+        self._idle: dict[object, list[Worker]] = {}
         self._queue: deque[Ticket] = deque()
         self._starts: dict[asyncio.Task[Worker], Ticket] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -90,14 +91,13 @@ class WorkerPool:
 
     # ------------------------------------------------------------------ taking and giving
 
-    def take_idle(self, owner: object, plan: Hashable) -> Worker | None:
+    def take_idle(self, owner: object, plan: Plan) -> Worker | None:
         """Return a worker that is there already, if there is one."""
-        workers = self._idle.get((owner, plan))
-        if not workers:
-            return None
-        worker = workers.pop()
-        del self._idle_since[worker]
-        return worker
+        for worker in self._idle.get(owner, ()):
+            if worker.plan is plan or worker.plan == plan:
+                self.claim(worker)
+                return worker
+        return None
 
     def take(self, ticket: Ticket) -> None:
         """Get a worker: at once, or when there is a place for one."""
@@ -108,18 +108,19 @@ class WorkerPool:
 
     def claim(self, worker: Worker) -> None:
         """Take a certain worker, unless somebody has it: then both may send it requests."""
-        if self._idle_since.pop(worker, None) is not None:
-            self._idle[worker.owner, worker.plan].remove(worker)
+        if worker.idle:
+            worker.idle = False
+            self._idle[worker.owner].remove(worker)
 
     def give_back(self, worker: Worker) -> None:
         """Make a worker idle. It owes nothing to the caller any more, or it has ended."""
-        if not worker.usable or worker in self._idle_since:
+        if not worker.usable or worker.idle:
             return
         if self._closed:
             worker.close()
             return
-        self._idle.setdefault((worker.owner, worker.plan), []).append(worker)
-        self._idle_since[worker] = worker.since
+        worker.idle = True
+        self._idle.setdefault(worker.owner, []).append(worker)
         if self._queue:
             self._serve_queue()
 
@@ -142,7 +143,7 @@ class WorkerPool:
             if self._counts[ticket.owner] >= self._limits.workers_per_session:
                 return self._wait_for_own(ticket)
             if self._counts.total() >= self._limits.workers:
-                self._end_longest_idle(self._idle_since)
+                self._end_longest_idle(worker for worker in self._workers if worker.idle)
                 return False
             self._start(ticket)
             return True
@@ -151,17 +152,17 @@ class WorkerPool:
         return True
 
     @staticmethod
-    def _refuse(ticket: Ticket, error: RpcError) -> bool:
+    def _refuse(ticket: Ticket, error: BaseException) -> bool:
         ticket.done = True
         ticket.refused(error)
         return True
 
     def _wait_for_own(self, ticket: Ticket) -> bool:
         mine = [worker for worker in self._workers if worker.owner is ticket.owner]
-        if self._end_longest_idle(worker for worker in mine if worker in self._idle_since):
+        if self._end_longest_idle(worker for worker in mine if worker.idle):
             return False
         if len(mine) < self._counts[ticket.owner] or any(
-            not worker.usable or worker not in self._idle_since for worker in mine
+            not worker.usable or not worker.idle for worker in mine
         ):
             return False
         return self._refuse(
@@ -176,7 +177,7 @@ class WorkerPool:
         candidates = [worker for worker in workers if not worker.pins and not worker.busy]
         if not candidates:
             return False
-        worker = min(candidates, key=self._idle_since.__getitem__)
+        worker = min(candidates, key=lambda worker: worker.since)
         worker.kill()
         worker.close()
         return True
@@ -209,7 +210,7 @@ class WorkerPool:
         if task.cancelled() or error is not None:
             self._leave_place(ticket.owner)
             if not ticket.done:
-                self._refuse(ticket, _as_rpc_error(error))
+                self._refuse(ticket, _as_told(error))
             return
         worker = task.result()
         if ticket.done:
@@ -221,9 +222,8 @@ class WorkerPool:
 
     def _forget_idle(self, worker: Worker) -> None:
         self.claim(worker)
-        key = worker.owner, worker.plan
-        if not self._idle.get(key, True):
-            del self._idle[key]
+        if not self._idle.get(worker.owner, True):
+            del self._idle[worker.owner]
 
     def _ended(self, worker: Worker) -> None:
         self._workers.discard(worker)
@@ -269,8 +269,11 @@ class WorkerPool:
             patience = limits.stalled_answer_seconds if worker.streaming else limits.quiet_seconds
             if quiet > patience and not worker.waiting_for_peer:
                 worker.fail(f"the file system did not answer within {patience:g} s")
-        elif worker in self._idle_since and quiet > limits.idle_seconds and not worker.pins:
-            worker.close()
+        elif worker.idle and not worker.pins:
+            # What marks protected names lies on the disk for everybody to see.
+            marked = bool(worker.plan.marks)
+            if quiet > (limits.idle_marked_seconds if marked else limits.idle_seconds):
+                worker.close()
 
     # ------------------------------------------------------------------ end
 
@@ -302,9 +305,9 @@ class WorkerPool:
             self._timer.cancel()
 
 
-def _as_rpc_error(error: BaseException | None) -> RpcError:
-    """Return what a client is told when a worker could not be started."""
-    if isinstance(error, RpcError):
+def _as_told(error: BaseException | None) -> BaseException:
+    """Return what is told to a client when a worker could not be started."""
+    if isinstance(error, RpcError | SandboxError):
         return error
     if isinstance(error, TimeoutError):
         return InternalError("the file helper could not be started in time")

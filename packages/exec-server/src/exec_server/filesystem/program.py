@@ -1,31 +1,76 @@
-"""Finding the file helper, and the environment that it gets.
+"""Finding the file helper, what it needs to start, and the environment that it gets.
 
 The helper is a program of another distribution, not a dependency: whoever only runs
-processes does without it.
+processes does without it. Inside a sandbox it sees its own files and nothing beside them,
+so that it must be known which they are: the interpreter, the standard library, and the
+folders of two packages, not the one that holds them.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from exec_server_protocol.errors import InternalError
 
-__all__ = ["find_helper", "helper_environment"]
+from ..sandbox import interpreter
+
+__all__ = ["HelperProgram", "find_helper", "helper_environment"]
 
 _NAME: Final = "fs-helper"
+_PACKAGES: Final = ("fs_helper", "exec_server_protocol")
 _VARIABLES: Final = ("PATH", "TMPDIR", "TMP", "TEMP")
 """What a helper gets of the server's environment. Everything else may hold secrets."""
 _SHEBANG_MAX_BYTES: Final = 256
 """What the kernel reads of a first line."""
+_PROBE_SECONDS: Final = 20.0
+
+_RUN: Final = """\
+import sys
+sys.path[1:1] = {folders!r}
+sys.argv = [{script!r}]
+with open({script!r}, encoding="utf-8") as script:
+    code = compile(script.read(), {script!r}, "exec")
+exec(code)
+"""
+"""How a script runs without ``site``, which would look into more folders than are there."""
+
+_PROBE: Final = """\
+import importlib.util, json, os, sys, sysconfig
+files = [getattr(sys, "_base_executable", None) or sys.executable]
+files += [sysconfig.get_path(name) for name in ("stdlib", "platstdlib")]
+library, folder = sysconfig.get_config_var("INSTSONAME"), sysconfig.get_config_var("LIBDIR")
+if sysconfig.get_config_var("Py_ENABLE_SHARED") and library and folder:
+    files.append(os.path.join(folder, library))
+packages = [os.path.dirname(importlib.util.find_spec(name).origin) for name in {packages!r}]
+print(json.dumps([files, packages]))
+"""
+"""Asks another interpreter what ``interpreter.own_files`` knows of this one."""
 
 
-def find_helper(configured: str | None, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return program and first arguments of the helper.
+@dataclass(frozen=True, slots=True)
+class HelperProgram:
+    """How to start a helper.
+
+    Attributes:
+        command: Program and arguments.
+        files: Files and folders that it needs to start.
+    """
+
+    command: tuple[bytes, ...]
+    files: tuple[bytes, ...]
+
+
+def find_helper(configured: str | None, environ: Mapping[str, str]) -> HelperProgram:
+    """Return the helper. May block: looks at the disk, and may ask another interpreter.
 
     Args:
         configured: Path from the configuration, which then has to be right; ``None`` for the
@@ -38,7 +83,7 @@ def find_helper(configured: str | None, environ: Mapping[str, str]) -> tuple[str
     candidates = [configured] if configured is not None else _candidates(environ)
     for candidate in candidates:
         if candidate and os.path.isfile(candidate) and os.access(candidate, os.X_OK):
-            return _command(os.path.abspath(candidate))
+            return _program(os.path.abspath(candidate), environ)
     where = "at the configured path" if configured is not None else "beside Python or on PATH"
     raise InternalError(
         f"file operations need the program {_NAME}, and there is none {where}: "
@@ -53,17 +98,56 @@ def _candidates(environ: Mapping[str, str]) -> list[str | None]:
     ]
 
 
-def _command(path: str) -> tuple[str, ...]:
-    """Return how to start a program: a Python script in isolated mode.
+def _program(path: str, environ: Mapping[str, str]) -> HelperProgram:
+    python = _interpreter_of(path)
+    if python is None:
+        return HelperProgram((os.fsencode(path),), (os.fsencode(path),))
+    if os.path.dirname(python) == os.path.dirname(sys.executable):
+        files = [os.fsdecode(file) for file in interpreter.own_files()]
+        found = [importlib.util.find_spec(name) for name in _PACKAGES]
+        packages = [os.path.dirname(spec.origin) for spec in found if spec and spec.origin]
+    else:
+        files, packages = _ask(python, environ)
+    if len(packages) != len(_PACKAGES):
+        raise InternalError(
+            f"the program {_NAME} is not complete: install the distribution exec-fs-helper"
+        )
+    folders = list(dict.fromkeys(os.path.dirname(package) for package in packages))
+    code = _RUN.format(folders=folders, script=path)
+    command = (files[0], "-I", "-S", "-c", code)
+    return HelperProgram(
+        tuple(os.fsencode(word) for word in command),
+        tuple(os.fsencode(file) for file in (*files, *packages, path) if os.path.exists(file)),
+    )
 
-    Without it, the interpreter would look for modules in the home directory of the user.
-    """
+
+def _interpreter_of(path: str) -> str | None:
+    """Return the Python that runs a script; ``None`` for any other program."""
     with open(path, "rb") as script:
         first = script.readline(_SHEBANG_MAX_BYTES)
     words = os.fsdecode(first[2:].strip()).split() if first.startswith(b"#!") else []
     if len(words) == 1 and os.path.basename(words[0]).startswith("python"):
-        return words[0], "-I", path
-    return (path,)
+        return words[0]
+    return None
+
+
+def _ask(python: str, environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    code = _PROBE.format(packages=_PACKAGES)
+    try:
+        answer = subprocess.run(
+            [python, "-I", "-c", code],
+            env=helper_environment(environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=_PROBE_SECONDS,
+        ).stdout
+        files, packages = json.loads(answer)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise InternalError(
+            f"the program {_NAME} cannot be started: install the distribution exec-fs-helper"
+        ) from error
+    return files, packages
 
 
 def helper_environment(environ: Mapping[str, str]) -> dict[str, str]:

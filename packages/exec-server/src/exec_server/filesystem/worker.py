@@ -12,7 +12,7 @@ import asyncio
 import signal
 import struct
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from exec_server_protocol.errors import MalformedMessageError, MessageTooLargeError
@@ -30,6 +30,7 @@ from exec_server_protocol.helper import (
 )
 
 from ..process.reaping import ChildWatch
+from ..sandbox.plan import Plan
 from .launch import LaunchedWorker
 from .states import WorkerEvent, WorkerState, advance
 
@@ -78,6 +79,7 @@ class Worker:
 
     Attributes:
         pins: Open files in it.
+        idle: Nobody has it; kept by the pool.
         since: Loop time of the last sign of life or of the last request.
         streaming: A long answer has been sent in part, and the rest is waited for.
         waiting_for_peer: It is not read, because a client does not take what was read.
@@ -87,7 +89,7 @@ class Worker:
         self,
         launched: LaunchedWorker,
         owner: object,
-        plan: Hashable,
+        plan: Plan,
         *,
         on_closed: Callable[[Worker], None],
         on_ended: Callable[[Worker], None],
@@ -96,6 +98,7 @@ class Worker:
         self.plan = plan
         self.state = WorkerState.STARTING
         self.pins = 0
+        self.idle = False
         self.streaming = False
         self.waiting_for_peer = False
         self._loop = asyncio.get_running_loop()
@@ -341,6 +344,5 @@ class Worker:
         self._watch.signal_group(signal.SIGKILL)
         self._watch.forget_group()
         self.state = advance(self.state, WorkerEvent.REAPED)
-        if self._after_end is not None:
-            self._after_end()
+        self._after_end()
         self._on_ended(self)

@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping
+import os
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
 from itertools import count
 from typing import Final
 
-from exec_server_protocol.errors import InvalidRequestError, RpcError
-from exec_server_protocol.sandbox import (
-    DisabledPermissions,
-    ExternalPermissions,
-    SandboxContext,
-)
+from exec_server_protocol.errors import InternalError
+from exec_server_protocol.sandbox import DisabledPermissions, SandboxContext
 
 from ..config import FileLimits, ServerConfig
+from ..process.spawning import SpawnPool
+from ..sandbox.facade import plan_for_files
 from ..sandbox.plan import Plan
-from ..sandbox.rules import Confinement
 from .launch import LaunchedWorker, launch
 from .pool import Ticket, WorkerPool
-from .program import find_helper, helper_environment
+from .program import HelperProgram, find_helper, helper_environment
 from .worker import Worker
 
-__all__ = ["UNCONFINED", "FileWorkers", "SessionWorkers", "is_unconfined"]
+__all__ = ["FileWorkers", "SessionWorkers", "is_unconfined"]
 
-UNCONFINED: Final = Plan(Confinement.NONE, "restricted")
-"""The plan of requests that nothing confines."""
+_LOOKS_AT_ONCE: Final = 2
+"""Looks at the disk of one session that may be under way. A second one only begins when the
+client of the first is gone: one that hangs takes a thread for good, and others need threads."""
 
 
 def is_unconfined(context: SandboxContext | None) -> bool:
     """Whether a context confines nothing, as can be told without a look at the disk."""
-    return context is None or isinstance(
-        context.permissions, DisabledPermissions | ExternalPermissions
-    )
+    return context is None or isinstance(context.permissions, DisabledPermissions)
 
 
 class FileWorkers:
@@ -46,35 +46,56 @@ class FileWorkers:
     def __init__(self, config: ServerConfig, environ: Mapping[str, str]) -> None:
         self.limits: FileLimits = config.files
         self.pool = WorkerPool(config.files)
+        self.threads = SpawnPool("files")
         self._configured = config.fs_helper
-        self._environ = environ
-        self._command: tuple[str, ...] | None = None
+        self._environ = dict(environ)
+        self._env = helper_environment(environ)
+        self._tmpdir = os.fsencode(self._env["TMPDIR"]) if "TMPDIR" in self._env else None
+        self._program: HelperProgram | None = None
+        self._lock = threading.Lock()
 
-    @property
-    def command(self) -> tuple[str, ...]:
-        """Program and arguments of a worker; looked up once it is needed.
+    def program(self) -> HelperProgram:
+        """Return how to start a worker; looked up when it is first needed. May block.
 
         Raises:
-            InternalError: There is none.
+            InternalError: There is no program.
         """
-        if self._command is None:
-            self._command = find_helper(self._configured, self._environ)
-        return self._command
+        with self._lock:
+            if self._program is None:
+                self._program = find_helper(self._configured, self._environ)
+            return self._program
 
-    async def launch(self, plan: Hashable) -> LaunchedWorker:
-        """Start a worker.
+    def plan(self, context: SandboxContext) -> Plan:
+        """Look at the disk and return what a worker has to be launched with. Blocks.
+
+        Raises:
+            InternalError: There is no program.
+            SandboxError: The policy cannot be enforced.
+        """
+        return plan_for_files(context, tmpdir=self._tmpdir, helper_files=self.program().files)
+
+    async def launch(self, plan: Plan) -> LaunchedWorker:
+        """Start a worker; see ``launch.launch``.
 
         Raises:
             InternalError: There is no program.
             SpawnError: It could not be started.
+            SandboxError: It could not be confined.
         """
-        if plan != UNCONFINED:
-            raise InvalidRequestError("filesystem sandbox cannot be enforced on this executor")
-        return launch(self.command, helper_environment(self._environ))
+        program = self._program
+        if program is None:
+            program = await asyncio.wrap_future(self.threads.submit(self.program))
+        return await launch(self.threads, plan, program.command, self._env)
 
     async def close(self) -> None:
-        """Kill every worker."""
-        await self.pool.close(5.0)
+        """Kill every worker, and clean up behind the confined ones."""
+        await self.pool.close(self.limits.exit_seconds)
+        try:
+            async with asyncio.timeout(self.limits.exit_seconds):
+                await self.threads.wait_released()
+        except TimeoutError:
+            pass
+        self.threads.close()
 
 
 class SessionWorkers:
@@ -84,30 +105,35 @@ class SessionWorkers:
         self.limits = workers.limits
         self.claim = workers.pool.claim
         self.give_back = workers.pool.give_back
+        self.take_idle = partial(workers.pool.take_idle, self)
         self._workers = workers
         self._numbers = count(1)
+        self._looks: set[Future[Plan]] = set()
 
     def next_number(self) -> int:
         """Return a name for an open file that no other of the session has."""
         return next(self._numbers)
 
-    def plan(self, context: SandboxContext | None) -> asyncio.Future[Hashable]:
-        """Look at the disk and find out what a worker has to be launched with."""
-        future: asyncio.Future[Hashable] = asyncio.get_running_loop().create_future()
-        future.set_exception(
-            InvalidRequestError("filesystem sandbox cannot be enforced on this executor")
-        )
-        return future
+    def plan(self, context: SandboxContext) -> asyncio.Future[Plan]:
+        """Look at the disk, in a thread; see ``FileWorkers.plan``.
 
-    def take_idle(self, plan: Hashable) -> Worker | None:
-        """Return a worker that waits for something to do, if there is one."""
-        return self._workers.pool.take_idle(self, plan)
+        Cancelling it abandons the thread. The caller sets a bound.
+
+        Raises:
+            InternalError: Those before have not come back.
+        """
+        if len(self._looks) >= _LOOKS_AT_ONCE:
+            raise InternalError("the file system of a sandbox policy does not answer")
+        look = self._workers.threads.submit(partial(self._workers.plan, context))
+        self._looks.add(look)
+        look.add_done_callback(self._looks.discard)
+        return asyncio.wrap_future(look)
 
     def take(
         self,
-        plan: Hashable,
+        plan: Plan,
         taken: Callable[[Worker], None],
-        refused: Callable[[RpcError], None],
+        refused: Callable[[BaseException], None],
     ) -> Ticket:
         """Get a worker; one of the callbacks is called, perhaps at once."""
         ticket = Ticket(self, plan, lambda: self._workers.launch(plan), taken, refused)

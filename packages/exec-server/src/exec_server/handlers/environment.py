@@ -36,7 +36,7 @@ CAPABILITIES: Final[Mapping[str, bool]] = {
     "capabilityDiscoveryV2": False,
     "environmentConfigRead": False,
     "httpHeaderEnvVars": True,
-    "sandboxedFileStreaming": False,
+    "sandboxedFileStreaming": True,
     "fileWriteStreaming": True,
     "shellSnapshotV2": False,
     "windowsMxc": False,

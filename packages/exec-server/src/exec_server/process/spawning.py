@@ -17,7 +17,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..errors import SpawnError
 from ..sandbox.errors import SandboxUnavailableError
@@ -26,6 +26,8 @@ from .open_files import restore_open_files_limit
 from .spawn import Child, SpawnRequest, prepare
 
 __all__ = ["SpawnPool"]
+
+T = TypeVar("T")
 
 _THREADS: Final = 8
 """Looking takes microseconds; more than one thread only matters when some are stuck."""
@@ -38,21 +40,29 @@ _LAST_WORDS_BYTES: Final = 1024
 class SpawnPool:
     """Runs what may block before a child runs, and after a sandboxed one has ended."""
 
-    def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="exec-server-spawn")
+    def __init__(self, name: str = "spawn") -> None:
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"exec-server-{name}")
         self._releases: set[asyncio.Future[None]] = set()
 
     async def prepare(self, request: SpawnRequest) -> Launch:
-        """Return how to launch a request; see ``spawn.prepare``.
+        """Return how to launch a request; see ``spawn.prepare`` and ``make_launch``."""
+        return await self.make_launch(lambda: prepare(request))
+
+    def submit(self, function: Callable[[], T]) -> Future[T]:
+        """Run something that may block in one of the threads."""
+        return self._executor.submit(function)
+
+    async def make_launch(self, make: Callable[[], Launch]) -> Launch:
+        """Return the launch that ``make`` makes in a thread.
 
         Cancelling it, or running out of time, abandons the thread: what it still prepares is
         closed there.
 
         Raises:
-            SpawnError: As ``spawn.prepare``, or the file system did not answer in time.
-            SandboxError: As ``spawn.prepare``.
+            SpawnError: As ``make``, or the file system did not answer in time.
+            SandboxError: As ``make``.
         """
-        prepared = self._executor.submit(prepare, request)
+        prepared = self._executor.submit(make)
         future = asyncio.wrap_future(prepared)
         future.add_done_callback(_retrieve)
         try:
