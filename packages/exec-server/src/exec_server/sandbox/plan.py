@@ -273,15 +273,26 @@ class _Planner:
     def _reduce(self) -> None:
         """Drop rules that change nothing, and read rules in denied folders."""
         kept: dict[bytes, Access] = {}
+        unseen: set[bytes] = set()  # denied where nothing is visible anyway
         self._access, given = kept, self._access
         for path in sorted(given, key=lambda path: path.split(b"/")):
             access, above = given[path], self._nearest(path)
             if access is Access.READ:
-                keep = above in (None, Access.WRITE) or (above is Access.DENY and path in self._own)
+                denied = above is Access.DENY or any(p in unseen for p in self._uncovered(path))
+                keep = path in self._own if denied else above in (None, Access.WRITE)
             else:
                 keep = access is Access.WRITE or above in (Access.READ, Access.WRITE)
             if keep:
                 kept[path] = access
+            elif access is Access.DENY and above is None:
+                unseen.add(path)
+
+    def _uncovered(self, path: bytes) -> Iterable[bytes]:
+        """Yield the folders above a path, up to the nearest that a rule is about."""
+        for above in _parents(path):
+            if above in self._access:
+                return
+            yield above
 
     def _expand_globs(self) -> None:
         if not self._rules.globs:

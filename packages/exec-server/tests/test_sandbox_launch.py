@@ -1,0 +1,372 @@
+"""Launching with the real bubblewrap, and what stops a launch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exec_server.sandbox import confined, verify
+from exec_server.sandbox.bubblewrap import find_bubblewrap
+from exec_server.sandbox.errors import (
+    PolicyNotEnforceableError,
+    SandboxError,
+    SandboxUnavailableError,
+)
+from exec_server.sandbox.facade import NO_SANDBOX, plan_for_files, plan_for_process
+from exec_server.sandbox.interpreter import own_files
+from exec_server.sandbox.launch import Launch, prepare
+from exec_server.sandbox.plan import Plan
+from exec_server.sandbox.verify import parse_mounts
+from exec_server_protocol.sandbox import SandboxContext
+from exec_testkit.sandboxes import deny_glob, path, read_only, restricted_read, workspace_write
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="needs bubblewrap"),
+    pytest.mark.process,
+]
+
+ENV = {b"PATH": b"/usr/local/bin:/usr/bin:/bin"}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    base = Path(os.path.realpath(tmp_path))
+    (base / "ws/sub").mkdir(parents=True)
+    (base / "out").mkdir()
+    (base / "out/secret").write_text("secret")
+    return base
+
+
+def process_plan(wire: dict[str, Any], cwd: Path, *, staged: bool = False) -> Plan:
+    context = SandboxContext.model_validate(wire)
+    return plan_for_process(context, cwd=os.fsencode(cwd), env=ENV, staged=staged)
+
+
+class Run:
+    """One launch of a shell script, step by step."""
+
+    def __init__(self, plan: Plan, script: str, cwd: Path, **members: Any) -> None:
+        argv = [b"/bin/sh", b"-c", script.encode()]
+        self.launch: Launch = prepare(plan, argv, env=ENV, cwd=os.fsencode(cwd), **members)
+        self.popen = subprocess.Popen(
+            self.launch.argv,
+            executable=self.launch.executable,
+            env=self.launch.env,
+            cwd=self.launch.cwd,
+            pass_fds=self.launch.pass_fds,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.launch.spawned()
+
+    def finish(self) -> tuple[int, str]:
+        output = self.popen.communicate(timeout=20)[0].decode()
+        return self.launch.exit_code(self.popen.returncode), output
+
+    def close(self) -> None:
+        if self.popen.poll() is None:
+            os.killpg(self.popen.pid, signal.SIGKILL)
+            self.popen.communicate()
+        elif self.popen.stdout is not None:
+            self.popen.stdout.close()
+        self.launch.close()
+
+
+def run(plan: Plan, script: str, cwd: Path, **members: Any) -> tuple[int, str]:
+    one = Run(plan, script, cwd, **members)
+    try:
+        one.launch.admit()
+        return one.finish()
+    finally:
+        one.close()
+
+
+@pytest.fixture
+def waiting(site: Path) -> Iterator[Run]:
+    """A launch that has not been admitted yet."""
+    plan = process_plan(workspace_write(site / "ws"), site)
+    one = Run(plan, f"touch {site}/ws/ran; echo ran", site)
+    yield one
+    one.close()
+
+
+def test_nothing_runs_before_it_is_admitted(waiting: Run, site: Path) -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.popen.wait(0.3)
+    assert not (site / "ws/ran").exists()
+    waiting.launch.admit()
+    assert waiting.finish() == (0, "ran\n")
+    assert (site / "ws/ran").exists()
+
+
+def test_what_is_killed_before_it_is_admitted_never_runs(waiting: Run, site: Path) -> None:
+    os.killpg(waiting.popen.pid, signal.SIGKILL)
+    waiting.launch.close()
+    waiting.popen.wait(10)
+    assert not (site / "ws/ran").exists()
+
+
+def test_a_command_whose_launcher_dies_never_runs(site: Path) -> None:
+    code = f"""
+import os, subprocess, sys, time
+from exec_server.sandbox.facade import plan_for_process
+from exec_server.sandbox.launch import prepare
+from exec_server_protocol.sandbox import SandboxContext
+from exec_testkit.sandboxes import workspace_write
+context = SandboxContext.model_validate(workspace_write({str(site / "ws")!r}))
+plan = plan_for_process(context, cwd=b"/", env={{}})
+argv = [b"/bin/sh", b"-c", b"touch {site}/ws/ran"]
+launch = prepare(plan, argv, env={{}}, cwd=b"/")
+popen = subprocess.Popen(launch.argv, executable=launch.executable, env={{}},
+                         pass_fds=launch.pass_fds, start_new_session=True)
+launch.spawned()
+launch._wait_until_set_up(launch._gate, time.monotonic() + 10)
+os.kill(os.getpid(), 9)
+"""
+    # Returns when nobody holds the streams any more, bubblewrap included.
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, timeout=20
+    )
+    assert done.returncode == -9
+    assert not (site / "ws/ran").exists()
+
+
+@pytest.mark.parametrize("attack", ["folder", "link", "outside"])
+def test_a_root_that_is_replaced_between_plan_and_mount_is_never_used(
+    site: Path, attack: str
+) -> None:
+    plan = process_plan(workspace_write(site / "ws"), site)
+    (site / "ws").rename(site / "old")
+    if attack == "folder":
+        (site / "ws").mkdir()
+    else:
+        (site / "ws").symlink_to(site / "out" if attack == "outside" else "old")
+    try:
+        one = Run(plan, f"touch {site}/ws/ran {site}/out/ran", site)
+    except SandboxError:
+        pass  # the marks could not be put where they belong
+    else:
+        with pytest.raises(SandboxError):
+            one.launch.admit()
+        one.close()
+    assert not list(site.rglob("ran"))
+
+
+def test_a_protected_folder_that_is_swapped_for_a_link_is_noticed(site: Path) -> None:
+    (site / "ws/.git").mkdir()
+    plan = process_plan(workspace_write(site / "ws"), site)
+    (site / "ws/.git").rename(site / "ws/moved")
+    (site / "ws/.git").symlink_to("moved")
+    one = Run(plan, f"touch {site}/ws/ran", site)
+    with pytest.raises(SandboxError):
+        one.launch.admit()
+    one.close()
+    assert not (site / "ws/ran").exists()
+
+
+def test_a_folder_on_the_way_that_is_swapped_for_a_link_is_noticed(site: Path) -> None:
+    (site / "ws/sub/keep").mkdir()
+    (site / "ws/decoy/keep").mkdir(parents=True)
+    entries = [path(site / "ws/sub/keep", "read")]
+    plan = process_plan(workspace_write(site / "ws", *entries), site)
+    (site / "ws/sub").rename(site / "ws/moved")
+    (site / "ws/sub").symlink_to("decoy")
+    one = Run(plan, f"touch {site}/ws/ran", site)
+    with pytest.raises(SandboxError):
+        one.launch.admit()
+    one.close()
+    assert not (site / "ws/ran").exists()
+
+
+def test_something_real_that_appears_where_a_mask_belongs_stops_the_launch(site: Path) -> None:
+    plan = process_plan(workspace_write(site / "ws"), site)
+    (site / "ws/.git").mkdir()
+    with pytest.raises(PolicyNotEnforceableError, match="appears"):
+        Run(plan, "true", site)
+    assert sorted(os.listdir(site / "ws")) == [".git", "sub"]
+
+
+def test_masks_are_taken_away_when_the_last_sandbox_has_ended(site: Path) -> None:
+    plan = process_plan(workspace_write(site / "ws"), site)
+    first, second = Run(plan, "true", site), Run(plan, "true", site)
+    assert set(os.listdir(site / "ws")) == {".git", ".agents", ".codex", ".aws", "sub"}
+    for one in (first, second):
+        one.launch.admit()
+        assert one.finish()[0] == 0
+        assert (site / "ws/.git").is_dir()
+        one.close()
+        one.close()
+    assert os.listdir(site / "ws") == ["sub"]
+
+
+def test_a_hidden_folder_gives_way_to_the_root_as_working_directory(site: Path) -> None:
+    plan = process_plan(restricted_read(site / "ws"), site)
+    assert run(plan, "pwd", site / "out") == (0, "/\n")
+    assert run(plan, "pwd", site / "ws/sub") == (0, f"{site}/ws/sub\n")
+    denied = process_plan(workspace_write(site / "ws", path(site / "out", "deny")), site)
+    assert run(denied, "pwd", site / "out") == (0, "/\n")
+
+
+def test_a_program_that_does_not_exist_inside_exits_with_101(site: Path) -> None:
+    plan = process_plan(restricted_read(site / "ws"), site)
+    assert run(plan, "exec /no/such/program", site)[0] == 127
+    launch = prepare(plan, [b"/no/such/program"], env=ENV, cwd=b"/")
+    popen = subprocess.Popen(
+        launch.argv,
+        executable=launch.executable,
+        env=launch.env,
+        pass_fds=launch.pass_fds,
+        stderr=subprocess.PIPE,
+    )
+    launch.spawned()
+    launch.admit()
+    assert b"/no/such/program" in popen.communicate()[1]
+    assert launch.exit_code(popen.returncode) == 101
+    launch.close()
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 101])
+def test_a_command_s_own_exit_code_is_told(site: Path, code: int) -> None:
+    plan = process_plan(read_only(site / "ws"), site)
+    assert run(plan, f"exit {code}", site) == (code, "")
+
+
+def test_bubblewrap_itself_never_sees_the_command_s_environment(site: Path) -> None:
+    plan = process_plan(read_only(site / "ws"), site)
+    env = {**ENV, b"LD_PRELOAD": os.fsencode(site / "ws/evil.so"), b"A=B": b"C"}
+    launch = prepare(plan, [b"/bin/sh", b"-c", b"env"], env=env, cwd=b"/")
+    try:
+        assert launch.env == {}
+        assert not any(b"evil" in argument for argument in launch.argv)
+    finally:
+        launch.close()
+
+
+def test_the_command_gets_exactly_its_environment(site: Path) -> None:
+    plan = process_plan(read_only(site / "ws"), site)
+    output = run(plan, "env", site)[1]
+    found = {line for line in output.splitlines() if not line.startswith(("_=", "SHLVL="))}
+    assert found == {f"PATH={ENV[b'PATH'].decode()}", f"PWD={site}"}
+
+
+def test_no_descriptor_is_left_open_inside(site: Path) -> None:
+    (site / "ws/a.env").write_text("")
+    plan = process_plan(workspace_write(site / "ws", deny_glob(f"{site}/ws/*.env")), site)
+    code, output = run(plan, "for fd in /proc/self/fd/*; do echo ${fd##*/}; done", site)
+    assert code == 0
+    assert set(output.split()) <= {"0", "1", "2", "3"}  # 3 is the shell reading that folder
+
+
+def test_a_name_can_be_given_to_a_command(site: Path) -> None:
+    plan = process_plan(restricted_read(site / "ws"), site, staged=True)
+    assert run(plan, "echo $0", site, arg0=b"other name") == (0, "other name\n")
+
+
+def test_an_old_bubblewrap_gets_help_with_names(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = find_bubblewrap()
+    monkeypatch.setattr(confined, "find_bubblewrap", lambda: type(found)(found.path, (0, 8, 0)))
+    plan = process_plan(restricted_read(site / "ws"), site, staged=True)
+    assert run(plan, "echo $0", site, arg0=b"other name") == (0, "other name\n")
+
+
+def test_bubblewrap_that_cannot_set_up_is_an_error(site: Path) -> None:
+    plan = process_plan(read_only(site / "ws"), site)
+    one = Run(plan, "true", site)
+    one.popen.kill()
+    with pytest.raises(SandboxUnavailableError, match="could not set up"):
+        one.launch.admit()
+    one.close()
+
+
+def test_waiting_for_bubblewrap_has_an_end(site: Path) -> None:
+    plan = process_plan(read_only(site / "ws"), site)
+    launch = prepare(plan, [b"/bin/true"], env=ENV, cwd=b"/")
+    with pytest.raises(SandboxUnavailableError, match="too long"):
+        launch.admit(timeout=0.05)
+    launch.close()
+
+
+def test_a_program_that_only_claims_to_be_bubblewrap_is_not_trusted(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impostor = site / "bwrap"
+    impostor.write_text(
+        f"#!{sys.executable}\n"
+        "import os, sys, time\n"
+        "if '--version' in sys.argv: print('bubblewrap 9.9.9'); sys.exit()\n"
+        "told = os.read(int(sys.argv[2]), 99999).split(b'\\0')\n"
+        "value = lambda name: int(told[told.index(name) + 1])\n"
+        "os.close(value(b'--block-fd'))\n"
+        "os.write(value(b'--json-status-fd'), b'{\"child-pid\": %d}\\n' % os.getpid())\n"
+        "os.read(value(b'--seccomp'), 1)\n"
+        "time.sleep(60)\n"
+    )
+    impostor.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{site}:{os.environ['PATH']}")
+    plan = process_plan(read_only(site / "ws"), site)
+    one = Run(plan, "true", site)
+    with pytest.raises(SandboxUnavailableError, match="namespace"):
+        one.launch.admit()
+    one.close()
+
+
+def test_a_worker_sees_its_own_files_and_nothing_beside_them(site: Path) -> None:
+    (site / "out/helper.py").write_text("")
+    context = SandboxContext.model_validate(restricted_read(site / "ws"))
+    files = [os.fsencode(site / "out/helper.py"), *own_files()]
+    plan = plan_for_files(context, tmpdir=None, helper_files=files)
+    code, output = run(plan, f"ls {site}/out {site}", site)
+    assert (code, output.split()) == (0, [f"{site}:", "out", "ws", f"{site}/out:", "helper.py"])
+
+
+def test_a_worker_without_confinement_needs_no_plan() -> None:
+    for wire in (SandboxContext.disabled(), SandboxContext.external(), None):
+        assert plan_for_files(wire, tmpdir=None, helper_files=[]) is NO_SANDBOX
+
+
+def test_a_direct_launch_is_what_it_was_given() -> None:
+    launch = prepare(None, [b"/bin/echo", b"x"], env=ENV, cwd=b"/", arg0=b"name")
+    assert (launch.argv, launch.executable) == ([b"name", b"x"], b"/bin/echo")
+    assert not launch.confined
+    launch.admit()
+    assert not launch.signal(2)
+    assert launch.exit_code(1) == 1
+    launch.close()
+
+
+def test_mount_points_are_unescaped() -> None:
+    line = rb"36 35 98:0 / /a\040b\134c ro,nosuid master:1 - ext4 /dev/root rw" + b"\n"
+    (found,) = parse_mounts(line).items()
+    assert found[0] == 36
+    assert (found[1].point, found[1].kind) == (b"/a b\\c", b"ext4")
+    assert b"ro" in found[1].flags
+
+
+def test_a_place_with_a_strange_name_can_be_a_root(site: Path) -> None:
+    root = site / "a b\\c\n\u00e9"
+    root.mkdir()
+    from exec_server_protocol.path_uri import PathUri
+
+    wire = workspace_write(site / "ws")
+    wire["workspaceRoots"] = [str(PathUri.from_native(os.fsencode(root)))]
+    plan = process_plan(wire, site)
+    assert run(plan, "touch made", root) == (0, "")
+    assert (root / "made").exists()
+
+
+def test_verifying_a_process_outside_any_sandbox_fails(site: Path) -> None:
+    plan = process_plan(read_only(site / "ws"), site)
+    with pytest.raises(SandboxUnavailableError, match="has not made a pid namespace"):
+        verify.verify(plan, os.getpid())
+    with pytest.raises(SandboxUnavailableError, match="cannot examine"):
+        verify.verify(plan, 2**22 + 1)

@@ -1,0 +1,119 @@
+"""Mount points that are put into a folder for a while."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from exec_server.sandbox.errors import PolicyNotEnforceableError
+from exec_server.sandbox.marks import Marks, is_mark
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="marks are for bubblewrap")
+
+
+def marked(path: Path) -> bool:
+    return is_mark(os.fsencode(path), path.lstat())
+
+
+@pytest.mark.parametrize("folder", [True, False], ids=["folder", "file"])
+def test_a_mark_is_there_while_somebody_holds_it(tmp_path: Path, folder: bool) -> None:
+    marks, path = Marks(), tmp_path / "m"
+    marks.hold(os.fsencode(path), folder=folder)
+    marks.hold(os.fsencode(path), folder=folder)
+    assert path.is_dir() is folder
+    assert marked(path)
+    marks.release(os.fsencode(path))
+    assert marked(path)
+    marks.release(os.fsencode(path))
+    assert not path.exists()
+
+
+def test_the_last_of_several_servers_takes_it_away(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path / "m")
+    one, other = Marks(), Marks()
+    one.hold(path, folder=True)
+    other.hold(path, folder=True)
+    one.release(path)
+    assert marked(tmp_path / "m")
+    other.release(path)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("folder", [True, False], ids=["folder", "file"])
+def test_one_that_a_killed_server_left_is_taken_over(tmp_path: Path, folder: bool) -> None:
+    path = tmp_path / "m"
+    code = (
+        "import os, sys; from exec_server.sandbox.marks import Marks;"
+        f"Marks().hold(os.fsencode(sys.argv[1]), folder={folder}); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 9
+    assert marked(path)
+    marks = Marks()
+    marks.hold(os.fsencode(path), folder=folder)
+    marks.release(os.fsencode(path))
+    assert not path.exists()
+
+
+def test_what_somebody_else_put_there_is_left_alone(tmp_path: Path) -> None:
+    marks = Marks()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("folder")
+    for name in ("folder", "file", "link"):
+        with pytest.raises(PolicyNotEnforceableError):
+            marks.hold(os.fsencode(tmp_path / name), folder=True)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder", "link"]
+
+
+def test_a_mark_that_somebody_began_to_use_stays(tmp_path: Path) -> None:
+    marks, path = Marks(), tmp_path / "m"
+    marks.hold(os.fsencode(path), folder=True)
+    path.chmod(0o755)
+    (path / "config").write_text("mine")
+    marks.release(os.fsencode(path))
+    assert (path / "config").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["real", "empty", "sticky", "full"])
+def test_real_things_are_no_marks(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.mkdir()
+    if name == "sticky":
+        path.chmod(0o1777)
+    if name == "full":
+        (path / "x").write_text("")
+        path.chmod(0o1555)
+    assert not marked(path)
+    path.chmod(0o755)
+
+
+def test_a_folder_that_cannot_be_written_cannot_be_marked(tmp_path: Path) -> None:
+    with pytest.raises(PolicyNotEnforceableError):
+        Marks().hold(b"/proc/self/m", folder=True)
+
+
+@pytest.mark.slow
+def test_threads_that_come_and_go_leave_nothing(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path / "m")
+    shared, failures = Marks(), []
+
+    def work(marks: Marks) -> None:
+        try:
+            for _ in range(100):
+                marks.hold(path, folder=True)
+                assert marked(tmp_path / "m")
+                marks.release(path)
+        except (OSError, PolicyNotEnforceableError, AssertionError) as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(m,)) for m in (shared, shared, Marks())]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert not os.path.lexists(path)
