@@ -34,7 +34,7 @@ NO_TESTS = 5
 CONFORMANCE_AREAS = (
     "envelope or handshake or session or process or pty or output or stdin or signals or env "
     "or retention or concurrency or transport or auth or shutdown or filesystem or walk or handles "
-    "or paths or http or sandbox_process"
+    "or paths or http or sandbox_fs or sandbox_process"
 )
 """What the server offers so far, in the words of the conformance suite."""
 
