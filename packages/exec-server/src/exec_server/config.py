@@ -148,6 +148,8 @@ class FileLimits:
     idle_marked_seconds: float = 2.0
     """The same for one whose sandbox marks missing names, such as ``.git``, with empty
     folders: they are on the disk as long as it lives."""
+    watch_seconds: float = 1.0
+    """Between two looks at paths that are missing and watched."""
     plan_seconds: float = 30.0
     """For a look at the paths of a sandbox policy."""
     exit_seconds: float = 5.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from exec_server_protocol.methods import REQUESTS
 
-from ..handlers import environment, handshake, http, process, unavailable
+from ..handlers import environment, handshake, http, process
 from ..handlers.files import FileMethods
 from ..http.requests import HttpRequests
 from .connection import Handler
@@ -25,10 +25,9 @@ def make_handlers(
         requests: The HTTP requests that it makes.
 
     Raises:
-        RuntimeError: A handler stands under a name that the registry does not have.
+        RuntimeError: A method has no handler, or a handler stands under another name.
     """
     handlers: dict[str, Handler] = {
-        **unavailable.HANDLERS,
         "initialize": handshake.Initialize(info),
         "environment/info": environment.Info(info),
         "environment/status": environment.status,
@@ -36,7 +35,7 @@ def make_handlers(
         **files.handlers,
         **http.make_handlers(requests),
     }
-    unknown = handlers.keys() - REQUESTS.keys()
-    if unknown:
-        raise RuntimeError(f"handlers of unknown methods: {sorted(unknown)}")
+    different = handlers.keys() ^ REQUESTS.keys()
+    if different:
+        raise RuntimeError(f"methods and handlers do not match: {sorted(different)}")
     return handlers

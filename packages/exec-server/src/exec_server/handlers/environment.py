@@ -32,7 +32,7 @@ CAPABILITIES: Final[Mapping[str, bool]] = {
     "credentialMasking": False,
     "credentialMaskingCustomProviders": False,
     "capabilityDiscoverySandbox": False,
-    "fsWatchMissing": False,
+    "fsWatchMissing": True,
     "capabilityDiscoveryV2": False,
     "environmentConfigRead": False,
     "httpHeaderEnvVars": True,

@@ -10,19 +10,24 @@ import pybase64
 from exec_server_protocol.errors import InvalidRequestError
 from exec_server_protocol.filesystem import (
     FsCloseParams,
+    FsMissingChangedNotification,
     FsOpenParams,
     FsReadBlockParams,
     FsWalkParams,
+    FsWatchMissingParams,
+    FsWatchMissingResult,
     FsWriteBlockParams,
     FsWriteFileParams,
 )
 from exec_server_protocol.limits import FILE_BLOCK_MAX_BYTES
-from exec_server_protocol.rpc import MALFORMED_ID, RequestId, encode_json
+from exec_server_protocol.path_uri import InvalidPathError, PathUri
+from exec_server_protocol.rpc import MALFORMED_ID, RequestId, encode_json, encode_notification
 
 from ..connection.later import ANSWERED, Later
 from ..filesystem.handles import check_handle_id
 from ..filesystem.lane import FileLane
 from ..filesystem.request import FileRequest
+from ..filesystem.watch import MissingWatches
 from ..filesystem.workers import FileWorkers, SessionWorkers
 
 if TYPE_CHECKING:
@@ -116,6 +121,7 @@ class FileMethods:
         self._workers = workers
         self._sessions: dict[Session, SessionWorkers] = {}
         self._lanes: dict[Connection, FileLane] = {}
+        self._watches: dict[Connection, MissingWatches] = {}
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
@@ -126,6 +132,7 @@ class FileMethods:
             "fs/open": self._open,
             "fs/readBlock": self._read_block,
             "fs/walk": self._walk,
+            "fs/watchMissing": self._watch_missing,
             "fs/writeBlock": self._write_block,
             "fs/writeFile": self._write_file,
         }
@@ -137,14 +144,17 @@ class FileMethods:
         return later
 
     def _make_lane(self, connection: Connection) -> FileLane:
+        lane = self._lanes[connection] = FileLane(self._of_session(connection))
+        connection.when_lost(lambda: self._lanes.pop(connection).close())
+        return lane
+
+    def _of_session(self, connection: Connection) -> SessionWorkers:
         session = connection.attached_session
         workers = self._sessions.get(session)
         if workers is None:
             workers = self._sessions[session] = SessionWorkers(self._workers)
             session.when_expired(lambda: self._sessions.pop(session).drop())
-        lane = self._lanes[connection] = FileLane(workers)
-        connection.when_lost(lambda: self._lanes.pop(connection).close())
-        return lane
+        return workers
 
     # ------------------------------------------------------------------ methods
 
@@ -203,6 +213,33 @@ class FileMethods:
 
     def _close(self, connection: Connection, params: FsCloseParams) -> Later:
         return self._submit(connection, FileRequest("fs/close", b"", handle_id=params.handle_id))
+
+    def _watch_missing(
+        self, connection: Connection, params: FsWatchMissingParams
+    ) -> FsWatchMissingResult:
+        for path in params.missing if params.present is None else [*params.missing, params.present]:
+            _check_native(path)
+        watches = self._watches.get(connection) or self._make_watches(connection)
+        watching = watches.add(params.watch_id, params.missing, params.present)
+        return FsWatchMissingResult(watching=watching)
+
+    def _make_watches(self, connection: Connection) -> MissingWatches:
+        def notify(watch_id: int) -> None:
+            params = FsMissingChangedNotification(watch_id=watch_id)
+            message = encode_notification("fs/missingChanged", params.to_json())
+            connection.peer.send(message)
+
+        watches = MissingWatches(self._of_session(connection), notify)
+        self._watches[connection] = watches
+        connection.when_lost(lambda: self._watches.pop(connection).close())
+        return watches
+
+
+def _check_native(path: PathUri) -> None:
+    try:
+        path.to_native()
+    except InvalidPathError as error:
+        raise InvalidRequestError(str(error)) from error
 
 
 def _text(text: str) -> bytes:
