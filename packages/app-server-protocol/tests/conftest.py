@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from app_server_protocol._structure import definitions
+from app_server_protocol.schema import export
 
 HERE = Path(__file__).parent
 
@@ -61,6 +62,13 @@ def ours(samples: Sequence[Sample]) -> Sequence[Sample]:
 
 
 @pytest.fixture(scope="session")
+def pinned() -> Mapping[str, Any]:
+    """What is counted of the version that this package follows. Read a change of it in a diff."""
+    found: Mapping[str, Any] = json.loads((HERE / "pinned.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="session")
 def codex_bin(pytestconfig: pytest.Config) -> Path:
     name = pytestconfig.getoption("--codex-bin", default=None) or os.environ.get("CODEX_BIN", "")
     found = shutil.which(name) if name else None
@@ -76,6 +84,41 @@ def package() -> Path:
     if not (folder / "tools").is_dir():
         pytest.skip("the tools are not installed")
     return folder
+
+
+_OTHER_VERSION = """\
+#!/bin/sh
+if [ "$1" = --version ]; then echo codex-cli 9.9.9; exit; fi
+surface=stable
+if [ "$5" = --experimental ]; then surface=experimental; fi
+mkdir -p "$4" && cp -r "{folder}/$2-$surface/." "$4"
+"""
+
+
+@pytest.fixture
+def other_version(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Return what makes a program that exports our schema with one text replaced."""
+
+    def make(old: str, new: str) -> Path:
+        for surface in ("stable", "experimental"):
+            found = json.loads(json.dumps(export(surface)).replace(old, new))
+            bundle = json.dumps({"definitions": found, "type": "object"})
+            folder = tmp_path / f"generate-json-schema-{surface}"
+            folder.mkdir()
+            for name in ("schemas.json", "v2.schemas.json"):
+                (folder / f"codex_app_server_protocol.{name}").write_text(bundle)
+            folder = tmp_path / f"generate-ts-{surface}"
+            folder.mkdir()
+            for name, schema in found.items():
+                keys = schema.get("properties", ()) if isinstance(schema, dict) else ()
+                fields = "".join(f"{key}?: unknown, " for key in keys)
+                (folder / f"{name}.ts").write_text(f"export type {name} = {{ {fields}}};")
+        program = tmp_path / "codex"
+        program.write_text(_OTHER_VERSION.format(folder=tmp_path))
+        program.chmod(0o755)
+        return program
+
+    return make
 
 
 def _smallest(schema: Any) -> Any:

@@ -9,7 +9,9 @@ import base64
 import contextlib
 import http.client
 import json
+import os
 import re
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
@@ -76,9 +78,10 @@ def address(codex_bin: Path, tmp_path: Path) -> Iterator[str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        process_group=0,  # what npm installs is a launcher with the server as its child
     )
     assert child.stderr is not None
-    guard = threading.Timer(_START_SECONDS, child.kill)
+    guard = threading.Timer(_START_SECONDS, os.killpg, (child.pid, signal.SIGKILL))
     guard.start()
     found = None
     while found is None and (line := child.stderr.readline()):
@@ -90,7 +93,8 @@ def address(codex_bin: Path, tmp_path: Path) -> Iterator[str]:
         assert found is not None, "the server did not start"
         yield found[1].decode()
     finally:
-        child.kill()
+        guard.cancel()
+        os.killpg(child.pid, signal.SIGKILL)
         child.wait()
         drain.join()
         child.stderr.close()

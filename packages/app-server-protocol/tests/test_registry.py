@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from app_server_protocol import _overrides as overrides
@@ -27,11 +28,11 @@ _TABLES: tuple[Mapping[str, Method], ...] = (
 )
 
 
-def test_the_census_is_that_of_the_pinned_version() -> None:
-    assert WIRE_REVISION == "0.169.0"
-    assert [len(table) for table in _TABLES] == [187, 1, 11, 88]
-    gated = [method for method in CLIENT_METHODS.values() if method.experimental]
-    assert (len(gated), len(CLIENT_METHODS) - len(gated)) == (75, 112)
+def test_the_census_is_that_of_the_pinned_version(pinned: Mapping[str, Any]) -> None:
+    assert pinned["version"] == WIRE_REVISION
+    kinds = ("client_methods", "client_notifications", "server_requests", "server_notifications")
+    assert [len(table) for table in _TABLES] == [pinned[kind] for kind in kinds]
+    assert sum(method.experimental for method in CLIENT_METHODS.values()) == pinned["gated_methods"]
     assert [name for name, method in SERVER_REQUESTS.items() if method.experimental] == [
         "currentTime/read"
     ]
@@ -73,11 +74,16 @@ def test_nothing_is_kept_by_hand_that_the_schema_has_by_now() -> None:
     assert SERVER_NOTIFICATIONS.keys() >= overrides.EXPERIMENTAL_NOTIFICATIONS
 
 
-def test_the_census_is_printed_without_a_binary(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_census_is_printed_without_a_binary(
+    capsys: pytest.CaptureFixture[str], pinned: Mapping[str, Any]
+) -> None:
     assert main(["census"]) == 0
+    stable = pinned["client_methods"] - pinned["gated_methods"]
     assert capsys.readouterr().out == (
-        "registry of 0.169.0: 187 client methods (112 stable, 75 gated), 88 notifications, "
-        "11 server requests\n"
+        f"registry of {pinned['version']}: {pinned['client_methods']} client methods "
+        f"({stable} stable, {pinned['gated_methods']} gated), "
+        f"{pinned['server_notifications']} notifications, "
+        f"{pinned['server_requests']} server requests\n"
     )
 
 
@@ -89,11 +95,15 @@ def test_a_binary_that_is_not_there_is_status_2(capsys: pytest.CaptureFixture[st
 @pytest.mark.process
 @pytest.mark.slow
 def test_the_binary_knows_the_same_methods(
-    codex_bin: Path, capsys: pytest.CaptureFixture[str]
+    codex_bin: Path, capsys: pytest.CaptureFixture[str], pinned: Mapping[str, Any]
 ) -> None:
     assert main(["census", "--codex-bin", str(codex_bin)]) == 0
     out = capsys.readouterr().out
-    assert "as it recites them: 187 here, 187 in the binary" in out
-    assert "stable: 112 here, 112 in the binary" in out
-    assert "\nnotifications: 88 here, 88 in the binary" in out
-    assert "server requests: 11 here, 11 in the binary" in out
+    stable = pinned["client_methods"] - pinned["gated_methods"]
+    for what, count in {
+        "as it recites them": pinned["client_methods"],
+        "client methods, stable": stable,
+        "\nnotifications": pinned["server_notifications"],
+        "server requests": pinned["server_requests"],
+    }.items():
+        assert f"{what}: {count} here, {count} in the binary" in out

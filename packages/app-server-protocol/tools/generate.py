@@ -19,16 +19,27 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 from app_server_protocol import _binary
 from app_server_protocol._scalars import SCALARS
 from app_server_protocol.errors import ToolError
+from app_server_protocol.schema._compare import changes, report
 from app_server_protocol.schema._dump import read_dump
+from app_server_protocol.schema._export import read_types
 from app_server_protocol.schema._manifest import BUNDLE, FLAT_BUNDLE, Layout, manifest
 from app_server_protocol.schema.layout import ENVELOPE, FIXTURES, METHOD_UNIONS, SURFACES
 from app_server_protocol.schema.reduce import fixture_text, reduce_bundle
-from tables import client_methods, experimental_fields, facts_source, gates, notes, registry_source
+from tables import (
+    client_methods,
+    experimental_fields,
+    facts_source,
+    gates,
+    missing_results,
+    notes,
+    registry_source,
+)
 from type_source import TypeSource
 
 Json = Any
@@ -128,6 +139,7 @@ def generate(
         "from typing import Final",
         facts_source(source, experimental, stable, layout),
     )
+    _require_equal(types, facts, surfaces)
     return {
         PACKAGE / "types.py": types,
         PACKAGE / "_registry_data.py": registry,
@@ -135,12 +147,47 @@ def generate(
     }
 
 
-def _read_fixtures() -> tuple[str, dict[str, dict[str, Json]], Layout, dict[str, list[str]]]:
-    surfaces = {
-        name: reduce_bundle(json.loads((FIXTURES / f"{name}.json").read_text(encoding="utf-8")))
-        for name in SURFACES
-    }
-    recorded = json.loads((FIXTURES / "manifest.json").read_text(encoding="utf-8"))
+def _require_equal(types: str, facts: str, surfaces: Mapping[str, Mapping[str, Json]]) -> None:
+    """Refuse types that would not read back as the schema that they were made from.
+
+    Raises:
+        ToolError: The schema has something that the generator cannot express yet.
+    """
+    known: dict[str, Any] = {}
+    exec(facts, known)  # noqa: S102  # our own text, made above
+    for surface, definitions in surfaces.items():
+        found = list(
+            changes(
+                {k: v for k, v in definitions.items() if k not in {*METHOD_UNIONS, *ENVELOPE}},
+                read_types(types, SimpleNamespace(**known), surface),
+            )
+        )
+        if found:
+            lines = "\n  ".join(map(str, found))
+            raise ToolError(f"nothing is written; {surface} cannot be expressed:\n  {lines}")
+
+
+def _require_results(experimental: Mapping[str, Json]) -> None:
+    if missing := missing_results(experimental):
+        lines = "\n  ".join(missing)
+        raise ToolError(f"nothing is written; _overrides.RESULT_TYPES lacks:\n  {lines}")
+
+
+def _read_fixtures(
+    newer: Mapping[Path, str] = {},
+) -> tuple[str, dict[str, dict[str, Json]], Layout, dict[str, list[str]]]:
+    """Return version, definitions, layout and gates of the fixtures, or of newer texts of them."""
+
+    def read(name: str) -> Json:
+        path = FIXTURES / name
+        try:
+            return json.loads(newer.get(path) or path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ToolError(f"{name}: {error}") from error
+
+    surfaces = {name: reduce_bundle(read(f"{name}.json")) for name in SURFACES}
+    recorded = read("manifest.json")
+    _require_results(surfaces["experimental"])
     files: dict[str, list[str]] = {}
     for path in recorded["surfaces"]["experimental"]["files"]:
         folder, _, name = path.removesuffix(".json").rpartition("/")
@@ -174,21 +221,57 @@ def _declaration_order(
     return out
 
 
-def _refresh(binary: Path) -> None:
-    """Rewrite the fixtures from what a binary exports."""
+def _refresh(binary: Path) -> tuple[dict[Path, str], list[str]]:
+    """Return the text of each fixture as a binary has it, and a report of what is different."""
     version = _binary.version(binary)
     dumps = {name: read_dump(binary, experimental=name == "experimental") for name in SURFACES}
     surfaces = {name: dump.definitions for name, dump in dumps.items()}
-    layout = dumps["experimental"].layout()
-    for name, definitions in surfaces.items():
-        text = fixture_text({"definitions": definitions})
-        (FIXTURES / f"{name}.json").write_text(text, encoding="utf-8")
     pair = surfaces["experimental"], surfaces["stable"]
+    _require_results(pair[0])
     places = {method: [path for path, *_ in rows] for method, rows in gates(*pair, {}).items()}
     params = {row[0]: row[1] for row in client_methods(*pair)}
     order = _declaration_order(binary, places, params)
-    text = fixture_text(manifest(version, surfaces, layout, order))
-    (FIXTURES / "manifest.json").write_text(text, encoding="utf-8")
+    contents: dict[str, Json] = {
+        f"{name}.json": {"definitions": definitions} for name, definitions in surfaces.items()
+    }
+    layout = dumps["experimental"].layout()
+    contents["manifest.json"] = manifest(version, surfaces, layout, order)
+    old_version, old, _, _ = _read_fixtures()
+    lines = [f"{old_version} -> {version}"]
+    for name in SURFACES:
+        found = list(changes(old[name], surfaces[name]))
+        lines += [f"{name}: {len(found)} differences", *report(found)]
+    return {FIXTURES / name: fixture_text(content) for name, content in contents.items()}, lines
+
+
+def _print(*lines: str) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def _write(texts: Mapping[Path, str]) -> list[str]:
+    """Write what is different. Returns the names of the files."""
+    written = []
+    for path, text in texts.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            written.append(str(path.relative_to(PACKAGE.parent)))
+    return written
+
+
+def _check(modules: Mapping[Path, str]) -> int:
+    changed = 0
+    for path, text in modules.items():
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        if old != text:
+            changed += 1
+            name = str(path.relative_to(PACKAGE.parent))
+            pair = (old.splitlines(), text.splitlines())
+            _print(*difflib.unified_diff(*pair, name, f"{name} (regenerated)", lineterm=""))
+    if changed:
+        _print(f"{changed} generated modules are out of date; run {COMMAND}")
+        return 1
+    _print("the generated modules are up to date")
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -199,31 +282,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.check and options.codex_bin:
         parser.error("--check and --codex-bin exclude each other")
+    fixtures: dict[Path, str] = {}
+    lines: list[str] = []
     try:
         if options.codex_bin:
-            _refresh(_binary.find(options.codex_bin))
-        modules = generate(*_read_fixtures())
+            fixtures, lines = _refresh(_binary.find(options.codex_bin))
+        modules = generate(*_read_fixtures(fixtures))
     except ToolError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    changed = 0
-    for path, text in modules.items():
-        old = path.read_text(encoding="utf-8") if path.exists() else ""
-        if old == text:
-            continue
-        changed += 1
-        name = str(path.relative_to(PACKAGE.parent))
-        if options.check:
-            pair = (old.splitlines(keepends=True), text.splitlines(keepends=True))
-            sys.stdout.writelines(difflib.unified_diff(*pair, name, f"{name} (regenerated)"))
-        else:
-            path.write_text(text, encoding="utf-8")
-            sys.stdout.write(f"rewrote {name}\n")
-    if options.check and changed:
-        sys.stdout.write(f"{changed} generated modules are out of date; run {COMMAND}\n")
-        return 1
-    if not changed:
-        sys.stdout.write("the generated modules are up to date\n")
+    if options.check:
+        return _check(modules)
+    # All of it is known to work before anything is written, and is written before it is told.
+    written = _write({**fixtures, **modules})
+    _print(*lines, *(f"rewrote {name}" for name in written))
+    if not written:
+        _print("the generated modules are up to date")
     return 0
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "experimental_fields",
     "facts_source",
     "gates",
+    "missing_results",
     "notes",
     "registry_source",
 ]
@@ -41,11 +42,31 @@ def _params(schema: Json) -> tuple[str | None, str]:
     return schema["$ref"].rpartition("/")[2], "required"
 
 
-def _result(method: str, params: str | None, definitions: Mapping[str, Json]) -> str:
-    name = RESULT_TYPES.get(method) or (params or "").removesuffix("Params") + "Response"
-    if name not in definitions:
-        raise SystemExit(f"{method}: no result type; name one in _overrides.RESULT_TYPES")
-    return name
+def _result(method: str, params: str | None) -> str:
+    return RESULT_TYPES.get(method) or (params or "").removesuffix("Params") + "Response"
+
+
+def missing_results(experimental: Mapping[str, Json]) -> list[str]:
+    """Return a line about each method whose result type is not known."""
+    lines = []
+    for union in ("ClientRequest", "ServerRequest"):
+        for method, schema in _methods(experimental[union]):
+            if _result(method, _params(schema)[0]) not in experimental:
+                likely = _likely_results(method, experimental)
+                lines.append(f"{method}: no result type (likely: {', '.join(likely) or 'none'})")
+    return lines
+
+
+def _likely_results(method: str, experimental: Mapping[str, Json]) -> list[str]:
+    """Return the types that are named like a method, the most similar first."""
+    words = [word.lower() for word in method.split("/")]
+    found = [
+        (sum(len(word) for word in words if word in name.lower()), name)
+        for name in experimental
+        if name.endswith("Response")
+    ]
+    best = max(score for score, _ in found)
+    return [name for score, name in sorted(found) if best and score == best]
 
 
 def client_methods(experimental: Mapping[str, Json], stable: Mapping[str, Json]) -> Rows:
@@ -54,7 +75,7 @@ def client_methods(experimental: Mapping[str, Json], stable: Mapping[str, Json])
     rows: Rows = []
     for method, schema in _methods(experimental["ClientRequest"]):
         params, rule = _params(schema)
-        result = _result(method, params, experimental)
+        result = _result(method, params)
         rows.append((method, params, rule, result, method not in open_to_all))
     return sorted(rows)
 
@@ -65,7 +86,7 @@ def server_requests(experimental: Mapping[str, Json], stable: Mapping[str, Json]
     rows: Rows = []
     for method, schema in _methods(experimental["ServerRequest"]):
         params, _rule = _params(schema)
-        result = _result(method, params, experimental)
+        result = _result(method, params)
         rows.append((method, params, result, method not in open_to_all))
     return sorted(rows)
 
@@ -246,7 +267,7 @@ def facts_source(
         mine, theirs = experimental[name], stable[name]
         if mine is not True and "anyOf" in mine and "anyOf" in theirs:
             gone = [arm for arm in mine["anyOf"] if arm not in theirs["anyOf"]]
-            arms += [source.arms[name, repr(arm)] for arm in gone]
+            arms += [name_of for arm in gone if (name_of := source.arms.get((name, repr(arm))))]
     fields = experimental_fields(experimental, stable)
     gated = [f"{name}.{field}" for name, some in fields.items() for field in some]
     files = {folder: tuple(sorted(names)) for folder, names in sorted(layout.files.items())}

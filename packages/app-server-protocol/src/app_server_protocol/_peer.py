@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import tempfile
 import time
@@ -117,6 +118,7 @@ class Peer(Conversation):
                 stderr=subprocess.DEVNULL,
                 cwd=self._home,
                 env=_binary.environment(self._home),
+                process_group=0,  # what npm installs is a launcher with the server as its child
             )
         except OSError as error:
             raise ToolError(f"{self._binary.name} did not start: {error}") from error
@@ -126,7 +128,7 @@ class Peer(Conversation):
         try:
             self._child.communicate(timeout=_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
-            self._child.kill()
+            os.killpg(self._child.pid, signal.SIGKILL)
             self._child.communicate()
         if self._folder is not None:
             self._folder.cleanup()

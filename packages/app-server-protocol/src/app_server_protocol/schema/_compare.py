@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from .layout import METHOD_UNIONS
-from .reduce import Json, canonical_text
+from .reduce import Json, canonical_text, references
 
 __all__ = ["Change", "changes", "report"]
 
@@ -56,9 +56,7 @@ def changes(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Change
     for union, group in METHOD_UNIONS.items():
         before, after = _methods(old.get(union)), _methods(new.get(union))
         for kind, method in _keyed(before, after):
-            detail = ""
-            if kind == "changed":
-                detail = f"{_short(before[method])} -> {_short(after[method])}"
+            detail = _call_change(before[method], after[method]) if kind == "changed" else ""
             yield Change(kind, group, method, detail)
     for kind, name in _keyed(old, new):
         if name in METHOD_UNIONS and kind == "changed":
@@ -70,10 +68,24 @@ def changes(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Change
 
 
 def _methods(union: Json) -> dict[str, Json]:
+    """Return the arms of a union of methods, by method."""
     if not isinstance(union, dict):
         return {}
     arms = union.get("anyOf", [union])
-    return {arm["properties"]["method"]["enum"][0]: arm["properties"] for arm in arms}
+    return {arm["properties"]["method"]["enum"][0]: arm for arm in arms}
+
+
+def _call_change(old: Json, new: Json) -> str:
+    """Return what is different about calling a method."""
+    before, after = _call(old), _call(new)
+    return f"{before} -> {after}" if before != after else f"{_short(old)} -> {_short(new)}"
+
+
+def _call(arm: Json) -> str:
+    names = list(references(arm["properties"].get("params")))
+    if not names:
+        return "no params"
+    return names[0] if "params" in arm.get("required", ()) else f"{names[0]} or null"
 
 
 def _inside(path: str, old: Json, new: Json) -> Iterator[Change]:
@@ -120,7 +132,10 @@ def _members(path: str, what: str, old: Sequence[str], new: Sequence[str]) -> It
 
 
 def _arms(path: str, old: Sequence[Json], new: Sequence[Json]) -> Iterator[Change]:
-    before, after = _by_label(old), _by_label(new)
+    labels = [_label(arm) for arm in old], [_label(arm) for arm in new]
+    alike = {label for side in labels for label in side if side.count(label) > 1}
+    before = {_label(arm, longer=alike): arm for arm in old}
+    after = {_label(arm, longer=alike): arm for arm in new}
     for kind, label in _keyed(before, after):
         where = f"{path}({label})"
         if kind == "changed":
@@ -129,16 +144,13 @@ def _arms(path: str, old: Sequence[Json], new: Sequence[Json]) -> Iterator[Chang
             yield Change(kind, "arms", where)
 
 
-def _by_label(arms: Sequence[Json]) -> dict[str, Json]:
-    """Key arms by what tells them apart, so that an arm with a new field stays itself."""
-    out: dict[str, Json] = {}
-    for arm in arms:
-        label = _label(arm)
-        out[label if label not in out else f"{label} {canonical_text(arm)}"] = arm
-    return out
+def _label(arm: Json, *, longer: Container[str] = ()) -> str:
+    """Return what tells an arm apart, so that one with a new field stays itself.
 
-
-def _label(arm: Json) -> str:
+    Args:
+        arm: The arm.
+        longer: Labels that several arms have; those get the names of their required fields.
+    """
     if not isinstance(arm, dict):
         return "anything"
     if "$ref" in arm:
@@ -150,7 +162,9 @@ def _label(arm: Json) -> str:
         for key, part in arm.get("properties", {}).items()
         if isinstance(part, dict) and len(part.get("enum", ())) == 1
     ]
-    return ",".join(tags) or ",".join(arm.get("required", ())) or str(arm.get("type"))
+    required = ",".join(arm.get("required", ()))
+    label = ",".join(tags) or required or str(arm.get("type"))
+    return f"{label}; {required}" if label in longer else label
 
 
 def report(found: Sequence[Change]) -> list[str]:

@@ -18,7 +18,7 @@ from ._source import SourceReader
 from .layout import ENVELOPE, SURFACES
 from .reduce import Json, reduce_schema
 
-__all__ = ["LAYOUT", "export", "export_fixtures"]
+__all__ = ["LAYOUT", "export", "export_fixtures", "read_types"]
 
 LAYOUT: Final = Layout(_facts.FILES, _facts.NOT_IN_FLAT_BUNDLE)
 _TYPES: Final = Path(__file__).parents[1] / "types.py"
@@ -116,13 +116,34 @@ def _method_unions(experimental: bool) -> dict[str, Json]:
 # --------------------------------------------------------------------------- together
 
 
-def _in_stable(name: str) -> bool:
-    """Whether a class, a field (``X.field``) or an arm (``|X``) is on the stable surface."""
-    if name.startswith("|"):
-        return name[1:] not in _facts.EXPERIMENTAL_ARMS
-    if "." in name:
-        return name not in _facts.EXPERIMENTAL_FIELDS
-    return name not in _facts.EXPERIMENTAL_TYPES
+def read_types(source: str, facts: Any, surface: str) -> dict[str, Json]:
+    """Return the definitions of a surface that the source of types amounts to.
+
+    Args:
+        source: The text of ``types.py``.
+        facts: What has the attributes of ``_facts``.
+        surface: Its name.
+
+    Raises:
+        ToolError: The source has a form that cannot be read back.
+    """
+
+    def in_stable(name: str) -> bool:
+        """Whether a class, a field (``X.field``) or an arm (``|X``) is on the stable surface."""
+        if name.startswith("|"):
+            return name[1:] not in facts.EXPERIMENTAL_ARMS
+        if "." in name:
+            return name not in facts.EXPERIMENTAL_FIELDS
+        return name not in facts.EXPERIMENTAL_TYPES
+
+    reader = SourceReader(
+        source,
+        inline=facts.INLINE_TYPES,
+        closed=facts.CLOSED_TYPES,
+        open=facts.OPEN_TYPES,
+        keeps=in_stable if surface == "stable" else lambda name: True,
+    )
+    return reader.definitions()
 
 
 @functools.cache
@@ -132,15 +153,8 @@ def export(surface: str) -> Mapping[str, Json]:
     Raises:
         ToolError: ``types.py`` was edited into a form that cannot be read back.
     """
-    experimental = surface == "experimental"
-    reader = SourceReader(
-        _TYPES.read_text(encoding="utf-8"),
-        inline=_facts.INLINE_TYPES,
-        closed=_facts.CLOSED_TYPES,
-        open=_facts.OPEN_TYPES,
-        keeps=(lambda name: True) if experimental else _in_stable,
-    )
-    found = {**reader.definitions(), **_envelope(), **_method_unions(experimental)}
+    classes = read_types(_TYPES.read_text(encoding="utf-8"), _facts, surface)
+    found = {**classes, **_envelope(), **_method_unions(surface == "experimental")}
     return dict(sorted(found.items()))
 
 
