@@ -234,6 +234,30 @@ def _decoded(text: str) -> bytes:
     return pybase64.b64decode(text, validate=True)
 
 
+async def test_with_credit_no_more_is_sent_than_was_asked_for(server: ServerProcess) -> None:
+    pieces = b"".join(b"1\r\n%d\r\n" % number for number in range(10))
+    async with Origin({"/": chunked() + pieces + b"0\r\n\r\n"}) as origin:
+        client = await WireClient.ready(server.url)
+        assert client.info["capabilities"]["httpStreamCredit"] is True
+        await client.call("http/request", stream(origin.url(), "s", streamCredit=2))
+        received = b""
+        for there, more in ((2, 1), (1, 3), (3, 2**64 - 1)):
+            for _ in range(there):
+                received += _decoded((await client.notification())["params"]["deltaBase64"])
+            assert await client.call("environment/status") == {"status": "ready"}
+            assert not client.notifications
+            credit = {"requestId": "s", "pieces": more}
+            assert await client.call("http/request/credit", credit) == {}
+        rest = b""
+        for _ in range(5):
+            delta = (await client.notification())["params"]
+            rest += _decoded(delta["deltaBase64"])
+        assert (received + rest, delta["seq"], delta["done"]) == (b"0123456789", 11, True)
+        ended = {"requestId": "s", "pieces": 1}
+        assert await client.call("http/request/credit", ended) == {}
+        await client.close()
+
+
 async def test_many_streams_run_beside_each_other(server: ServerProcess) -> None:
     proceed = asyncio.Event()
 

@@ -69,7 +69,7 @@ def test_interactive_examples_print_what_is_shown(file: Path) -> None:
 def test_every_method_that_is_offered_and_every_code_is_documented() -> None:
     text = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
     for method in METHODS.values():
-        refused = method.family in ("filesystem", "http")
+        refused = method.family == "filesystem"
         assert refused or f"`{method.name}" in text, method.name
         assert method.extension is None or refused or f"`{method.extension}`" in text
     codes = {getattr(errors, name) for name in errors.__all__ if name.isupper()}

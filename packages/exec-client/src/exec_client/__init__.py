@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .errors import ConnectTimeoutError as ConnectTimeoutError
     from .errors import HandshakeRejectedError as HandshakeRejectedError
     from .errors import HandshakeTimeoutError as HandshakeTimeoutError
+    from .errors import HttpBodyError as HttpBodyError
     from .errors import InsecureTokenError as InsecureTokenError
     from .errors import OutputLostError as OutputLostError
     from .errors import ProcessBrokenError as ProcessBrokenError
@@ -76,6 +77,7 @@ _HOME = {
     "HandshakeRejectedError": "errors",
     "HandshakeTimeoutError": "errors",
     "InsecureTokenError": "errors",
+    "HttpBodyError": "errors",
     "OutputEvent": "events",
     "OutputLostError": "errors",
     "OutputStream": "output",

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
     from exec_server_protocol.sandbox import SandboxContext
 
+    from .http import Http
+
 __all__ = ["Client", "ClientState", "StateChange", "connect"]
 
 logger = logging.getLogger(__name__)
@@ -217,6 +219,16 @@ class Client:
         self._session.require(CAPABILITY_LIST, "list_processes")
         result = await self.call("process/list", idempotent=True)
         return ProcessListResult.model_validate(result).processes
+
+    @property
+    def http(self) -> Http:
+        """HTTP requests that the executor makes."""
+        from .http import Http
+
+        async def session() -> Session:
+            return self._session
+
+        return Http(session)
 
     # ------------------------------------------------------------------ processes
 

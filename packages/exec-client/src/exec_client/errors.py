@@ -16,6 +16,7 @@
     │  └─ RecoveryDeadlineError     no executor was reached in time
     ├─ ProcessBrokenError           one process cannot be followed any more
     │  └─ OutputLostError           output is missing, and cannot be had any more
+    ├─ HttpBodyError                a streamed HTTP body ends before it is complete
     ├─ StdinClosedError             the process takes no input
     ├─ ProcessFailedError           ``check=True`` and an exit code that is not 0
     ├─ TimeoutExpired               a command ran longer than it was allowed to
@@ -38,6 +39,7 @@ __all__ = [
     "ConnectionBrokenError",
     "HandshakeRejectedError",
     "HandshakeTimeoutError",
+    "HttpBodyError",
     "InsecureTokenError",
     "OutputLostError",
     "ProcessBrokenError",
@@ -146,6 +148,10 @@ class OutputLostError(ProcessBrokenError):
         self.lost_bytes = lost_bytes
         self.received_bytes = received_bytes
         self.retained_bytes = retained_bytes
+
+
+class HttpBodyError(ClientError):
+    """A streamed HTTP body ends before it is complete; other requests are not affected."""
 
 
 class StdinClosedError(ClientError):

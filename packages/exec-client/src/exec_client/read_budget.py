@@ -52,6 +52,17 @@ class UnreadOutput(Protocol):
         """Give up ``size`` bytes or a little more."""
 
 
+class OtherQueue(Protocol):
+    """What else may be in the way, with limits and rules of its own."""
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be taken from the connection, if it can be helped."""
+
+    def make_room(self) -> bool:
+        """Give up what nobody reads. Returns whether there is room."""
+
+
 class ReadBudget:
     """Bytes of output that wait to be read, over all processes of a client.
 
@@ -65,7 +76,12 @@ class ReadBudget:
         self._waiting = 0
         self._crowded = False
         self._streams: dict[UnreadOutput, None] = {}
+        self._others: list[OtherQueue] = []
         self._changed = asyncio.Event()
+
+    def consult(self, other: OtherQueue) -> None:
+        """Ask another queue as well before the connection is read."""
+        self._others.append(other)
 
     @property
     def used(self) -> int:
@@ -75,7 +91,7 @@ class ReadBudget:
     @property
     def full(self) -> bool:
         """Whether nothing more should be taken from the connection, if it can be helped."""
-        return self._used > self._limit
+        return self._used > self._limit or any(other.full for other in self._others)
 
     @property
     def wanted(self) -> bool:
@@ -109,7 +125,7 @@ class ReadBudget:
 
     def make_room(self) -> bool:
         """Give up output so that something else gets through. Returns whether it may."""
-        if self.full:
+        if self._used > self._limit:
             self._drop(self._used - self._limit, lambda stream: stream.expendable)
         hard = self._limit * HARD_FACTOR
         if self._used > hard:
@@ -117,7 +133,7 @@ class ReadBudget:
         if self._used > hard:
             before = asyncio.get_running_loop().time() - ABANDONED_SECONDS
             self._drop(self._used - hard, lambda stream: (stream.read_at or 0.0) <= before)
-        return self._used <= hard
+        return self._used <= hard and all(other.make_room() for other in self._others)
 
     def _drop(self, size: int, may: _Filter) -> None:
         while size > 0:

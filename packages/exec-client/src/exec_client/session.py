@@ -13,6 +13,8 @@ from exec_server_protocol.handshake import EnvironmentInfo, InitializeParams, In
 from exec_server_protocol.process import ProcessStartParams
 from exec_server_protocol.rpc import Notification
 
+from .background import BackgroundTasks
+from .bodies import Bodies
 from .connection.generation import DISCONNECTED, Generation, GenerationLost
 from .connection.states import ClientEvent, ClientState, StateChange, advance
 from .connection.websocket import MessageSocket, open_websocket, redact
@@ -50,6 +52,8 @@ class Session:
         options: Its settings.
         read_budget: Output that waits to be read, over all processes.
         starts: Starts in flight.
+        background: Clean-ups that nobody waits for.
+        bodies: Streamed HTTP bodies.
         observer: Follows calls, connections and recoveries.
     """
 
@@ -71,6 +75,8 @@ class Session:
         self.info: EnvironmentInfo | None = None
         self._processes: dict[str, Process] = {}
         self.starts = Starts(self)
+        self.background = BackgroundTasks()
+        self.bodies = Bodies(self.read_budget)
         self._watchers = StateWatchers()
         self._recovery: asyncio.Task[None] | None = None
         self._failure: SessionLostError | None = None
@@ -121,7 +127,13 @@ class Session:
     # ------------------------------------------------------------------ calls
 
     async def call(
-        self, method: str, params: WireModel | None = None, *, idempotent: bool = False
+        self,
+        method: str,
+        params: WireModel | None = None,
+        *,
+        idempotent: bool = False,
+        only: Generation | None = None,
+        bind: Callable[[Generation], None] | None = None,
     ) -> Any:
         """Send a request of the protocol and return its result as it came.
 
@@ -131,6 +143,9 @@ class Session:
             method: Its name on the wire.
             params: Its params; ``None`` for none.
             idempotent: Send it again when the connection breaks before the answer.
+            only: The one connection on which it means anything; its end is a
+                ``GenerationLost`` then, and nothing is waited for.
+            bind: Told each connection that it is about to be sent on.
 
         Raises:
             RpcError: The executor refused.
@@ -139,8 +154,12 @@ class Session:
             ClientClosedError: It was closed.
         """
         payload = None if params is None else params.to_json()
+        if only is not None:
+            return await only.call(method, payload)
         while True:
             generation = await self.live_generation()
+            if bind is not None:
+                bind(generation)
             try:
                 return await generation.call(method, payload)
             except GenerationLost as error:
@@ -229,6 +248,9 @@ class Session:
 
     def _notified(self, message: Notification) -> None:
         """Route an event. A known one that makes no sense ends the connection, not the session."""
+        if message.method == "http/request/bodyDelta":
+            self.bodies.receive(message.params)
+            return
         if message.method not in ("process/output", "process/exited", "process/closed"):
             return
         process_id, event = parse_event(message.method, message.params)
@@ -238,6 +260,7 @@ class Session:
             self.forget(process)
 
     def _generation_lost(self, generation: Generation, reason: str) -> None:
+        self.bodies.connection_lost(generation, reason)
         if generation is not self._generation or self._state is not ClientState.CONNECTED:
             return  # an older one, or one that was never used
         self._change(ClientEvent.LOST, reason)
@@ -332,9 +355,11 @@ class Session:
         # All of them, before anything is waited for: a cancelled close leaves nobody hanging.
         closed = ClientClosedError("the client was closed")
         self._fail_processes(str(closed), closed)
+        self.bodies.fail_all(closed)
         if self._recovery is not None:
             self._recovery.cancel()
             await asyncio.wait([self._recovery])
         await self.starts.aclose()
+        await self.background.aclose()
         if self._generation is not None:
             await self._generation.close()

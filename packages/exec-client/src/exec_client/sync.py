@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .connection.states import ClientState, StateChange
     from .errors import ProcessBrokenError
     from .events import ProcessEvent
+    from .http import sync as _http
     from .options import ClientOptions
     from .process import CompletedProcess
 
@@ -149,6 +150,13 @@ class Client(_Owner):
     def state_changes(self) -> Iterator[StateChange]:
         """Return each change of ``state`` from now on."""
         return _Iterator(self._portal, self._client.state_changes())
+
+    @property
+    def http(self) -> _http.Http:
+        """HTTP requests that the executor makes."""
+        from .http.sync import Http
+
+        return Http(self._portal, self._client.http)
 
     def call(self, method: str, params: WireModel | None = None) -> dict[str, Any]:
         """Send a request of the protocol and return its result as it came."""

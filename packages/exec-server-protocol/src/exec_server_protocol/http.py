@@ -11,10 +11,13 @@ from ._scalars import Base64Bytes, UnsignedInt
 
 __all__ = [
     "CAPABILITY_HTTP_CANCEL",
+    "CAPABILITY_HTTP_CREDIT",
     "HttpBodyDeltaNotification",
     "HttpHeader",
     "HttpRequestCancelParams",
     "HttpRequestCancelResult",
+    "HttpRequestCreditParams",
+    "HttpRequestCreditResult",
     "HttpRequestParams",
     "HttpRequestResult",
 ]
@@ -22,6 +25,10 @@ __all__ = [
 
 CAPABILITY_HTTP_CANCEL: Final = "httpRequestCancel"
 """Announces ``http/request/cancel``."""
+
+
+CAPABILITY_HTTP_CREDIT: Final = "httpStreamCredit"
+"""Announces ``streamCredit`` and ``http/request/credit``."""
 
 
 class HttpHeader(WireModel):
@@ -47,6 +54,9 @@ class HttpRequestParams(WireModel):
     """Names the stream of a streamed body."""
     stream_response: bool = False
     """Answer with the headers; the body follows as notifications."""
+    stream_credit: UnsignedInt | None = Field(default=None, exclude_if=lambda value: value is None)
+    """How many pieces of a streamed body may be sent before ``http/request/credit`` adds to it;
+    ``None`` for as many as there are. The last piece, which carries no data, needs none."""
 
 
 class HttpRequestResult(WireModel):
@@ -65,6 +75,17 @@ class HttpRequestCancelParams(WireModel):
 
 class HttpRequestCancelResult(WireModel):
     """Nothing. What was ended says so itself: in its answer, or in its last piece."""
+
+
+class HttpRequestCreditParams(WireModel):
+    """Lets more pieces of a streamed body be sent; one that has ended needs none."""
+
+    request_id: str
+    pieces: UnsignedInt
+
+
+class HttpRequestCreditResult(WireModel):
+    """Nothing."""
 
 
 class HttpBodyDeltaNotification(WireModel):

@@ -243,6 +243,13 @@ _ALL: Final = (
         "HttpRequestCancel",
         extension="httpRequestCancel",
     ),
+    _request(
+        "http/request/credit",
+        "http",
+        "http",
+        "HttpRequestCredit",
+        extension="httpStreamCredit",
+    ),
     _event("http/request/bodyDelta", "http", "http", "HttpBodyDelta"),
 )
 

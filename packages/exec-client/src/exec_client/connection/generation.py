@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from typing import Any, Final
 
 from exec_server_protocol.errors import METHOD_NOT_FOUND, MalformedMessageError, ProtocolError
-from exec_server_protocol.notifications import split_process_output
+from exec_server_protocol.notifications import split_http_body_delta, split_process_output
 from exec_server_protocol.rpc import (
     ErrorData,
     ErrorResponse,
@@ -45,13 +45,18 @@ DISCONNECTED: Final = "exec-server transport disconnected"
 
 MAX_PENDING_CALLS: Final = 1024
 """Calls that wait for an answer at once; further ones wait for their turn."""
-_CLEAN_UP_METHODS: Final = frozenset({"initialize", "process/terminate", "fs/close"})
+_CLEAN_UP_METHODS: Final = frozenset(
+    {"initialize", "process/terminate", "fs/close", "http/request/cancel", "http/request/credit"}
+)
 """Do not wait for a turn: they end what the other calls may be waiting for."""
 _MAX_REFUSALS: Final = 256
 """Requests of the executor that may wait for their refusal to be sent; none is expected."""
 _MAX_VALUES: Final = 2**63
 """JSON values in a message: an executor is trusted with the memory of its client. What a
 process wrote in tiny pieces comes back as a very long list."""
+
+_SPLITS: Final = ((split_process_output, "chunk"), (split_http_body_delta, "deltaBase64"))
+"""What takes the payload out of a notification, and the member that it belongs to."""
 
 _END_SECONDS: Final = 2.0
 """For what a connection that is over has left to read; the rest is recovered."""
@@ -229,14 +234,15 @@ class Generation:
     @staticmethod
     def _decode(data: str | bytes) -> Message:
         """Decode a message; the payload of a large output goes around the JSON parser."""
-        split = split_process_output(data) if isinstance(data, bytes) else None
-        if split is None:
-            return decode(data, max_values=_MAX_VALUES)
-        head, payload = split
-        message = decode(head)
-        if isinstance(message, Notification) and isinstance(message.params, dict):
-            message.params["chunk"] = payload
-        return message
+        if isinstance(data, bytes):
+            for split, member in _SPLITS:
+                parts = split(data)
+                if parts is not None:
+                    message = decode(parts[0])
+                    if isinstance(message, Notification) and isinstance(message.params, dict):
+                        message.params[member] = parts[1]
+                    return message
+        return decode(data, max_values=_MAX_VALUES)
 
     def _end(self, reason: str) -> None:
         if self.lost:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from exec_server_protocol.process import ProcessInfo
 
     from ..client import Client
+    from ..http import Http
     from ..options import ClientOptions
     from ..process import CompletedProcess, Process
+    from ..session import Session
 
 __all__ = ["Environment", "EnvironmentStatus"]
 
@@ -189,6 +191,16 @@ class Environment:
     async def run(self, argv: Sequence[str], **options: Any) -> CompletedProcess:
         """Run a command to its end; takes what ``Client.run`` takes."""
         return await (await self.client()).run(argv, **options)
+
+    @property
+    def http(self) -> Http:
+        """HTTP requests that its executor makes. Nothing connects before the first one."""
+        from ..http import Http
+
+        async def session() -> Session:
+            return await (await self.client()).http.session()
+
+        return Http(session)
 
     async def list_processes(self) -> list[ProcessInfo]:
         """Return the processes of this environment's session."""

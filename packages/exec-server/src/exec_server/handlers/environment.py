@@ -18,7 +18,7 @@ from exec_server_protocol.handshake import (
     EnvironmentStatusParams,
     ShellInfo,
 )
-from exec_server_protocol.http import CAPABILITY_HTTP_CANCEL
+from exec_server_protocol.http import CAPABILITY_HTTP_CANCEL, CAPABILITY_HTTP_CREDIT
 from exec_server_protocol.path_uri import PathUri
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ CAPABILITIES: Final[Mapping[str, bool]] = {
     "fsMove": True,
     "fsOpenUpdate": True,
     CAPABILITY_HTTP_CANCEL: True,
+    CAPABILITY_HTTP_CREDIT: True,
     "processCloseStdin": True,
     "processList": True,
     "processOutputPolicy": True,

@@ -6,7 +6,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from exec_server_protocol.http import HttpRequestCancelParams, HttpRequestParams
+from exec_server_protocol.http import (
+    HttpRequestCancelParams,
+    HttpRequestCreditParams,
+    HttpRequestParams,
+)
 
 from ..http.requests import HttpRequests
 
@@ -28,4 +32,13 @@ def make_handlers(requests: HttpRequests) -> Mapping[str, Handler]:
         requests.cancel(connection, params.request_id)
         return b"{}"
 
-    return {"http/request": request, "http/request/cancel": cancel}
+    def credit(connection: Connection, params: HttpRequestCreditParams) -> bytes:
+        """Let a stream go on."""
+        requests.add_credit(connection, params.request_id, params.pieces)
+        return b"{}"
+
+    return {
+        "http/request": request,
+        "http/request/cancel": cancel,
+        "http/request/credit": credit,
+    }

@@ -47,6 +47,7 @@ class HttpRequest:
         id: The client's name for it.
         result: Settled with the result as JSON, or with the error.
         is_active_stream: Whether frames with its id may still be sent.
+        is_cancelled: Whether the client has ended it: its place is free, it only has to say so.
     """
 
     def __init__(
@@ -63,9 +64,12 @@ class HttpRequest:
         self._held = held
         self._message_bytes = message_bytes
         self._seq = 0
+        self._credit = params.stream_credit
+        self._more_credit = asyncio.Event()
         self.id = params.request_id
         self._id_json = encode_json(self.id)
         self.is_active_stream = params.stream_response
+        self.is_cancelled = False
         self.result: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def run(self, load_network: Callable[[], Awaitable[Network]]) -> None:
@@ -113,6 +117,7 @@ class HttpRequest:
     async def _stream(self, response: IncomingResponse) -> None:
         await self._give(answer(response.status, headers_json(response.headers)))
         async for piece in response.stream:
+            await self._spend_credit()
             await self._room()
             self._seq += 1
             self._peer.send(http_body_delta(self._id_json, self._seq, piece))
@@ -123,6 +128,20 @@ class HttpRequest:
             self.result.set_result(result)
         # The callbacks of the result were put in line just now, in front of this task.
         await asyncio.sleep(0)
+
+    async def _spend_credit(self) -> None:
+        """Wait until the client asks for a piece, if it wants to be asked."""
+        while self._credit == 0:
+            self._more_credit.clear()
+            await self._more_credit.wait()
+        if self._credit is not None:
+            self._credit -= 1
+
+    def add_credit(self, pieces: int) -> None:
+        """Let so many more pieces be sent."""
+        if self._credit is not None:
+            self._credit += pieces
+            self._more_credit.set()
 
     async def _room(self) -> None:
         """Wait while the peer does not take what it was sent: the origin waits as well."""

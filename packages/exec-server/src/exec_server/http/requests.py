@@ -67,7 +67,8 @@ class HttpRequests:
             one.is_active_stream and one.id == params.request_id for one in running
         ):
             raise InvalidParamsError("http/request streamResponse requestId is already active")
-        if len(running) >= self._limits.http_requests_per_connection:
+        count = sum(not one.is_cancelled for one in running)
+        if count >= self._limits.http_requests_per_connection:
             raise RequestFailedError("limit", "the connection has too many requests under way")
         if len(self._tasks) >= self._limits.http_requests:
             raise RequestFailedError("limit", "the executor has too many requests under way")
@@ -97,7 +98,14 @@ class HttpRequests:
         """End every request of a connection that has this id; that there is none is fine."""
         for request, task in self._connections.get(connection, {}).items():
             if request.id == request_id:
+                request.is_cancelled = True
                 task.cancel()
+
+    def add_credit(self, connection: Connection, request_id: str, pieces: int) -> None:
+        """Let an active stream send more; that there is none is fine."""
+        for request in self._connections.get(connection, {}):
+            if request.is_active_stream and request.id == request_id:
+                request.add_credit(pieces)
 
     def _drop(self, connection: Connection) -> None:
         for task in self._connections.pop(connection).values():
