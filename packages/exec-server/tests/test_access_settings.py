@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from exec_server.access.files import read_key_file, read_secret_file
 from exec_server.access.gate import Credentials, Gate, load_credentials
 from exec_server.access.settings import AccessSettings
+from exec_server.access.tls import make_tls_context
 from exec_server.config import ServerConfig
 from exec_server.errors import ConfigError
 
@@ -167,3 +170,29 @@ def test_secrets_are_not_in_the_repr(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret")
     settings = AccessSettings(auth="capability-token", token_file=str(tmp_path / "token"))
     assert "s3cret" not in repr(load_credentials(settings))
+
+
+def test_a_key_of_a_certificate_is_as_secret_as_a_token(folder: Path) -> None:
+    leaf = trustme.CA().issue_cert("127.0.0.1")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    cert.write_bytes(leaf.cert_chain_pems[0].bytes())
+    key.write_bytes(leaf.private_key_pem.bytes())
+
+    def context(*, insecure: bool = False) -> ssl.SSLContext | None:
+        return make_tls_context(
+            AccessSettings(
+                tls_cert=str(cert), tls_key=str(key), allow_insecure_permissions=insecure
+            )
+        )
+
+    for cert_mode, key_mode, text in [
+        (0o644, 0o640, "--tls-key: other users may read"),
+        (0o666, 0o600, "--tls-cert: other users may change"),
+    ]:
+        cert.chmod(cert_mode)
+        key.chmod(key_mode)
+        with pytest.raises(ConfigError, match=text):
+            context()
+        assert context(insecure=True) is not None
+    cert.chmod(0o644)
+    assert context() is not None

@@ -126,6 +126,7 @@ class FaultProxy:
     Args:
         port: The server's port on loopback.
         plan: Called with the number of each connection, from 0; returns its faults, if any.
+        opaque: Pass bytes on as they are, as TLS needs it; there are no frames then.
 
     Attributes:
         connections: How many were accepted.
@@ -134,8 +135,9 @@ class FaultProxy:
         frames: Frames of the latest connection that were passed on so far.
     """
 
-    def __init__(self, port: int, plan: Plan = lambda _: None) -> None:
+    def __init__(self, port: int, plan: Plan = lambda _: None, *, opaque: bool = False) -> None:
         self._port = port
+        self._opaque = opaque
         self._plan = plan
         self._holder: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -270,6 +272,10 @@ class FaultProxy:
         ahead = {cut.frame: cut for cut in cuts if cut.direction == direction}
         with suppress(OSError):
             while data := await source.read(_READ_BYTES):
+                if self._opaque:
+                    target.write(data)
+                    await target.drain()
+                    continue
                 while True:
                     passed, stopped = counter.split(data, lambda frame: frame in ahead)
                     target.write(passed)

@@ -66,7 +66,7 @@ class ServerProcess:
         assert stdout is not None
         ready = select.select([stdout], [], [], _START_SECONDS)[0]
         line = stdout.readline().decode().strip() if ready else ""
-        if not line.startswith("ws://"):
+        if not line.startswith(("ws://", "wss://")):
             log = self.log()
             self.close()
             raise RuntimeError(f"the server printed no URL but {line!r}\n{log}")

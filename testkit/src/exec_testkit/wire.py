@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections import deque
 from typing import Any, Final
 
@@ -42,17 +43,33 @@ class WireClient:
         self._next_id = 1
 
     @classmethod
-    async def dial(cls, url: str) -> WireClient:
+    async def dial(
+        cls, url: str, *, token: str | None = None, tls: ssl.SSLContext | None = None
+    ) -> WireClient:
         """Connect without saying anything."""
         connection = await connect(
-            url, compression=None, max_size=None, max_queue=None, ping_interval=None
+            url,
+            compression=None,
+            max_size=None,
+            max_queue=None,
+            ping_interval=None,
+            proxy=None,
+            additional_headers={} if token is None else {"Authorization": f"Bearer {token}"},
+            ssl=tls,
         )
         return cls(connection)
 
     @classmethod
-    async def ready(cls, url: str, resume: str | None = None) -> WireClient:
+    async def ready(
+        cls,
+        url: str,
+        resume: str | None = None,
+        *,
+        token: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> WireClient:
         """Connect and go through the handshake."""
-        client = await cls.dial(url)
+        client = await cls.dial(url, token=token, tls=tls)
         await client.initialize(resume)
         await client.send_raw('{"method":"initialized"}')
         return client

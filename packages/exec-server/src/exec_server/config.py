@@ -86,6 +86,8 @@ class Limits:
     inbound_bytes: int = 512 * 1024 * 1024
     """Unfinished messages of all connections together: eight of the longest. Beyond it, large
     ones are read one after the other."""
+    contended_message_seconds: float = 30.0
+    """For the rest of such a message, while others wait for it: 64 MiB at 20 Mbit/s."""
     sessions: int = 1024
     """Attached and detached together."""
     processes_per_session: int = 1024

@@ -6,6 +6,7 @@ that is no upgrade learns nothing about tokens, and a stranger nothing about the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final
@@ -25,8 +26,22 @@ MAX_REQUEST_BYTES: Final = 64 * 1024
 _AUTHORIZATION: Final = b"authorization:"
 
 
+_quiet = logging.getLogger("exec_server.websocket")
+_quiet.addHandler(logging.NullHandler())
+_quiet.propagate = False
+"""For the library, whose messages quote what a peer sent."""
+
+
 class HandshakeProtocol(ServerProtocol):
-    """The library's protocol, with an answer of our own to a token of absurd length."""
+    """The library's protocol, with an answer of our own to a token of absurd length.
+
+    Args:
+        message_bytes: Of a message, at most.
+        frame_bytes: Of one of its frames.
+    """
+
+    def __init__(self, message_bytes: int, frame_bytes: int) -> None:
+        super().__init__(max_size=(message_bytes, frame_bytes), logger=_quiet)
 
     def reject(self, status: int, text: str) -> Response:
         """Return a plain answer that is not the upgrade."""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from .inbound_budget import InboundBudget
 
 __all__ = ["Inlet", "Tap"]
-
-_FAVOURED_SECONDS: Final = 30.0
-"""For the rest of a message that others wait for: 64 MiB at 20 Mbit/s."""
 
 
 class Tap(Protocol):
@@ -33,12 +30,16 @@ class Inlet:
     Args:
         tap: The transport.
         budget: Bytes of unfinished messages that the server holds, for all connections.
-        too_slow: Called when others have waited too long for the message of this one.
+        patience: Seconds for which others wait for the rest of a message of this one.
+        too_slow: Called when they have waited that long.
     """
 
-    def __init__(self, tap: Tap, budget: InboundBudget, too_slow: Callable[[], None]) -> None:
+    def __init__(
+        self, tap: Tap, budget: InboundBudget, patience: float, too_slow: Callable[[], None]
+    ) -> None:
         self._tap = tap
         self._budget = budget
+        self._patience = patience
         self._too_slow = too_slow
         self._held_bytes = 0
         self._wanted = True
@@ -90,7 +91,7 @@ class Inlet:
         """Others wait for the message that is coming in here."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(_FAVOURED_SECONDS, self._look)
+        self._timer = asyncio.get_running_loop().call_later(self._patience, self._look)
 
     def _look(self) -> None:
         self._timer = None

@@ -55,8 +55,15 @@ class TlsTransport(asyncio.Transport):
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._established = False
+        self._begun = False
         self._broken = False
+        self._said_goodbye = False
         self.at_eof = False
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is a handshake that has neither failed nor succeeded."""
+        return self._begun and not self._established and not self._broken
 
     # ------------------------------------------------------------------ in
 
@@ -69,6 +76,9 @@ class TlsTransport(asyncio.Transport):
             TlsFailedError: The connection is of no use. The peer has been told why, as far as
                 TLS has a word for it.
         """
+        if self._broken:
+            return b""  # what it had sent before it learned
+        self._begun = True
         self._incoming.write(data)
         pieces: list[bytes] = []
         try:
@@ -96,7 +106,7 @@ class TlsTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Encrypt and send."""
-        if self._broken or not self._established or self.is_closing():
+        if self._said_goodbye or self._broken or not self._established or self.is_closing():
             return
         view = memoryview(data)
         for start in range(0, len(view), _WRITE_BYTES):
@@ -124,9 +134,9 @@ class TlsTransport(asyncio.Transport):
         self._transport.close()
 
     def _say_goodbye(self) -> None:
-        if not self._established or self._broken or self._transport.is_closing():
+        if self._said_goodbye or self._broken or not self._established or self.is_closing():
             return
-        self._broken = True  # for writing
+        self._said_goodbye = True
         with suppress(ssl.SSLError):  # the peer has not said goodbye yet, and need not
             self._tls.unwrap()
         self._send_outgoing()

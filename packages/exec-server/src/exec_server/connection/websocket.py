@@ -11,7 +11,6 @@ producers to hold back, and the connection stops reading while its own answers p
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Callable
 from typing import Final, cast
@@ -41,11 +40,6 @@ _CLOSE_SECONDS: Final = 2.0
 _TRY_AGAIN_LATER: Final = 1013
 """IANA's registry of close codes: the server is overloaded."""
 
-_quiet = logging.getLogger("exec_server.websocket")
-_quiet.addHandler(logging.NullHandler())
-_quiet.propagate = False
-"""For the library, whose messages quote what a peer sent."""
-
 
 class Endpoint(asyncio.Protocol):
     """One accepted socket, from its first byte to its last.
@@ -71,9 +65,7 @@ class Endpoint(asyncio.Protocol):
         self._admission = admission
         self._budget = budget
         self._tls_context = tls
-        self._protocol = HandshakeProtocol(
-            max_size=(limits.message_bytes, limits.frame_bytes), logger=_quiet
-        )
+        self._protocol = HandshakeProtocol(limits.message_bytes, limits.frame_bytes)
         self._sink: MessageSink | None = None
         self._transport: asyncio.Transport | None = None
         self._tls: TlsTransport | None = None
@@ -98,7 +90,8 @@ class Endpoint(asyncio.Protocol):
         set_keepalive(self._transport.get_extra_info("socket"))
         if self._tls_context is not None:
             self._transport = self._tls = TlsTransport(self._transport, self._tls_context)
-        self._inlet = Inlet(self._transport, self._budget, self._too_slow)
+        patience = self._limits.contended_message_seconds
+        self._inlet = Inlet(self._transport, self._budget, patience, self._too_slow)
         self._admission.arrived(self)
         self._timer = asyncio.get_running_loop().call_later(
             self._limits.handshake_seconds, self._transport.abort
@@ -143,6 +136,9 @@ class Endpoint(asyncio.Protocol):
         """The socket is gone."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._tls is not None and self._tls.unfinished:
+            # Often a client that does not trust our certificate, and does not say so.
+            self._admission.turned_away("TLS: the client left in the middle of the handshake")
         self._end()
         self._admission.gone(self)
 
