@@ -54,6 +54,10 @@ if TYPE_CHECKING:
     from .events import FailedEvent as FailedEvent
     from .events import OutputEvent as OutputEvent
     from .events import ProcessEvent as ProcessEvent
+    from .filesystem import FileError as FileError
+    from .filesystem import FileHandleLostError as FileHandleLostError
+    from .filesystem import FileStat as FileStat
+    from .filesystem import FileSystem as FileSystem
     from .options import ClientOptions as ClientOptions
     from .output import OutputStream as OutputStream
     from .process import CompletedProcess as CompletedProcess
@@ -74,6 +78,10 @@ _HOME = {
     "Environment": "environment",
     "ExitedEvent": "events",
     "FailedEvent": "events",
+    "FileError": "filesystem.errors",
+    "FileHandleLostError": "filesystem.errors",
+    "FileStat": "filesystem.types",
+    "FileSystem": "filesystem.filesystem",
     "HandshakeRejectedError": "errors",
     "HandshakeTimeoutError": "errors",
     "InsecureTokenError": "errors",

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from exec_server_protocol.sandbox import SandboxContext
 
+    from .filesystem import FileSystem
     from .http import Http
 
 __all__ = ["Client", "ClientState", "StateChange", "connect"]
@@ -221,14 +222,21 @@ class Client:
         return ProcessListResult.model_validate(result).processes
 
     @property
+    def fs(self) -> FileSystem:
+        """The executor's files."""
+        from .filesystem import FileSystem
+
+        return FileSystem(self._get_session)
+
+    @property
     def http(self) -> Http:
         """HTTP requests that the executor makes."""
         from .http import Http
 
-        async def session() -> Session:
-            return self._session
+        return Http(self._get_session)
 
-        return Http(session)
+    async def _get_session(self) -> Session:
+        return self._session
 
     # ------------------------------------------------------------------ processes
 
@@ -264,7 +272,7 @@ class Client:
             output_policy: What happens to output while nobody is connected and all that may
                 be kept is kept: ``drop-oldest``, or ``back-pressure`` to make the process wait.
             process_id: Its name in the session; ``None`` for a new one.
-            sandbox: What it may do.
+            sandbox: What it may do; ``None`` for the client's default.
 
         Raises:
             RpcError: The executor refused: no such program or folder, a duplicate id.
@@ -294,7 +302,7 @@ class Client:
             tty=tty,
             pipe_stdin=stdin,
             arg0=arg0,
-            sandbox=sandbox,
+            sandbox=sandbox or self._session.options.sandbox,
             rows=rows,
             cols=cols,
             output_policy=output_policy,

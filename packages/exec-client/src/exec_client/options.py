@@ -12,6 +12,7 @@ from exec_server_protocol.rpc import Trace
 from .access import TlsFiles, Token
 
 if TYPE_CHECKING:
+    from exec_server_protocol.sandbox import SandboxContext
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
@@ -45,6 +46,8 @@ class ClientOptions:
         ssl: For ``wss://``: a context, or files to make one of; ``None`` for whom the system
             trusts, and no certificate of our own.
         proxy: URL of a proxy; ``None`` connects directly, whatever the environment says.
+        sandbox: Policy of processes and file calls that bring none of their own; ``None``
+            leaves them unconfined. ``SandboxContext.disabled()`` in a call lifts it.
         trace: Called for each request; returns the trace context to send with it, instead of
             that of the span which the client makes for a program that uses OpenTelemetry.
         tracer_provider: Makes the spans; ``None`` for the global one.
@@ -66,6 +69,7 @@ class ClientOptions:
     additional_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     ssl: _ssl.SSLContext | TlsFiles | None = None
     proxy: str | None = None
+    sandbox: SandboxContext | None = None
     trace: Callable[[str], Trace | None] | None = None
     tracer_provider: TracerProvider | None = None
     meter_provider: MeterProvider | None = None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from exec_server_protocol.process import ProcessInfo
 
     from ..client import Client
+    from ..filesystem import FileSystem
     from ..http import Http
     from ..options import ClientOptions
     from ..process import CompletedProcess, Process
@@ -193,14 +194,21 @@ class Environment:
         return await (await self.client()).run(argv, **options)
 
     @property
+    def fs(self) -> FileSystem:
+        """Its files. Nothing connects before the first call."""
+        from ..filesystem import FileSystem
+
+        return FileSystem(self._get_session)
+
+    @property
     def http(self) -> Http:
         """HTTP requests that its executor makes. Nothing connects before the first one."""
         from ..http import Http
 
-        async def session() -> Session:
-            return await (await self.client()).http.session()
+        return Http(self._get_session)
 
-        return Http(session)
+    async def _get_session(self) -> Session:
+        return await (await self.client()).fs.session()
 
     async def list_processes(self) -> list[ProcessInfo]:
         """Return the processes of this environment's session."""

@@ -1,0 +1,70 @@
+"""Files of an executor. ``FileSystem`` is what ``Client.fs`` and ``Environment.fs`` are.
+
+The names below are loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import FileError as FileError
+    from .errors import FileHandleLostError as FileHandleLostError
+    from .errors import RemoteFileExistsError as RemoteFileExistsError
+    from .errors import RemoteFileNotFoundError as RemoteFileNotFoundError
+    from .errors import RemoteIsADirectoryError as RemoteIsADirectoryError
+    from .errors import RemoteNotADirectoryError as RemoteNotADirectoryError
+    from .errors import RemotePermissionError as RemotePermissionError
+    from .files import BinaryReader as BinaryReader
+    from .files import BinaryWriter as BinaryWriter
+    from .files import TextReader as TextReader
+    from .files import TextWriter as TextWriter
+    from .filesystem import FileSystem as FileSystem
+    from .paths import FilePath as FilePath
+    from .types import DirectoryItem as DirectoryItem
+    from .types import FileStat as FileStat
+    from .types import ScanError as ScanError
+    from .types import ScanItem as ScanItem
+    from .types import ScanResult as ScanResult
+    from .types import TransferProgress as TransferProgress
+    from .types import TransferResult as TransferResult
+    from .types import WalkStep as WalkStep
+
+_HOME = {
+    "BinaryReader": "files",
+    "BinaryWriter": "files",
+    "DirectoryItem": "types",
+    "FileError": "errors",
+    "FileHandleLostError": "errors",
+    "FilePath": "paths",
+    "FileStat": "types",
+    "FileSystem": "filesystem",
+    "RemoteFileExistsError": "errors",
+    "RemoteFileNotFoundError": "errors",
+    "RemoteIsADirectoryError": "errors",
+    "RemoteNotADirectoryError": "errors",
+    "RemotePermissionError": "errors",
+    "ScanError": "types",
+    "ScanItem": "types",
+    "ScanResult": "types",
+    "TextReader": "files",
+    "TextWriter": "files",
+    "TransferProgress": "types",
+    "TransferResult": "types",
+    "WalkStep": "types",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,152 @@
+"""Making, removing, copying and moving."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exec_server_protocol.filesystem import (
+    CAPABILITY_MOVE,
+    FsCopyParams,
+    FsCreateDirectoryParams,
+    FsMoveParams,
+    FsRemoveParams,
+)
+
+from .base import FileSystemBase
+from .errors import RemoteFileExistsError
+from .paths import FilePath, to_uri
+from .reading import get_metadata, is_directory
+
+if TYPE_CHECKING:
+    from exec_server_protocol.path_uri import PathUri
+    from exec_server_protocol.sandbox import SandboxContext
+
+    from ..session import Session
+
+__all__ = ["Changes"]
+
+
+class Changes(FileSystemBase):
+    """What changes the tree. Nothing of it is sent twice."""
+
+    async def mkdir(
+        self,
+        path: FilePath,
+        *,
+        parents: bool = False,
+        exist_ok: bool = False,
+        sandbox: SandboxContext | None = None,
+    ) -> None:
+        """Make a directory.
+
+        Args:
+            path: Where.
+            parents: Make the folders above it too.
+            exist_ok: A directory that is there already is fine.
+            sandbox: Policy of this call; ``None`` for the default one.
+
+        Raises:
+            FileExistsError: Something is there.
+            FileNotFoundError: A folder above it is missing.
+            ConnectionBrokenError: The answer was lost; ``maybe_executed`` is true.
+        """
+        session, uri, sandbox = await self._prepare(path, sandbox)
+        if parents and not exist_ok:
+            await self._make(session, uri.parent, sandbox, recursive=True)
+        try:
+            await self._make(session, uri, sandbox, recursive=parents and exist_ok)
+        except RemoteFileExistsError:
+            if not exist_ok or not is_directory(await get_metadata(session, uri, sandbox)):
+                raise
+
+    async def _make(
+        self, session: Session, uri: PathUri, sandbox: SandboxContext | None, *, recursive: bool
+    ) -> None:
+        params = FsCreateDirectoryParams(path=uri, recursive=recursive, sandbox=sandbox)
+        # Where an existing directory is fine, asking twice changes nothing.
+        await self._call(session, "fs/createDirectory", params, uri, idempotent=recursive)
+
+    async def remove(
+        self,
+        path: FilePath,
+        *,
+        recursive: bool = False,
+        missing_ok: bool = False,
+        sandbox: SandboxContext | None = None,
+    ) -> None:
+        """Remove a file, a link (never its target), or a directory.
+
+        Args:
+            path: What.
+            recursive: Remove a directory with everything in it.
+            missing_ok: Nothing being there is fine.
+            sandbox: Policy of this call; ``None`` for the default one.
+
+        Raises:
+            FileNotFoundError: Nothing is there.
+            OSError: With ``ENOTEMPTY``: a directory that is not empty.
+            ConnectionBrokenError: The answer was lost; ``maybe_executed`` is true.
+        """
+        session, uri, sandbox = await self._prepare(path, sandbox)
+        params = FsRemoveParams(path=uri, recursive=recursive, force=missing_ok, sandbox=sandbox)
+        await self._call(session, "fs/remove", params, uri)
+
+    async def copy(
+        self,
+        source: FilePath,
+        target: FilePath,
+        *,
+        recursive: bool = False,
+        sandbox: SandboxContext | None = None,
+    ) -> None:
+        """Copy a file, or a tree, on the executor.
+
+        A file that is there is overwritten; directories are merged. Links in a tree are
+        copied as links; permissions are, times are not.
+
+        Args:
+            source: What.
+            target: Its new name, not the folder to put it in.
+            recursive: Allow a directory.
+            sandbox: Policy of this call; ``None`` for the default one.
+
+        Raises:
+            FileNotFoundError: There is no such source, or no folder for the target.
+            ConnectionBrokenError: The answer was lost; ``maybe_executed`` is true.
+        """
+        session, uri, sandbox = await self._prepare(source, sandbox)
+        to = to_uri(target, session.environment_info.cwd)
+        params = FsCopyParams(
+            source_path=uri, destination_path=to, recursive=recursive, sandbox=sandbox
+        )
+        await self._call(session, "fs/copy", params, uri)
+
+    async def move(
+        self,
+        source: FilePath,
+        target: FilePath,
+        *,
+        overwrite: bool = False,
+        sandbox: SandboxContext | None = None,
+    ) -> None:
+        """Rename a file or a directory, also from one file system to another.
+
+        Args:
+            source: What.
+            target: Its new name, not the folder to put it in.
+            overwrite: Replace a file that is there.
+            sandbox: Policy of this call; ``None`` for the default one.
+
+        Raises:
+            FileExistsError: Something is at the target.
+            UnsupportedError: The executor cannot move; nothing was sent. Copying and then
+                removing would not be the same: others would see both, or half of one.
+            ConnectionBrokenError: The answer was lost; ``maybe_executed`` is true.
+        """
+        session, uri, sandbox = await self._prepare(source, sandbox)
+        session.require(CAPABILITY_MOVE, "move")
+        to = to_uri(target, session.environment_info.cwd)
+        params = FsMoveParams(
+            source_path=uri, destination_path=to, overwrite=overwrite, sandbox=sandbox
+        )
+        await self._call(session, "fs/move", params, uri)

@@ -1,0 +1,219 @@
+"""Files from an executor to here."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from .errors import FileError, FileHandleLostError
+from .handles import BLOCK_BYTES
+from .paths import native, to_uri
+from .plan import MAX_FRUITLESS, FileTally, FileTransfer, Plan, part_name
+from .reading import BlockReader, ReadAhead
+from .trees import ahead
+
+if TYPE_CHECKING:
+    from exec_server_protocol.path_uri import PathUri
+    from exec_server_protocol.sandbox import SandboxContext
+
+    from ..session import Session
+    from .filesystem import FileSystem
+    from .types import FileStat
+
+__all__ = ["Download", "plan_download"]
+
+
+async def plan_download(
+    files: FileSystem, source: PathUri, target: str, sandbox: SandboxContext | None
+) -> Plan:
+    """Look at a file or a tree on an executor.
+
+    Raises:
+        FileError: The source cannot be looked at.
+        OSError: It is neither file nor directory.
+    """
+    plan = Plan()
+    there = await files.stat(source, sandbox=sandbox)
+    if there.is_file:
+        plan.files.append(_file(source, target, there))
+        return plan
+    if not there.is_dir:
+        raise OSError(errno.EINVAL, "neither a file nor a directory", native(source))
+    root, target = native(source).rstrip("/"), target.rstrip("/") or "/"
+    found: list[tuple[str, str]] = []
+    async for step in files._walk(
+        source,
+        follow_symlinks=True,
+        on_error=plan.errors.append,
+        on_alias=plan.skipped.append,
+        sandbox=sandbox,
+    ):
+        here = target + step.path[len(root) :].rstrip("/")
+        plan.local_folders.append(here)
+        found += [(f"{step.path.rstrip('/')}/{name}", f"{here}/{name}") for name in step.files]
+
+    async def look(names: tuple[str, str]) -> FileStat | FileError:
+        try:
+            return await files.stat(names[0], sandbox=sandbox)
+        except FileError as error:
+            return error
+
+    async for (remote, local), status in ahead(found, look):
+        if isinstance(status, FileError):
+            plan.errors.append(status)
+        elif status.is_file:
+            plan.files.append(_file(to_uri(remote, None), local, status))
+        else:
+            plan.skipped.append(remote)
+    return plan
+
+
+def _file(remote: PathUri, local: str, there: FileStat) -> FileTransfer:
+    modified_ms = round((there.modified_at or 0) * 1000)
+    return FileTransfer(native(remote), local, remote, there.size, modified_ms)
+
+
+class Download:
+    """The way of one file from an executor.
+
+    Args:
+        session: Where it is.
+        sandbox: Policy of all calls.
+        resume: Take up what an earlier attempt left behind.
+        keep: Leave the part of a file behind when its transfer fails.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        sandbox: SandboxContext | None,
+        *,
+        resume: bool,
+        keep: bool,
+    ) -> None:
+        self._session = session
+        self._sandbox = sandbox
+        self._resume = resume
+        self._keep = keep
+
+    async def run(self, item: FileTransfer, tally: FileTally) -> None:
+        """Copy one file.
+
+        Raises:
+            OSError: It cannot be written; or, as ``FileError``, the executor refused.
+            FileHandleLostError: It changed with every connection that was lost.
+        """
+        if self._resume and await asyncio.to_thread(_is_complete, item):
+            tally.start(item.size)
+            return
+        for attempt in range(MAX_FRUITLESS + 1):
+            try:
+                await self._copy(item, tally)
+                return
+            except FileHandleLostError:
+                if attempt == MAX_FRUITLESS:
+                    raise
+                tally.move(0, 0)  # it is another file now: from the beginning
+
+    async def _copy(self, item: FileTransfer, tally: FileTally) -> None:
+        reader = await BlockReader.opened(self._session, item.remote, self._sandbox)
+        ahead = ReadAhead(reader)
+        try:
+            target = await asyncio.to_thread(
+                _Target, item.local, reader.size, reader.modified_ms, resume=self._resume
+            )
+            try:
+                await self._fetch(ahead, target, tally)
+                await asyncio.to_thread(target.finish)
+            except BaseException:
+                target.abandon(keep=self._keep)
+                raise
+        finally:
+            reader.close()
+            await ahead.stop()
+
+    async def _fetch(self, ahead: ReadAhead, target: _Target, tally: FileTally) -> None:
+        await ahead.stop(target.offset)
+        tally.start(target.offset)
+        end = False
+        while not end:
+            data, end = await ahead.next()
+            await asyncio.to_thread(target.write, data)
+            tally.move(target.offset, len(data))
+
+
+class _Target:
+    """A file here that is being written. All of it blocks.
+
+    Attributes:
+        offset: Where the next byte goes.
+    """
+
+    def __init__(self, path: str, size: int, modified_ms: int, *, resume: bool) -> None:
+        path = os.path.realpath(path)  # a link stays, and its target is replaced
+        self._path = path
+        self._modified_ms = modified_ms
+        self._part: str | None = None
+        self.offset = 0
+        if os.path.exists(path) and not os.path.isfile(path):
+            self._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # a device, or a FIFO
+            return
+        folder, name = os.path.split(path)
+        self._part = os.path.join(folder, part_name(name, size, modified_ms))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._fd = os.open(self._part, flags, 0o666)
+        try:
+            if resume:
+                there = os.fstat(self._fd).st_size
+                self.offset = min(there, size) // BLOCK_BYTES * BLOCK_BYTES
+            os.ftruncate(self._fd, self.offset)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def write(self, data: bytes) -> None:
+        """Write at the offset."""
+        view = memoryview(data)
+        if self._part is not None:
+            os.lseek(self._fd, self.offset, os.SEEK_SET)
+        while view:
+            written = os.write(self._fd, view)
+            view = view[written:]
+            self.offset += written
+
+    def finish(self) -> None:
+        """Give the file its name, its mode if it had one, and the time of its source."""
+        if self._part is not None:
+            if self._modified_ms:
+                when = self._modified_ms * 1_000_000
+                os.utime(self._fd, ns=(when, when))
+            with suppress(FileNotFoundError):
+                shutil.copymode(self._path, self._part)
+            os.replace(self._part, self._path)
+        os.close(self._fd)
+
+    def abandon(self, *, keep: bool) -> None:
+        """Close it, and remove what there is of it unless it is to be kept."""
+        with suppress(OSError):
+            os.close(self._fd)
+        if self._part is not None and not keep:
+            with suppress(OSError):
+                os.unlink(self._part)
+
+
+def _is_complete(item: FileTransfer) -> bool:
+    """Whether the target has the size and the time of its source."""
+    try:
+        status = os.stat(item.local)
+    except OSError:
+        return False
+    return (
+        stat.S_ISREG(status.st_mode)
+        and status.st_size == item.size
+        and status.st_mtime_ns // 1_000_000 == item.modified_ms
+    )

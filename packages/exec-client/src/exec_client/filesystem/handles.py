@@ -1,0 +1,127 @@
+"""Open files of one connection. They end with it, whatever becomes of the session.
+
+Requests about files keep their order on a connection, so a block may be asked for before the
+answer to the open is there, and a close may be sent before the answer to the last block.
+"""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Literal
+
+from exec_server_protocol.errors import RpcError
+from exec_server_protocol.filesystem import (
+    FsCloseParams,
+    FsOpenParams,
+    FsReadBlockParams,
+    FsReadBlockResult,
+    FsWriteBlockParams,
+)
+from exec_server_protocol.limits import FILE_BLOCK_MAX_BYTES
+
+from ..connection.generation import GenerationLost
+from .errors import to_file_error
+from .paths import native
+
+if TYPE_CHECKING:
+    from exec_server_protocol.path_uri import PathUri
+    from exec_server_protocol.sandbox import SandboxContext
+
+    from ..connection.generation import Generation
+    from ..session import Session
+
+__all__ = ["BLOCK_BYTES", "Handle", "HandleMode"]
+
+BLOCK_BYTES: Final = FILE_BLOCK_MAX_BYTES
+"""The largest block of the wire: 1 MiB."""
+
+HandleMode = Literal["read", "replace", "update"]
+
+
+class Handle:
+    """One ``fs/open``, bound to the connection that it was sent on.
+
+    Args:
+        session: Whose file it is.
+        generation: The connection.
+        uri: The file.
+    """
+
+    def __init__(self, session: Session, generation: Generation, uri: PathUri) -> None:
+        self._session = session
+        self._generation = generation
+        self._uri = uri
+        self._id = uuid.uuid4().hex
+        self._sent = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether its connection is over."""
+        return self._generation.lost
+
+    async def open(self, mode: HandleMode, sandbox: SandboxContext | None) -> None:
+        """Open the file. To be followed by ``close``, also when this is cancelled.
+
+        Raises:
+            FileError: The executor refused.
+            GenerationLost: The connection is over.
+        """
+        self._sent = True
+        params = FsOpenParams(handle_id=self._id, path=self._uri, mode=mode, sandbox=sandbox)
+        try:
+            await self._session.call("fs/open", params, only=self._generation)
+        except RpcError as error:
+            self._sent = False
+            raise to_file_error(error, native(self._uri)) from error
+
+    async def read(self, offset: int, length: int) -> tuple[bytes, bool]:
+        """Return the bytes at an offset, and whether the file had fewer.
+
+        Args:
+            offset: In bytes, from 0.
+            length: 1 to ``BLOCK_BYTES``.
+
+        Raises:
+            FileError: The executor refused.
+            GenerationLost: The connection is over.
+        """
+        params = FsReadBlockParams(handle_id=self._id, offset=offset, len=length)
+        try:
+            answer = await self._session.call("fs/readBlock", params, only=self._generation)
+        except RpcError as error:
+            raise to_file_error(error, native(self._uri)) from error
+        result = FsReadBlockResult.model_validate(answer)
+        return result.chunk, result.eof
+
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write at an offset.
+
+        Args:
+            offset: In bytes, from 0; a gap before it becomes zeros.
+            data: 1 to ``BLOCK_BYTES`` bytes.
+
+        Raises:
+            FileError: The executor refused.
+            GenerationLost: The connection is over.
+        """
+        params = FsWriteBlockParams(handle_id=self._id, offset=offset, chunk=bytes(data))
+        try:
+            await self._session.call("fs/writeBlock", params, only=self._generation)
+        except RpcError as error:
+            raise to_file_error(error, native(self._uri)) from error
+
+    def close(self) -> None:
+        """Close it in the background. Repeating it does nothing.
+
+        Nothing of the file is left when this is called: the executor has answered for every
+        block, and closes what its connection leaves behind.
+        """
+        if self._sent and not self.lost:
+            self._sent = False
+            self._session.background.start(self._close(), "exec-client-file-close")
+
+    async def _close(self) -> None:
+        with suppress(RpcError, GenerationLost):
+            params = FsCloseParams(handle_id=self._id)
+            await self._session.call("fs/close", params, only=self._generation)

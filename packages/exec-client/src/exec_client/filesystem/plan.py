@@ -1,0 +1,180 @@
+"""What a transfer has to do, and how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from exec_server_protocol.path_uri import PathUri
+
+from .types import ProgressCallback, TransferProgress, TransferResult
+
+__all__ = ["FileTally", "FileTransfer", "Plan", "carry_out", "part_name"]
+
+FILES_AT_ONCE: Final = 4
+"""Small files spend their time waiting for answers. Each holds at most 4 blocks of memory."""
+
+MAX_FRUITLESS: Final = 5
+"""Lost connections in a row without a block in between, before a file is given up."""
+
+_NAME_BYTES: Final = 200
+"""Of a name of at most 255, so that the name of its part is one too."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileTransfer:
+    """One file.
+
+    Attributes:
+        name: What it is called at its source, for people.
+        local: Path here.
+        remote: Path on the executor.
+        size: Of the source, in bytes.
+        modified_ms: Of the source: Unix time in milliseconds.
+    """
+
+    name: str
+    local: str
+    remote: PathUri
+    size: int
+    modified_ms: int
+
+
+@dataclass(slots=True)
+class Plan:
+    """What there is to do.
+
+    Attributes:
+        local_folders: To be made here.
+        remote_folders: To be made on the executor.
+        files: To be copied.
+        skipped: What can neither be copied nor has an error: sockets, and links to
+            directories that are copied already.
+        errors: What could not be looked at.
+    """
+
+    local_folders: list[str] = field(default_factory=list)
+    remote_folders: list[PathUri] = field(default_factory=list)
+    files: list[FileTransfer] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    errors: list[OSError] = field(default_factory=list)
+
+    def report(self, on_error: Callable[[OSError], None] | None) -> None:
+        """Tell about the errors, or raise the first of them."""
+        for error in self.errors:
+            if on_error is None:
+                raise error
+            on_error(error)
+
+
+def part_name(name: str, size: int, modified_ms: int) -> str:
+    """Return the name of the hidden file that a file is collected in.
+
+    Parts of two versions of a source never mix, since each version has a name of its own.
+
+    Args:
+        name: Of the target.
+        size: Of the source, in bytes.
+        modified_ms: Of the source: Unix time in milliseconds.
+    """
+    raw = os.fsencode(name)
+    tag = hashlib.sha256(b"%d:%d:%b" % (size, modified_ms, raw)).hexdigest()[:12]
+    # Cut between characters, so that what was UTF-8 stays so.
+    short = raw[:_NAME_BYTES].decode("utf-8", "ignore") if len(raw) > _NAME_BYTES else name
+    return f".{short}.{tag}.part"
+
+
+class FileTally:
+    """How far one file is, as part of all of them."""
+
+    def __init__(self, tally: _Tally, item: FileTransfer) -> None:
+        self._tally = tally
+        self._item = item
+        self._at = 0
+
+    def start(self, offset: int) -> None:
+        """Begin, with so many bytes there already."""
+        self._tally.kept_bytes += offset
+        self._move(offset)
+
+    def move(self, offset: int, sent: int) -> None:
+        """Be at an offset, after so many bytes more were sent."""
+        self._tally.sent_bytes += sent
+        self._move(offset)
+
+    def finish(self) -> None:
+        """Be complete."""
+        self._tally.done_files += 1
+        self._move(self._at)
+
+    def _move(self, offset: int) -> None:
+        self._tally.done_bytes += offset - self._at
+        self._at = offset
+        self._tally.report(self._item.name)
+
+
+class _Tally:
+    def __init__(self, plan: Plan, progress: ProgressCallback | None) -> None:
+        self._progress = progress
+        self._total_bytes = sum(item.size for item in plan.files)
+        self._total_files = len(plan.files)
+        self.done_bytes = self.sent_bytes = self.kept_bytes = 0
+        self.done_files = 0
+
+    def report(self, name: str) -> None:
+        if self._progress is not None:
+            self._progress(
+                TransferProgress(
+                    path=name,
+                    done_bytes=self.done_bytes,
+                    total_bytes=self._total_bytes,
+                    done_files=self.done_files,
+                    total_files=self._total_files,
+                )
+            )
+
+
+async def carry_out(
+    plan: Plan,
+    copy: Callable[[FileTransfer, FileTally], Awaitable[None]],
+    progress: ProgressCallback | None,
+    on_error: Callable[[OSError], None] | None,
+) -> TransferResult:
+    """Copy all files of a plan, a few at once.
+
+    Args:
+        plan: What there is to do; its folders have been made.
+        copy: Copies one file.
+        progress: Told how far it is.
+        on_error: Called with each file that fails; ``None`` ends everything with the first.
+    """
+    tally = _Tally(plan, progress)
+    waiting = iter(plan.files)
+
+    async def work() -> None:
+        for item in waiting:
+            try:
+                part = FileTally(tally, item)
+                await copy(item, part)
+                part.finish()
+            except OSError as error:
+                if on_error is None:
+                    raise
+                on_error(error)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(FILES_AT_ONCE, len(plan.files))):
+                group.create_task(work())
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from failures.exceptions[0].__cause__
+    return TransferResult(
+        files=tally.done_files,
+        sent_bytes=tally.sent_bytes,
+        kept_bytes=tally.kept_bytes,
+        skipped=plan.skipped,
+    )
