@@ -144,7 +144,7 @@ class Session:
             params: Its params; ``None`` for none.
             idempotent: Send it again when the connection breaks before the answer.
             only: The one connection on which it means anything; its end is a
-                ``GenerationLost`` then, and nothing is waited for.
+                ``GenerationLost`` then, and recovery is not waited for.
             bind: Told each connection that it is about to be sent on.
 
         Raises:
@@ -154,22 +154,22 @@ class Session:
             ClientClosedError: It was closed.
         """
         payload = None if params is None else params.to_json()
-        if only is not None:
-            return await only.call(method, payload)
         while True:
-            generation = await self.live_generation()
+            generation = only or await self.live_generation()
             if bind is not None:
                 bind(generation)
             try:
                 return await generation.call(method, payload)
             except GenerationLost as error:
-                if error.sent and not idempotent:
+                if error.sent and not idempotent and only is None:
                     self._raise_if_closed(maybe_executed=True)
                     raise ConnectionBrokenError(
                         f"{error}: the answer to {method} was lost", maybe_executed=True
                     ) from error
                 if not generation.lost:  # what arrived before the end is still being read
                     await generation.wait_ended()
+                if only is not None:
+                    raise
 
     async def live_generation(self) -> Generation:
         """Return the connection to use, once there is one.

@@ -41,6 +41,9 @@ WHOLE_MESSAGE_BYTES: Final = 44 * 1024 * 1024
 base64 and a sandbox context it stays below the 64 MiB that executors take."""
 
 
+_MODES: Final = {"r": "r", "rt": "r", "rb": "rb", "w": "w", "wt": "w", "wb": "wb"}
+
+
 class Contents(FileSystemBase):
     """Reading and writing."""
 
@@ -74,9 +77,11 @@ class Contents(FileSystemBase):
         try:
             answer = await self._call(session, "fs/readFile", params, uri, idempotent=True)
         except FileError as error:
+            folder = False
             with suppress(FileError):
-                if is_directory(await get_metadata(session, uri, sandbox)):
-                    raise is_directory_error(error) from error.__cause__
+                folder = is_directory(await get_metadata(session, uri, sandbox))
+            if folder:
+                raise is_directory_error(error) from error.__cause__
             raise
         return FsReadFileResult.model_validate(answer).data_base64
 
@@ -251,9 +256,9 @@ class Contents(FileSystemBase):
             FileNotFoundError: From entering: there is no such file, or no such folder.
             UnsupportedError: From entering: the executor cannot open files; nothing was sent.
         """
-        kind = mode.replace("t", "", 1)
-        if kind not in ("r", "rb", "w", "wb"):
-            raise ValueError(f"mode {mode!r} is none of r, rb, w and wb")
+        kind = _MODES.get(mode)
+        if kind is None:
+            raise ValueError(f"mode {mode!r} is none of {', '.join(_MODES)}")
 
         async def reader() -> BinaryReader:
             session, uri, policy = await self._prepare_open(path, sandbox, writing=False)

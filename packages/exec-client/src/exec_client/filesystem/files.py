@@ -79,7 +79,8 @@ class Opening(Generic[T]):
 class BinaryReader(_File):
     """A file open for reading bytes (``rb``).
 
-    It survives lost connections: see ``reading``. For one task at a time, ``pread`` apart.
+    It survives lost connections: see ``reading``. A read that is cancelled or fails takes
+    nothing. For one task at a time, ``pread`` apart.
 
     Attributes:
         name: The path that was opened.
@@ -105,30 +106,45 @@ class BinaryReader(_File):
             FileHandleLostError: The connection was lost, and the file is another one now.
         """
         self._check_open()
-        pieces = []
+        pieces: list[bytes] = []
         left = n
-        while left != 0:
-            end = self._start == len(self._data) and await self._fill()
-            if not self._data:
-                break
-            pieces.append(self._take(left))
-            left -= len(pieces[-1]) if left > 0 else 0
-            if end:
-                break
+        try:
+            while left != 0:
+                end = self._start == len(self._data) and await self._fill()
+                if not self._data:
+                    break
+                pieces.append(self._take(left))
+                left -= len(pieces[-1]) if left > 0 else 0
+                if end:
+                    break
+        except BaseException:
+            self._give_back(pieces)
+            raise
         return b"".join(pieces)
 
     async def readline(self) -> bytes:
         """Return the next line with its end, or what is left, or nothing at the end."""
         self._check_open()
         pieces: list[bytes] = []
-        while not pieces or not pieces[-1].endswith(b"\n"):
-            if self._start == len(self._data):
-                await self._fill()
-                if not self._data:
-                    break
-            end = self._data.find(b"\n", self._start) + 1
-            pieces.append(self._take(end - self._start if end else -1))
+        try:
+            while not pieces or not pieces[-1].endswith(b"\n"):
+                if self._start == len(self._data):
+                    await self._fill()
+                    if not self._data:
+                        break
+                end = self._data.find(b"\n", self._start) + 1
+                pieces.append(self._take(end - self._start if end else -1))
+        except BaseException:
+            self._give_back(pieces)
+            raise
         return b"".join(pieces)
+
+    def _give_back(self, pieces: list[bytes]) -> None:
+        """Undo a read that failed or was cancelled: the next one begins where it began."""
+        data = b"".join(pieces)
+        self._data = data + self._data[self._start :]
+        self._start = 0
+        self._position -= len(data)
 
     async def _fill(self) -> bool:
         """Fetch the next block; returns whether there is no other at the moment."""
@@ -316,18 +332,28 @@ class TextReader(_File):
             UnicodeDecodeError: The file is not of this encoding.
         """
         pieces = [self._buffer.read(n)]
-        got = len(pieces[0])
-        while (n < 0 or got < n) and await self._fill():
-            pieces.append(self._buffer.read(n - got if n >= 0 else -1))
-            got += len(pieces[-1])
+        try:
+            while (left := n - sum(map(len, pieces)) if n >= 0 else -1) and await self._fill():
+                pieces.append(self._buffer.read(left))
+        except BaseException:
+            self._give_back(pieces)
+            raise
         return "".join(pieces)
 
     async def readline(self) -> str:
         """Return the next line with its end, or what is left, or nothing at the end."""
         pieces = [self._buffer.readline()]
-        while not pieces[-1].endswith("\n") and await self._fill():
-            pieces.append(self._buffer.readline())
+        try:
+            while not pieces[-1].endswith("\n") and await self._fill():
+                pieces.append(self._buffer.readline())
+        except BaseException:
+            self._give_back(pieces)
+            raise
         return "".join(pieces)
+
+    def _give_back(self, pieces: list[str]) -> None:
+        """Undo a read that failed or was cancelled."""
+        self._buffer = io.StringIO("".join(pieces) + self._buffer.read(), newline="\n")
 
     async def _fill(self) -> bool:
         """Decode another block into the empty buffer; false at the end."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from exec_server_protocol.path_uri import PathUri
     from exec_server_protocol.sandbox import SandboxContext
 
+    from ..connection.generation import Generation
     from ..session import Session
 
 __all__ = ["BlockReader", "ReadAhead", "get_metadata", "is_directory", "read_whole"]
@@ -45,15 +46,17 @@ async def get_metadata(
     sandbox: SandboxContext | None,
     *,
     follow_symlinks: bool | None = None,
+    only: Generation | None = None,
 ) -> FsGetMetadataResult:
     """Ask what is at a path.
 
     Raises:
         FileError: The executor refused; nothing is there, for instance.
+        GenerationLost: With ``only``: that connection is over.
     """
     params = FsGetMetadataParams(path=uri, sandbox=sandbox, follow_symlinks=follow_symlinks)
     try:
-        answer = await session.call("fs/getMetadata", params, idempotent=True)
+        answer = await session.call("fs/getMetadata", params, idempotent=True, only=only)
     except RpcError as error:
         raise to_file_error(error, native(uri)) from error
     return FsGetMetadataResult.model_validate(answer)
@@ -147,13 +150,21 @@ class BlockReader:
     async def _open(self, prefetch: bool) -> None:
         generation = await self._session.live_generation()
         handle = self._handle = Handle(self._session, generation, self._uri)
-        # All at once: the later requests are sent before the first is answered.
-        refused, now, first = await asyncio.gather(
-            handle.open("read", self._sandbox),
-            get_metadata(self._session, self._uri, self._sandbox),
-            handle.read(0, BLOCK_BYTES) if prefetch else _nothing(),
-            return_exceptions=True,
-        )
+        # All at once: the later requests are sent before the first is answered. The first
+        # time the version is asked for before the file is opened, later after it: a change
+        # between the two is taken for a change since then, never overlooked.
+        ask = get_metadata(self._session, self._uri, self._sandbox, only=generation)
+        opening = handle.open("read", self._sandbox)
+        first: object = None
+        if self._version is None:
+            now, refused, first = await asyncio.gather(
+                ask,
+                opening,
+                handle.read(0, BLOCK_BYTES) if prefetch else _nothing(),
+                return_exceptions=True,
+            )
+        else:
+            refused, now = await asyncio.gather(opening, ask, return_exceptions=True)
         if isinstance(refused, BaseException):
             self._handle = None
             if isinstance(refused, RemoteFileNotFoundError) and self._version is not None:
