@@ -9,9 +9,18 @@ from pathlib import Path
 
 import pytest
 from exec_client import Client, Environment, FileSystem, connect
+from exec_server_protocol import PathUri, SandboxContext
 from exec_testkit.server import ServerProcess
 
-PLACES = ("local", "remote", "reference")
+PLACES = {
+    "local": "local",
+    "local, sandboxed": "local",
+    "remote": "remote",
+    "remote, sandboxed": "remote",
+    "reference": "reference_client",
+    "reference, sandboxed": "reference_client",
+}
+"""Place to the fixture that has its files."""
 
 
 @pytest.fixture(scope="module")
@@ -33,23 +42,51 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProces
         yield server
 
 
-@pytest.fixture(params=PLACES)
-async def place(request: pytest.FixtureRequest) -> AsyncIterator[Client | Environment]:
-    """A client or an environment: what has files."""
-    if request.param == "local":
-        async with Environment.local() as environment:
-            yield environment
-    else:
-        name = "server" if request.param == "remote" else "reference"
-        url = request.getfixturevalue(name).url
-        async with connect(url) as client:
-            yield client
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One loop for all tests of a module, so that they can share clients."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def local() -> AsyncIterator[Environment]:
+    """The environment of this machine."""
+    async with Environment.local() as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+async def remote(server: ServerProcess) -> AsyncIterator[Client]:
+    """A client of our executor."""
+    async with connect(server.url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def reference_client(reference: ServerProcess) -> AsyncIterator[Client]:
+    """A client of the reference executor."""
+    async with connect(reference.url) as client:
+        yield client
 
 
 @pytest.fixture
-def fs(place: Client | Environment) -> FileSystem:
-    """The files of a place, which are those of this machine."""
-    return place.fs
+def folder(tmp_path: Path) -> Path:
+    """A folder that every place sees under the same name, and may write to."""
+    return tmp_path
+
+
+@pytest.fixture(params=PLACES)
+def fs(request: pytest.FixtureRequest, folder: Path) -> FileSystem:
+    """The files of a place, which are those of this machine.
+
+    A sandboxed one may write above the folder of the test: what is protected right below a
+    root of its own would be seen in the folder otherwise.
+    """
+    files: FileSystem = request.getfixturevalue(PLACES[request.param]).fs
+    if "sandboxed" not in request.param:
+        return files
+    root = PathUri.from_native(folder.parent)
+    return files.with_sandbox(SandboxContext.workspace_write([root], exclude_slash_tmp=True))
 
 
 @pytest.fixture
@@ -58,9 +95,3 @@ async def extended(fs: FileSystem) -> None:
     session = await fs.session()
     if not session.supports("fsMove"):
         pytest.skip("an extension")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder that a place sees under the same name."""
-    return tmp_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -260,3 +261,26 @@ async def test_a_timeout_is_a_timeout_also_when_the_link_is_down() -> None:
         with pytest.raises(TimeoutExpired) as caught:
             await client.run(["x"], timeout=0.2)
         assert caught.value.stdout == b"hi"
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux has TCP_QUICKACK")
+async def test_a_peer_that_waits_for_acknowledgements_gets_them_at_once() -> None:
+    """With Nagle's algorithm on, the second of two messages waits for the ACK of the first."""
+
+    async def script(peer: PeerConnection) -> None:
+        await peer.handshake()
+        sock = peer._connection.transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+        for _ in range(50):
+            first, second = await peer.receive(), await peer.receive()
+            await peer.answer(first, {"status": "ready"})
+            await peer.answer(second, {"status": "ready"})
+        await peer.wait_closed()
+
+    async with ScriptedPeer(script) as peer, connect(peer.url) as client:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        for _ in range(50):
+            await asyncio.gather(client.status(), client.status())
+        # A delayed acknowledgement takes 40 ms: two seconds for all of them.
+        assert loop.time() - started < 1.0

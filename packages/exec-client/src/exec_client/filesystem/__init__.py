@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from .errors import RemotePermissionError as RemotePermissionError
     from .files import BinaryReader as BinaryReader
     from .files import BinaryWriter as BinaryWriter
-    from .files import TextReader as TextReader
-    from .files import TextWriter as TextWriter
     from .filesystem import FileSystem as FileSystem
     from .paths import FilePath as FilePath
+    from .text_files import TextReader as TextReader
+    from .text_files import TextWriter as TextWriter
     from .types import DirectoryItem as DirectoryItem
     from .types import FileStat as FileStat
     from .types import ScanError as ScanError
@@ -48,8 +48,8 @@ _HOME = {
     "ScanError": "types",
     "ScanItem": "types",
     "ScanResult": "types",
-    "TextReader": "files",
-    "TextWriter": "files",
+    "TextReader": "text_files",
+    "TextWriter": "text_files",
     "TransferProgress": "types",
     "TransferResult": "types",
     "WalkStep": "types",

@@ -19,9 +19,10 @@ from exec_server_protocol.filesystem import (
 from ..errors import UnsupportedError
 from .base import FileSystemBase
 from .errors import FileError, is_directory_error
-from .files import BinaryReader, BinaryWriter, Opening, TextReader, TextWriter
+from .files import BinaryReader, BinaryWriter, Opening
 from .paths import FilePath, native
 from .reading import BlockReader, get_metadata, is_directory, read_whole
+from .text_files import TextReader, TextWriter
 from .writing import BlockWriter, blocks_of
 
 if TYPE_CHECKING:

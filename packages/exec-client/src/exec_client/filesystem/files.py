@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import io
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from types import TracebackType
@@ -16,14 +14,14 @@ from .writing import BlockWriter
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["BinaryReader", "BinaryWriter", "Opening", "TextReader", "TextWriter"]
+__all__ = ["BinaryReader", "BinaryWriter", "OpenFile", "Opening"]
 
-T = TypeVar("T", bound="_File")
+T = TypeVar("T", bound="OpenFile")
 
 _CLOSED: Final = "I/O operation on closed file"
 
 
-class _File:
+class OpenFile:
     """What all open files share: leaving the block closes them."""
 
     name: str
@@ -76,7 +74,7 @@ class Opening(Generic[T]):
             await self._file.__aexit__(kind, error, traceback)
 
 
-class BinaryReader(_File):
+class BinaryReader(OpenFile):
     """A file open for reading bytes (``rb``).
 
     It survives lost connections: see ``reading``. A read that is cancelled or fails takes
@@ -223,7 +221,7 @@ class BinaryReader(_File):
             raise ValueError(_CLOSED)
 
 
-class BinaryWriter(_File):
+class BinaryWriter(OpenFile):
     """A file open for writing bytes from its beginning (``wb``).
 
     What is written is sent in blocks of 1 MiB, four of them on their way at once; an error
@@ -304,104 +302,3 @@ class BinaryWriter(_File):
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError(_CLOSED)
-
-
-class TextReader(_File):
-    """A file open for reading text (``r``). Line ends stay as they are.
-
-    Attributes:
-        name: The path that was opened.
-    """
-
-    def __init__(self, binary: BinaryReader, encoding: str, errors: str) -> None:
-        self._binary = binary
-        self._decoder = codecs.getincrementaldecoder(encoding)(errors)
-        self._buffer = io.StringIO()
-        self._ended = False
-        self.name = binary.name
-
-    @property
-    def closed(self) -> bool:  # type: ignore[override]
-        """Whether ``close`` was called."""
-        return self._binary.closed
-
-    async def read(self, n: int = -1) -> str:
-        """Return up to ``n`` characters, empty at the end; everything when negative.
-
-        Raises:
-            UnicodeDecodeError: The file is not of this encoding.
-        """
-        pieces = [self._buffer.read(n)]
-        try:
-            while (left := n - sum(map(len, pieces)) if n >= 0 else -1) and await self._fill():
-                pieces.append(self._buffer.read(left))
-        except BaseException:
-            self._give_back(pieces)
-            raise
-        return "".join(pieces)
-
-    async def readline(self) -> str:
-        """Return the next line with its end, or what is left, or nothing at the end."""
-        pieces = [self._buffer.readline()]
-        try:
-            while not pieces[-1].endswith("\n") and await self._fill():
-                pieces.append(self._buffer.readline())
-        except BaseException:
-            self._give_back(pieces)
-            raise
-        return "".join(pieces)
-
-    def _give_back(self, pieces: list[str]) -> None:
-        """Undo a read that failed or was cancelled."""
-        self._buffer = io.StringIO("".join(pieces) + self._buffer.read(), newline="\n")
-
-    async def _fill(self) -> bool:
-        """Decode another block into the empty buffer; false at the end."""
-        if self._ended:
-            return False
-        data = await self._binary.read(BLOCK_BYTES)
-        self._ended = not data
-        self._buffer = io.StringIO(self._decoder.decode(data, final=not data), newline="\n")
-        return True
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        while line := await self.readline():
-            yield line
-
-    async def close(self) -> None:
-        """Close the file. Repeating it does nothing."""
-        await self._binary.close()
-
-
-class TextWriter(_File):
-    """A file open for writing text from its beginning (``w``). Line ends stay as they are.
-
-    Attributes:
-        name: The path that was opened.
-    """
-
-    def __init__(self, binary: BinaryWriter, encoding: str, errors: str) -> None:
-        self._binary = binary
-        self._encoder = codecs.getincrementalencoder(encoding)(errors)
-        self.name = binary.name
-
-    @property
-    def closed(self) -> bool:  # type: ignore[override]
-        """Whether ``close`` was called."""
-        return self._binary.closed
-
-    async def write(self, text: str) -> int:
-        """Take text and return how many characters: all of them."""
-        await self._binary.write(self._encoder.encode(text))
-        return len(text)
-
-    async def flush(self) -> None:
-        """Return when the executor has written everything so far."""
-        await self._binary.flush()
-
-    async def close(self) -> None:
-        """Write what is left and close the file. Repeating it does nothing."""
-        await self._binary.close()
-
-    async def _abandon(self) -> None:
-        await self._binary._abandon()
