@@ -287,3 +287,23 @@ def test_every_path_gets_what_the_most_specific_rule_says(
         wanted = expected(rules, place, outer)
         got = effective(made, os.fsencode(base / place))
         assert (got or DENY) is (wanted or DENY), place
+
+
+@pytest.mark.parametrize(
+    ("pattern", "pinned"),
+    [("ws/**/*.env", False), ("ws/sub/*.env", True), ("ws/s*/*.env", True), ("**/*.env", False)],
+)
+def test_a_folder_that_a_pattern_names_cannot_be_renamed(
+    site: Path, pattern: str, pinned: bool
+) -> None:
+    (site / "ws/sub/a.env").write_text("")
+    found = kinds(plan({"/": READ, site / "ws": WRITE}, [f"{site}/{pattern}"]), site)
+    assert found["ws/sub/a.env"] is Kind.HIDE_FILE
+    assert ("ws/sub" in found) is pinned
+
+
+def test_files_cannot_be_moved_out_of_a_pattern_s_sight(site: Path) -> None:
+    (site / "ws/sub/deep/a.env").write_text("")
+    found = kinds(plan({"/": READ, site / "ws": WRITE}, [f"{site}/ws/sub/**/*.env"]), site)
+    assert found["ws/sub"] is Kind.PIN
+    assert "ws/sub/deep" not in found

@@ -169,8 +169,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 after a signal, 1 when the server could not start, 2 for bad usage.
     """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if arguments[:1] == ["sandbox-check"]:
+        return _check_sandbox(arguments[1:])
     parser = _parser()
-    args = parser.parse_args(argv)
+    args = parser.parse_args(arguments)
     if args.version:
         from importlib.metadata import version  # costs 20 ms that a starting server saves
 
@@ -213,6 +216,19 @@ def _start_telemetry(*, trace_children: bool) -> Telemetry | None:
     telemetry = Telemetry(signals, os.environ, trace_children=trace_children)
     correlate(telemetry.instruments.correlation)
     return telemetry
+
+
+def _check_sandbox(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="exec-server sandbox-check",
+        description="Tries the known ways out of a sandbox on this machine and prints how each "
+        "ended. Exit status: 0 when none succeeded, 1 when one did, 2 when nothing can be "
+        "confined here.",
+    )
+    parser.parse_args(arguments)
+    from .sandbox.check import run_check
+
+    return run_check(lambda line: print(line, flush=True))  # noqa: T201 - that is its purpose
 
 
 def _forget_inherited_signals() -> None:

@@ -47,6 +47,11 @@ class Glob:
     base: bytes
     parts: tuple[str, ...]
 
+    @property
+    def only_names(self) -> bool:
+        """Whether a file matches by its own name, in whatever folder below the base it is."""
+        return all(part == _ANY_DEPTH for part in self.parts[:-1]) and len(self.parts) > 1
+
     @classmethod
     def parse(cls, pattern: str, cwd: bytes | None) -> Glob:
         """Return the pattern that the text spells.

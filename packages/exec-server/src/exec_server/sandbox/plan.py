@@ -14,18 +14,17 @@ and a more restricted path in it are mounted on themselves, so that they cannot 
 
 from __future__ import annotations
 
-import enum
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from exec_server_protocol.sandbox import PROTECTED_NAMES, NetworkAccess
+from exec_server_protocol.sandbox import PROTECTED_NAMES
 
 from . import globs
 from .errors import PolicyNotEnforceableError
 from .gitdir import git_folders
-from .lookup import Found, Identity, Lookup
+from .lookup import Found, Lookup
+from .mounts import Base, Kind, Mount, Plan
 from .rules import Access, Confinement, Rules
 
 __all__ = ["MASKED_FILES_MAX", "MOUNTS_MAX", "Base", "Kind", "Mount", "Plan", "make_plan"]
@@ -33,85 +32,12 @@ __all__ = ["MASKED_FILES_MAX", "MOUNTS_MAX", "Base", "Kind", "Mount", "Plan", "m
 MASKED_FILES_MAX: Final = 1024
 """Files hidden by patterns. bubblewrap reads its list of mounts anew for each one, so that
 the time grows with the square: this many take about a second."""
-MOUNTS_MAX: Final = 256
-"""Other mounts; each needs a descriptor while the sandbox is set up."""
+MOUNTS_MAX: Final = 512
+"""Other mounts; the same holds for them."""
 
 _PROTECTED: Final = tuple(name.encode() for name in PROTECTED_NAMES)
 _OWN: Final = (b"/proc", b"/dev")
 """Every sandbox has its own; what lies there outside is never shown, but for /dev/…."""
-
-
-class Base(enum.Enum):
-    """What there is before any mount."""
-
-    EMPTY = "empty"
-    READABLE = "readable"
-    WRITABLE = "writable"
-
-
-class Kind(enum.Enum):
-    """What a mount does with its path."""
-
-    READ = "read"
-    WRITE = "write"
-    PIN = "pin"
-    """Nothing, but that the folder cannot be renamed."""
-    HIDE_FOLDER = "hide-folder"
-    HIDE_FILE = "hide-file"
-    BLOCK_FOLDER = "block-folder"
-    """Nothing is there, and nothing can be made: an empty folder shows up instead."""
-    BLOCK_FILE = "block-file"
-    LINK = "link"
-    """A link that a rule was spelled through, where it would not be seen otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """One mount.
-
-    Attributes:
-        source: What must be found at ``path`` when it is mounted; ``None`` for masks.
-        opened: A hidden folder has something visible below, so that it can be passed.
-        target: Text of a link.
-    """
-
-    kind: Kind
-    path: bytes
-    source: Identity | None = None
-    opened: bool = False
-    target: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How to launch, as a value: hashable, and equal only to a plan of the same effect.
-
-    Attributes:
-        confinement: With ``NONE`` and ``NETWORK`` there are no mounts.
-        mounts: In order: a folder before what is below it.
-    """
-
-    confinement: Confinement
-    network: NetworkAccess
-    base: Base = Base.WRITABLE
-    mounts: tuple[Mount, ...] = ()
-
-    @property
-    def confines(self) -> bool:
-        """Whether there is anything to launch differently."""
-        return self.confinement is not Confinement.NONE
-
-    @property
-    def writable_roots(self) -> tuple[bytes, ...]:
-        """The folders and files that can be written inside."""
-        roots = tuple(mount.path for mount in self.mounts if mount.kind is Kind.WRITE)
-        return (b"/", *roots) if self.base is Base.WRITABLE else roots
-
-    @property
-    def marks(self) -> tuple[Mount, ...]:
-        """The mounts for which something empty is put on the disk while the sandbox lives."""
-        kinds = (Kind.BLOCK_FOLDER, Kind.BLOCK_FILE)
-        return tuple(mount for mount in self.mounts if mount.kind in kinds)
 
 
 def make_plan(
@@ -305,7 +231,21 @@ class _Planner:
                 resolved.append(globs.Glob(found.path, glob.parts))
                 self._pins.update(self._between(found.path + b"/*"))
         self._check_links()
-        files, links = globs.scan(resolved, max_depth=self._rules.glob_max_depth)
+        depth = self._rules.glob_max_depth
+        # Wherever in its base a file is moved to, it goes on matching such a pattern, and it
+        # cannot be moved out: the base is a mount.
+        stay = [glob for glob in resolved if depth is None and glob.only_names]
+        self._hide(*globs.scan(stay))
+        # Renaming a folder would take these out of the pattern's sight.
+        self._hide(
+            *globs.scan([glob for glob in resolved if glob not in stay], max_depth=depth), pin=True
+        )
+        if len(self._hidden) > MASKED_FILES_MAX:
+            raise PolicyNotEnforceableError(
+                f"the deny patterns match more than {MASKED_FILES_MAX} files; deny a folder instead"
+            )
+
+    def _hide(self, files: list[bytes], links: list[bytes], *, pin: bool = False) -> None:
         for link in links:
             # Nobody inside can have made a link in a folder that cannot be written.
             if self._nearest(link) is not Access.WRITE:
@@ -315,10 +255,8 @@ class _Planner:
         for path in files:
             if self._nearest_visible(path):
                 self._hidden.add(path)
-        if len(self._hidden) > MASKED_FILES_MAX:
-            raise PolicyNotEnforceableError(
-                f"the deny patterns match more than {MASKED_FILES_MAX} files; deny a folder instead"
-            )
+                if pin:
+                    self._pins.update(self._between(path))
 
     def _nearest_visible(self, path: bytes) -> bool:
         if path in self._access:

@@ -1,0 +1,86 @@
+"""Plans as values: what is mounted where, in which order, and how much is kept away."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from exec_server_protocol.sandbox import NetworkAccess
+
+from .lookup import Identity
+from .rules import Confinement
+
+__all__ = ["Base", "Kind", "Mount", "Plan"]
+
+
+class Base(enum.Enum):
+    """What there is before any mount."""
+
+    EMPTY = "empty"
+    READABLE = "readable"
+    WRITABLE = "writable"
+
+
+class Kind(enum.Enum):
+    """What a mount does with its path."""
+
+    READ = "read"
+    WRITE = "write"
+    PIN = "pin"
+    """Nothing, but that the folder cannot be renamed."""
+    HIDE_FOLDER = "hide-folder"
+    HIDE_FILE = "hide-file"
+    BLOCK_FOLDER = "block-folder"
+    """Nothing is there, and nothing can be made: an empty folder shows up instead."""
+    BLOCK_FILE = "block-file"
+    LINK = "link"
+    """A link that a rule was spelled through, where it would not be seen otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One mount.
+
+    Attributes:
+        source: What must be found at ``path`` when it is mounted; ``None`` for masks.
+        opened: A hidden folder has something visible below, so that it can be passed.
+        target: Text of a link.
+    """
+
+    kind: Kind
+    path: bytes
+    source: Identity | None = None
+    opened: bool = False
+    target: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to launch, as a value: hashable, and equal only to a plan of the same effect.
+
+    Attributes:
+        confinement: With ``NONE`` and ``NETWORK`` there are no mounts.
+        mounts: In order: a folder before what is below it.
+    """
+
+    confinement: Confinement
+    network: NetworkAccess
+    base: Base = Base.WRITABLE
+    mounts: tuple[Mount, ...] = ()
+
+    @property
+    def confines(self) -> bool:
+        """Whether there is anything to launch differently."""
+        return self.confinement is not Confinement.NONE
+
+    @property
+    def writable_roots(self) -> tuple[bytes, ...]:
+        """The folders and files that can be written inside."""
+        roots = tuple(mount.path for mount in self.mounts if mount.kind is Kind.WRITE)
+        return (b"/", *roots) if self.base is Base.WRITABLE else roots
+
+    @property
+    def marks(self) -> tuple[Mount, ...]:
+        """The mounts for which something empty is put on the disk while the sandbox lives."""
+        kinds = (Kind.BLOCK_FOLDER, Kind.BLOCK_FILE)
+        return tuple(mount for mount in self.mounts if mount.kind in kinds)
