@@ -11,8 +11,9 @@ import asyncio
 import base64
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from .memory_socket import MemorySocket
 
@@ -35,6 +36,12 @@ class Faults:
         misorder: Share of events that are sent after the next one.
         repeat: Share of events that are sent twice.
         retain: Events that a process's output is kept for; ``None`` for all.
+        plan: From the number of a connection to the messages that it carries; ``None`` in
+            place of a number for no end. Takes the place of ``cuts`` and ``frames``.
+        lose: Messages on their way to the client that a break loses; ``None`` for a few.
+        stall_seconds: For how long nothing passes before the connection breaks.
+        outage: What happens to dials for a while after a break.
+        outage_seconds: For how long.
     """
 
     cuts: int = 0
@@ -45,6 +52,11 @@ class Faults:
     misorder: float = 0.0
     repeat: float = 0.0
     retain: int | None = None
+    plan: Callable[[int], int | None] | None = None
+    lose: int | None = None
+    stall_seconds: float = 0.0
+    outage: Literal["refused", "dropped", "hanging"] = "refused"
+    outage_seconds: float = 0.0
 
 
 class FakeProcess:
@@ -124,6 +136,8 @@ class FakeConnection:
     Attributes:
         number: Which connection it is, from 0.
         said: Every message that the client sent.
+        order: For each of them, how many the executor had received before, on any connection.
+        sent: Messages that it was sent.
         frames_left: Messages until it breaks; ``None`` for never.
     """
 
@@ -131,6 +145,8 @@ class FakeConnection:
     number: int
     frames_left: int | None
     said: list[dict[str, Any]] = field(default_factory=list)
+    order: list[int] = field(default_factory=list)
+    sent: int = 0
     ready: bool = False
     socket: MemorySocket = field(init=False)
     _at: float = 0.0
@@ -140,6 +156,8 @@ class FakeConnection:
         """Take a message; it is handled a little later, in order."""
         parsed: dict[str, Any] = json.loads(message)
         self.said.append(parsed)
+        self.order.append(self.executor.messages)
+        self.executor.messages += 1
         if not self._frame():
             return
         loop = asyncio.get_running_loop()
@@ -153,6 +171,7 @@ class FakeConnection:
     def send(self, message: dict[str, Any]) -> None:
         """Send a message; one that breaks the connection may or may not get through."""
         data = json.dumps(message).encode()
+        self.sent += 1
         if self._frame():
             self.socket.deliver(data)
             self._release()
@@ -180,15 +199,21 @@ class FakeConnection:
         if self.frames_left is not None:
             self.frames_left -= 1
             if self.frames_left < 0:
-                self.cut()
+                seconds = self.executor.faults.stall_seconds
+                if not seconds:
+                    self.cut()
+                elif self.frames_left == -1:
+                    asyncio.get_running_loop().call_later(seconds, self.cut)
                 return False
         return True
 
     def cut(self) -> None:
         """Break the connection; some of what was on its way is lost."""
         if not self.socket.over:
-            self.socket.cut(lose=self.executor.rng.randrange(4))
+            lose = self.executor.faults.lose
+            self.socket.cut(lose=self.executor.rng.randrange(4) if lose is None else lose)
             self.executor.connection_lost(self)
+            self.executor.begin_outage()
 
     def dropped(self) -> None:
         """The client has gone."""
@@ -219,10 +244,16 @@ class FakeExecutor:
         self.faults = faults
         self._nobody = nobody
         self._not_sent = not_sent
-        self._capabilities = capabilities or {}
+        self._info = {
+            "shell": {"name": "sh", "path": "/bin/sh"},
+            "cwd": "file:///",
+            "capabilities": capabilities or {},
+        }
         self.session_id = "session-1"
         self.connections: list[FakeConnection] = []
         self.dials: list[float] = []
+        self.messages = 0
+        self._down_until = 0.0
         self.processes: dict[str, FakeProcess] = {}
         self.attached: FakeConnection | None = None
         self.forgotten = False
@@ -234,15 +265,29 @@ class FakeExecutor:
         number = len(self.connections)
         faulty = number < self.faults.cuts
         await asyncio.sleep(self.rng.random() * 0.005)
+        down = asyncio.get_running_loop().time() < self._down_until
+        if down and self.faults.outage == "refused":
+            raise self._nobody("nobody is there")
+        if down and self.faults.outage == "hanging":
+            await asyncio.Event().wait()
         if faulty and self.rng.random() < self.faults.refuse:
             raise self._nobody("nobody is there")
         if faulty and self.rng.random() < self.faults.hang:
             await asyncio.Event().wait()
         frames = self.rng.randrange(self.faults.frames) + 1 if faulty else None
+        if self.faults.plan is not None:
+            frames = self.faults.plan(number)
         connection = FakeConnection(self, number, frames)
         connection.socket = MemorySocket(connection.received, connection.dropped, self._not_sent)
-        self.connections.append(connection)
+        if down:  # accepted, and dropped
+            connection.socket.cut()
+        else:
+            self.connections.append(connection)
         return connection.socket
+
+    def begin_outage(self) -> None:
+        """Let dials fail for a while."""
+        self._down_until = asyncio.get_running_loop().time() + self.faults.outage_seconds
 
     def connection_lost(self, connection: FakeConnection) -> None:
         """Detach, at once or when the executor notices."""
@@ -283,12 +328,7 @@ class FakeExecutor:
         if self.attached is not None:
             return {"error": {"code": _BUSY, "message": "already attached"}}
         self.attached = connection
-        info = {
-            "shell": {"name": "sh", "path": "/bin/sh"},
-            "cwd": "file:///",
-            "capabilities": self._capabilities,
-        }
-        return {"result": {"sessionId": self.session_id, "environmentInfo": info}}
+        return {"result": {"sessionId": self.session_id, "environmentInfo": self._info}}
 
     def _process_start(self, params: dict[str, Any]) -> dict[str, Any]:
         process_id = params["processId"]
@@ -335,6 +375,9 @@ class FakeExecutor:
 
     def _environment_status(self, params: dict[str, Any]) -> dict[str, Any]:
         return {"result": {"status": "ready"}}
+
+    def _environment_info(self, params: dict[str, Any]) -> dict[str, Any]:
+        return {"result": self._info}
 
     def _other(self, params: dict[str, Any]) -> dict[str, Any]:
         return {"result": {}}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from exec_server_protocol.errors import RpcError
 from exec_server_protocol.process import (
@@ -19,10 +19,10 @@ from exec_server_protocol.process import (
     ProcessStartResult,
     ProcessTerminateParams,
 )
-from pydantic import ValidationError
 
+from .answers import understand
 from .connection.generation import Generation, GenerationLost
-from .errors import ClientClosedError, ClientError, ConnectionBrokenError
+from .errors import BadAnswerError, ClientClosedError, ClientError, ConnectionBrokenError
 from .process import Process
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["StartingClient", "Starts"]
 
 logger = logging.getLogger(__name__)
+
+_CLEAN_UPS_AT_ONCE: Final = 4
+"""Calls go before them. On a link that breaks all the time, starts would be lost behind the
+ends of starts that were lost before, and there would be more and more of both."""
 
 
 class StartingClient(Protocol):
@@ -63,6 +67,7 @@ class Starts:
         self._settled = asyncio.Event()
         self._settled.set()
         self._tasks: set[asyncio.Task[object]] = set()
+        self._clean_ups = asyncio.Semaphore(_CLEAN_UPS_AT_ONCE)
 
     async def start(self, params: ProcessStartParams) -> Process:
         """Start a process; see ``Client.start``. Cancelling it ends the process."""
@@ -104,7 +109,8 @@ class Starts:
     ) -> Process:
         try:
             answer = await generation.call("process/start", params.to_json())
-            process.sandbox_type = ProcessStartResult.model_validate(answer).sandbox_type
+            started = understand(ProcessStartResult, answer, "process/start")
+            process.sandbox_type = started.sandbox_type
             # Before the count falls: recovery sees it for certain.
             process.recoverable = not process.abandoned
         except GenerationLost as error:
@@ -115,11 +121,9 @@ class Starts:
             raise ConnectionBrokenError(
                 f"{error}: the answer to process/start was lost", maybe_executed=True
             ) from error
-        except ValidationError as error:
+        except BadAnswerError:
             self._clean_up(process)
-            raise ClientError(
-                "the executor's answer to process/start makes no sense", maybe_executed=True
-            ) from error
+            raise
         except BaseException:
             self._client.forget(process)
             raise
@@ -140,7 +144,8 @@ class Starts:
     async def _terminate(self, process: Process) -> None:
         params = ProcessTerminateParams.model_validate({"processId": process.process_id})
         try:
-            await self._client.call("process/terminate", params, idempotent=True)
+            async with self._clean_ups:
+                await self._client.call("process/terminate", params, idempotent=True)
         except (ClientError, RpcError) as error:
             logger.debug("a start was not cleaned up: %s", type(error).__name__)
         finally:
