@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from exec_client import (
+    BadAnswerError,
     ClientClosedError,
     ClientOptions,
     ClientState,
@@ -116,7 +117,6 @@ async def test_a_peer_without_tls_is_no_secure_one() -> None:
         assert "not a ws://" not in str(error)
 
 
-@requirement("CLIENT-INV-32")
 @pytest.mark.parametrize(
     ("answer", "kind", "text"),
     [
@@ -170,6 +170,24 @@ async def test_an_executor_that_says_nothing_about_itself_at_first(answers: bool
     async with ScriptedPeer(script) as peer, connect(peer.url) as client:
         assert client.environment_info.shell.name == ("zsh" if answers else "sh")
         assert await client.status() == "ready"
+
+
+async def test_an_answer_that_makes_no_sense_costs_its_caller_an_error_and_nothing_else() -> None:
+    async def script(peer: PeerConnection) -> None:
+        await peer.handshake(capabilities={"processList": True})
+        await peer.answer(await peer.expect("process/start"), {"processId": "p"})
+        for _ in range(3):
+            await peer.answer(await peer.receive(), {"nonsense": True})
+        await peer.answer(await peer.expect("environment/status"), {"status": "ready"})
+        await peer.wait_closed()
+
+    async with ScriptedPeer(script) as peer, connect(peer.url, options=FAST) as client:
+        process = await client.start(["x"])
+        for call in (client.info, client.list_processes, process.read):
+            with pytest.raises(BadAnswerError, match="makes no sense"):
+                await call()
+        assert await client.status() == "ready"
+        assert len(peer.connections) == 1
 
 
 @requirement("CLIENT-R07")

@@ -22,6 +22,7 @@ from exec_client.environment.url_cell import (
 )
 from exec_client.errors import ClientClosedError, ConnectError, HandshakeRejectedError
 from exec_server_protocol.errors import MalformedMessageError, RpcError
+from exec_testkit.requirements import requirement
 
 if TYPE_CHECKING:
     from exec_client.client import Client
@@ -71,11 +72,11 @@ async def dialler() -> Dialler:
     return Dialler()
 
 
+@requirement("CLIENT-INV-32")
 async def test_any_number_of_callers_share_one_attempt(dialler: Dialler) -> None:
     # initial_connection_is_shared_by_all_waiters
     lazy = LazyClient(dialler.dial)
     async with asyncio.timeout(5):
-        assert len({id(client) for client in await asyncio.gather(*[lazy.get()] * 1)}) == 1
         clients = await asyncio.gather(*(lazy.get() for _ in range(50)))
         assert {id(client) for client in clients} == {id(dialler.clients[0])}
         await lazy.aclose()
@@ -127,6 +128,7 @@ async def test_a_failure_that_may_pass_is_shared_and_then_forgotten(dialler: Dia
         await lazy.aclose()
 
 
+@requirement("CLIENT-INV-32")
 async def test_a_failure_that_stays_is_remembered_as_the_same_error(dialler: Dialler) -> None:
     # terminal_stdio_startup_failure_is_remembered
     error = ServerProgramMissingError("not installed")
@@ -176,6 +178,7 @@ async def test_a_client_that_recovers_is_still_the_client(dialler: Dialler) -> N
         await lazy.aclose()
 
 
+@requirement("CLIENT-INV-32")
 async def test_a_client_that_failed_is_closed_and_replaced_once(dialler: Dialler) -> None:
     # replaces_disconnected_websocket_client_with_one_shared_connection,
     # failed_reconnect_does_not_burn_environment

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .connection.states import StateChange as StateChange
     from .environment import Environment as Environment
     from .errors import AccessDeniedError as AccessDeniedError
+    from .errors import BadAnswerError as BadAnswerError
     from .errors import ClientClosedError as ClientClosedError
     from .errors import ClientError as ClientError
     from .errors import ConnectError as ConnectError
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
 _HOME = {
     "AccessDeniedError": "errors",
     "Client": "client",
+    "BadAnswerError": "errors",
     "ClientClosedError": "errors",
     "ClientError": "errors",
     "ClientOptions": "options",

@@ -31,10 +31,12 @@ from exec_server_protocol.process import (
     ProcessStartParams,
 )
 
+from .answers import understand
 from .connection.generation import GenerationLost
 from .connection.states import ClientState, StateChange
 from .connection.websocket import redact
 from .errors import (
+    BadAnswerError,
     ClientError,
     HandshakeRejectedError,
     ProcessFailedError,
@@ -142,7 +144,7 @@ class Client:
         client = cls(session)
         try:
             session.info = session.info or await client.info()
-        except (RpcError, ValueError):  # an older executor, which does not tell
+        except (RpcError, BadAnswerError):  # an older executor, which does not tell
             session.info = EnvironmentInfo(shell=ShellInfo(name="sh", path="/bin/sh"))
         except BaseException:
             await session.aclose()
@@ -204,7 +206,7 @@ class Client:
     async def info(self) -> EnvironmentInfo:
         """Return what the executor says about itself now."""
         result = await self.call("environment/info", EnvironmentInfoParams(), idempotent=True)
-        return EnvironmentInfo.model_validate(result)
+        return understand(EnvironmentInfo, result, "environment/info")
 
     async def status(self) -> str:
         """Return whether the executor takes requests: ``ready``."""
@@ -219,7 +221,7 @@ class Client:
         """
         self._session.require(CAPABILITY_LIST, "list_processes")
         result = await self.call("process/list", idempotent=True)
-        return ProcessListResult.model_validate(result).processes
+        return understand(ProcessListResult, result, "process/list").processes
 
     @property
     def fs(self) -> FileSystem:

@@ -10,6 +10,7 @@
     │  │  └─ AccessDeniedError      ... because of the token: HTTP 401 or 403
     │  ├─ TlsError                  a certificate does not satisfy the other side
     │  └─ InsecureTokenError        a token would have been sent for others to read
+    ├─ BadAnswerError               the executor answered with something that makes no sense
     ├─ ConnectionBrokenError        the connection broke while a request was in flight
     ├─ SessionLostError             the session cannot be resumed: the client is of no use any more
     │  ├─ SessionExpiredError       the executor does not know it (any more)
@@ -32,6 +33,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "AccessDeniedError",
+    "BadAnswerError",
     "ClientClosedError",
     "ClientError",
     "ConnectError",
@@ -99,6 +101,10 @@ class TlsError(ConnectError):
 
 class InsecureTokenError(ConnectError):
     """The token would go to another machine over ``ws://``. Nothing was sent."""
+
+
+class BadAnswerError(ClientError):
+    """The executor answered, but not in the shape of the protocol. The connection goes on."""
 
 
 class ConnectionBrokenError(ClientError):

@@ -25,7 +25,8 @@ from exec_server_protocol.process import (
     SignalName,
 )
 
-from .errors import ClientError, ProcessBrokenError, StdinClosedError
+from .answers import understand
+from .errors import BadAnswerError, ClientError, ProcessBrokenError, StdinClosedError
 from .events import ProcessEvent
 from .followed_process import FollowedProcess
 
@@ -114,6 +115,7 @@ class Process(FollowedProcess):
 
         Raises:
             RpcError: The executor refused, for instance because it has forgotten the process.
+            BadAnswerError: Its answer makes no sense.
         """
         params = ProcessReadParams(
             process_id=self._id, after_seq=after_seq, max_bytes=max_bytes, wait_ms=int(wait * 1000)
@@ -122,7 +124,9 @@ class Process(FollowedProcess):
         if self._failure is None:
             try:
                 result = await self._session.call("process/read", params, idempotent=True)
-                return ProcessReadResult.model_validate(result)
+                return understand(ProcessReadResult, result, "process/read")
+            except BadAnswerError:
+                raise
             except ClientError as error:
                 message = str(error)
         return ProcessReadResult(

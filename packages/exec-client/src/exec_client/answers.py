@@ -1,0 +1,27 @@
+"""From what an executor answered to a model, or to an error of this package."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from exec_server_protocol._model import WireModel
+from pydantic import ValidationError
+
+from .errors import BadAnswerError
+
+__all__ = ["understand"]
+
+M = TypeVar("M", bound=WireModel)
+
+
+def understand(model: type[M], result: object, method: str) -> M:
+    """Return the answer to ``method`` as a model.
+
+    Raises:
+        BadAnswerError: It does not have the shape that it should.
+    """
+    try:
+        return model.model_validate(result)
+    except ValidationError as error:
+        text = f"the executor's answer to {method} makes no sense"
+        raise BadAnswerError(text, maybe_executed=True) from error
