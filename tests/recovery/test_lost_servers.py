@@ -11,6 +11,7 @@ import pytest
 from exec_client import (
     ClientOptions,
     ClientState,
+    Environment,
     FailedEvent,
     ProcessBrokenError,
     RecoveryDeadlineError,
@@ -75,37 +76,43 @@ async def test_a_session_that_the_server_forgot_ends_the_client_at_once() -> Non
                 with pytest.raises(SessionExpiredError, match="unknown session"):
                     await client.status()
                 before = proxy.connections
-                await asyncio.sleep(0)
+                async with connect(server.url) as other:  # time for attempts that must not come
+                    await other.run(["sleep", "0.3"])
                 assert proxy.connections == before
 
 
-async def test_spool_files_are_gone_whatever_ends_the_server(tmp_path: object) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with ServerProcess("--spool-dir", str(tmp_path)) as server:
-            async with FaultProxy(server.port) as proxy, asyncio.timeout(20):
-                client = await connect(proxy.url, options=ClientOptions(recovery_deadline=0))
-                process = await client.start(["sh", "-c", "yes | head -c 30000000; sleep 60"])
+@requirement("CLIENT-INV-32", "CLIENT-INV-34")
+async def test_a_new_session_without_the_old_processes_follows_one_that_was_forgotten() -> None:
+    with ServerProcess("--session-ttl-seconds", "0") as server:
+        async with FaultProxy(server.port) as proxy, asyncio.timeout(20):
+            async with Environment.remote(proxy.url) as environment:
+                first = await environment.client()
+                processes = [await first.start(["sleep", "60"]) for _ in range(3)]
+                events = [process.events() for process in processes]
                 proxy.cut_all()
-                with pytest.raises(ProcessBrokenError):
-                    await process.wait()
-                await client.aclose()
-                used = _deleted_files(server.pid, str(tmp_path))
-                async with connect(server.url) as other:
-                    while not used:
-                        await other.run(["sleep", "0.05"])
-                        used = _deleted_files(server.pid, str(tmp_path))
-            server.signal(number)
+                for process, seen in zip(processes, events, strict=True):
+                    with pytest.raises(ProcessBrokenError, match="unknown session"):
+                        await process.wait()
+                    assert [type(event) for event in [e async for e in seen]] == [FailedEvent]
+                dialled = proxy.connections
+                clients = await asyncio.gather(*(environment.client() for _ in range(10)))
+                assert proxy.connections == dialled + 1
+                (second,) = set(clients)
+                assert second.session_id != first.session_id
+                assert await second.list_processes() == []
+
+
+@requirement("CLIENT-INV-19")
+async def test_a_read_of_a_closed_process_says_what_failed_once_the_client_has() -> None:
+    with ServerProcess() as server:
+        options = ClientOptions(recovery_deadline=0.2, retry_delay=0.05)
+        async with connect(server.url, options=options) as client, asyncio.timeout(20):
+            process = await client.start(["echo", "hello"])
+            assert await process.wait() == 0
+            assert [chunk.chunk for chunk in (await process.read()).chunks] == [b"hello\n"]
+            server.signal(signal.SIGKILL)
             server.wait()
-        assert os.listdir(str(tmp_path)) == []
-
-
-def _deleted_files(pid: int, directory: str) -> list[str]:
-    found = []
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            target = os.readlink(f"/proc/{pid}/fd/{name}")
-        except OSError:
-            continue
-        if target.startswith(directory):
-            found.append(target)
-    return found
+            answer = await process.read()
+            assert (answer.chunks, answer.closed, answer.exit_code) == ([], True, None)
+            assert "recovery timed out" in str(answer.failure)
+            assert await process.wait() == 0  # what was learned before stays

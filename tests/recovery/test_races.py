@@ -25,6 +25,7 @@ from exec_client import (
     SessionLostError,
     connect,
 )
+from exec_server import ServerConfig
 from exec_testkit.requirements import requirement
 from exec_testkit.scripted_peer import PeerConnection, ScriptedPeer
 
@@ -96,7 +97,7 @@ async def _recovered(client: Client) -> None:
     assert client.state is ClientState.CONNECTED
 
 
-@requirement("CLIENT-R01", "CLIENT-INV-10", "CLIENT-INV-15")
+@requirement("CLIENT-R01", "CLIENT-INV-10")
 async def test_one_loss_starts_one_recovery_however_often_it_is_noticed() -> None:
     async def drop(peer: PeerConnection) -> None:
         await peer.handshake()
@@ -430,7 +431,7 @@ async def test_a_read_in_flight_is_asked_again_with_the_same_params() -> None:
         assert asked[0] == asked[1]
 
 
-@requirement("CLIENT-R17", "CLIENT-INV-14", "CLIENT-INV-25")
+@requirement("CLIENT-R17", "CLIENT-INV-14")
 @pytest.mark.parametrize("hang", ["upgrade", "initialize", "read"])
 async def test_the_deadline_holds_whatever_the_peer_does(hang: str) -> None:
     async def first(peer: PeerConnection) -> None:
@@ -458,8 +459,9 @@ async def test_the_deadline_holds_whatever_the_peer_does(hang: str) -> None:
 
 @requirement("CLIENT-R18")
 def test_the_client_gives_up_before_the_server_forgets() -> None:
-    server_keeps_for = 30.0
-    assert ClientOptions().recovery_deadline <= server_keeps_for - 5.0
+    # The two clocks start independently: half-open, the server's may start far later, not earlier.
+    margin = ServerConfig().session_ttl - ClientOptions().recovery_deadline
+    assert margin >= 5.0
 
 
 @requirement("CLIENT-R19", "CLIENT-R20", "CLIENT-INV-22")
@@ -734,7 +736,6 @@ async def test_the_wake_value_never_falls_and_every_event_wakes() -> None:
         assert seen == sorted(seen)
 
 
-@requirement("CLIENT-INV-32")
 async def test_a_peer_that_refuses_or_hangs_is_told_apart() -> None:
     async def refuse(peer: PeerConnection) -> None:
         await peer.refuse(await peer.expect("initialize"), -32600, "full")
