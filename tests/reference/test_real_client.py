@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import sys
 
 import pytest
 from exec_testkit.codex_turn import Job, Outcome, call, patch, run_isolated
@@ -115,3 +117,40 @@ def test_a_cut_link_costs_the_command_nothing(codex: str) -> None:
     assert outcome.connections == 2
     assert "code 0" in outcome.outputs["long"]
     assert all(f"line-{number}\n" in outcome.outputs["long"] for number in range(1, 41))
+
+
+MCP_SERVER = '''
+import sys
+from mcp.server.fastmcp import FastMCP
+server = FastMCP("echo")
+@server.tool()
+def shout(text: str) -> str:
+    """Return the text in capitals."""
+    return text.upper() + "!"
+server.run("stdio")
+'''
+
+
+def test_an_mcp_server_on_the_executor_answers(codex: str) -> None:
+    config = (
+        "[mcp_servers.echo]\n"
+        f"command = {json.dumps(sys.executable)}\n"
+        'args = ["@WORKSPACE@/server.py"]\n'
+        'cwd = "@WORKSPACE@"\n'
+        'environment_id = "remote"\n'
+        "startup_timeout_sec = 30\n"
+    )
+    job = Job(
+        codex,
+        [
+            # The client tells the model of such tools only when it looks for them.
+            {"type": "tool_search_call", "call_id": "search", "execution": "client"}
+            | {"arguments": {"query": "shout capitals"}},
+            call("shout", "shout", text="hello") | {"namespace": "mcp__echo"},
+        ],
+        [UNCONFINED],
+        files={"server.py": MCP_SERVER},
+        config=config,
+    )
+    outcome = _finished(job)
+    assert "HELLO!" in outcome.outputs["shout"], outcome.log
