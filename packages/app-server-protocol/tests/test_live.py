@@ -34,6 +34,7 @@ from app_server_protocol import (
     RequestId,
     Response,
     decode,
+    decode_lenient,
     encode,
     outbound,
     registry,
@@ -164,6 +165,39 @@ def _check_ids(peer: Conversation) -> None:
     assert "missing field `params`" in _error(_raw(peer, '{"id":3,"method":"thread/list"}', 3))
 
 
+def _check_lenient_decoding(peer: Conversation) -> None:
+    """A text is answered exactly if the lenient decoder takes it for a request."""
+    call = '"id":"odd","method":"thread/loaded/list","params":{}'
+    array = '"odd","thread/loaded/list",{}'
+    deep = "[" * 125 + "]" * 125
+    texts = [
+        *(f'{{{call},"{name}":null}}' for name in ("id", "params", "trace", "result", "newer")),
+        *(f'{{{call},"trace":{trace}}}' for trace in ("5", "[]", '["p"]', '["p","s",1]', "[5]")),
+        *(f'{{{call},"trace":{{"{key}":"p","{key}":"p"}}}}' for key in ("traceparent", "x")),
+        *(f"[{array}{rest}]" for rest in ("", ",null", ',["p","s"]', ",null,5", ",5")),
+        *(f"{{{call[:-1]}{key}}}}}" for key in ('"x":1e999', f'"x":{"9" * 6000}', '"x":NaN')),
+        *(f"{{{call[:-1]}{key}}}}}" for key in ('"x":1,"x":2', '"x":"\\ud800"')),
+        *(f'{{{call[:-1]}"x":{value}}}}}' for value in (deep, f"[{deep}]")),
+        *(f"\ufeff{{{call}}}", f"{{{call}}} x", f" {{{call} }} "),
+    ]
+    numbered = [text.replace('"odd"', f'"odd {number}"') for number, text in enumerate(texts)]
+    for text in numbered:
+        peer.send_text(text)
+    taken = [decode_lenient(text) for text in numbered]
+    expected = {message.id for message in taken if isinstance(message, Request)}
+    missing = set(expected)
+    while missing:  # requests are answered in any order
+        message = peer.receive()
+        if isinstance(message, Response | ErrorResponse):
+            missing.discard(message.id)
+    for _ in range(3):
+        peer.call("thread/loaded/list", {})
+    replies = [from_server(text).message for text in peer.texts]
+    answered = {reply.id for reply in replies if isinstance(reply, Response | ErrorResponse)}
+    assert {number for number in answered if str(number).startswith("odd")} == expected
+    assert 0 < len(expected) < len(texts)
+
+
 class Typed:
     """Checked requests, and replies that must be exactly of the method's type."""
 
@@ -228,6 +262,7 @@ def test_on_pipes(codex_bin: Path, tmp_path: Path) -> None:
     with Peer(codex_bin) as peer:
         _check_handshake(peer)
         _check_ids(peer)
+        _check_lenient_decoding(peer)
         _check_everything_that_came(peer)
     with Peer(codex_bin) as peer:
         peer.initialize(experimental=True)
@@ -239,6 +274,7 @@ def test_on_a_websocket(address: str, tmp_path: Path) -> None:
     with _connection(address) as peer:
         _check_handshake(peer)
         _check_ids(peer)
+        _check_lenient_decoding(peer)
         # Another connection is not initialised by that.
         with _connection(address) as other:
             assert _error(other.call("thread/loaded/list", {})) == "Not initialized"

@@ -96,7 +96,7 @@ def test_whatever_comes_in_is_a_message_or_malformed(data: str | bytes) -> None:
         (b'{"method":"\xff"}', "utf-8"),
         ("not json", "json"),
         ('{"id":NaN,"method":"a"}', "json"),
-        ('{"id":1,"method":"a","params":' + "9" * 5000 + "}", "json"),
+        ('{"id":' + "9" * 5000 + ',"method":"a"}', "id"),
         ('{"method":"\\ud800"}', "surrogate"),
         ("[" * 200_000, "depth"),
         ("[]", "object"),
@@ -143,9 +143,51 @@ def test_the_lenient_decoder_falls_through_to_a_reply() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["not json", "[]", '{"foo":1}', '{"id":1}', ""])
+def _nested(levels: int) -> str:
+    return '{"id":1,"method":"a","params":' + "[" * (levels - 1) + "]" * (levels - 1) + "}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("not json", "[]", '{"foo":1}', '{"id":1}', "", "5", "null", '[1,"a",{},null,5]'),
+        *('{"method":"a","method":"a"}', '{"id":1,"method":"a","params":{},"params":{}}'),
+        *('{"id":1,"error":[1,"m"]}', '{"id":1,"error":null}', '{"id":1,"error":"m"}'),
+        *('{"id":1,"id":1,"result":2}', _nested(128)),
+    ],
+)
 def test_the_lenient_decoder_drops_what_fits_no_shape(text: str) -> None:
     assert decode_lenient(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ('[1,"a"]', Request(1, "a")),
+        ('[1,"a",{},["p",null]]', Request(1, "a", {}, Trace("p", None))),
+        ('{"id":1,"method":"a","trace":[]}', Request(1, "a", trace=Trace())),
+        ('{"id":1,"method":"a","trace":["p","s",5]}', Notification("a")),
+        ('["a",{}]', Notification("a", {})),
+        ("[1,2]", Response(1, 2)),
+        ('[[1,null,"m"],5]', ErrorResponse(ErrorData(1, "m", None), 5)),
+        ('{"id":1,"id":1,"method":"a"}', Notification("a")),
+        ('{"id":1,"method":"a","trace":{"traceparent":"p","traceparent":"p"}}', Notification("a")),
+        ('{"id":1,"method":"a","x":1,"x":2,"params":{"k":1,"k":2}}', Request(1, "a", {"k": 2})),
+    ],
+)
+def test_the_lenient_decoder_reads_arrays_and_repeated_members_like_the_server(
+    text: str, taken: Message
+) -> None:
+    assert decode_lenient(text) == taken
+
+
+def test_the_lenient_decoder_reads_as_deep_as_the_server() -> None:
+    assert isinstance(decode_lenient(_nested(127)), Request)
+
+
+def test_an_integer_of_any_length_is_a_number() -> None:
+    message = decode('{"id":1,"method":"a","params":' + "9" * 5000 + "}")
+    assert message == Request(1, "a", float("inf"))
 
 
 @pytest.mark.parametrize("request_id", ["", "x", 0, -5, MAX_INTEGER_ID, MIN_INTEGER_ID])

@@ -22,12 +22,11 @@ Pure, and it imports the standard library only. The caller bounds the size of a 
 from __future__ import annotations
 
 import enum
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NoReturn, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
+from ._json import Data, compact, parse
 from .errors import MalformedMessageError, Rule
 
 __all__ = [
@@ -191,40 +190,12 @@ Message: TypeAlias = Request | Notification | Response | ErrorResponse
 # --------------------------------------------------------------------------- decoding
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise MalformedMessageError("json", f"{name} is no JSON value")
-
-
-_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
-_SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _ENVELOPE: Final = frozenset({"id", "method", "params", "trace", "result", "error"})
 _ERROR_BODY: Final = frozenset({"code", "message", "data"})
 
 
-def _parse(data: str | bytes | bytearray | memoryview) -> Any:
-    try:
-        text = data if isinstance(data, str) else str(data, "utf-8")
-    except UnicodeDecodeError as error:
-        raise MalformedMessageError("utf-8", f"invalid UTF-8 at byte {error.start}") from error
-    try:
-        value = _DECODER.decode(text)
-        if _SURROGATE_ESCAPE.search(text):
-            # An escaped pair is fine, half of one is not: no UTF-8 text could carry it on.
-            _compact(value).encode()
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column {error.colno}"
-        raise MalformedMessageError("json", f"{error.msg} at {where}") from error
-    except UnicodeEncodeError as error:
-        raise MalformedMessageError("surrogate", "half a surrogate pair in a string") from error
-    except RecursionError as error:
-        raise MalformedMessageError("depth", "nested too deeply") from error
-    except ValueError as error:  # Python refuses to convert integers of thousands of digits
-        raise MalformedMessageError("json", "an integer is too long") from error
-    return value
-
-
-def _object(data: str | bytes | bytearray | memoryview) -> dict[str, Any]:
-    value = _parse(data)
+def _object(data: Data) -> dict[str, Any]:
+    value = parse(data)
     if not isinstance(value, dict):
         raise MalformedMessageError("object", "expected a JSON object")
     return value
@@ -303,7 +274,7 @@ def _error_reply(members: dict[str, Any]) -> ErrorResponse:
     return ErrorResponse(_error(members.get("error")), _id(members), member_order=tuple(members))
 
 
-def decode(data: str | bytes | bytearray | memoryview) -> Message:
+def decode(data: Data) -> Message:
     """Return the one message that ``data`` holds, classified by the members present.
 
     ``method`` with ``id`` is a request, ``method`` alone a notification, ``result`` a
@@ -326,29 +297,20 @@ def decode(data: str | bytes | bytearray | memoryview) -> Message:
     raise MalformedMessageError("shape", "neither method, result nor error")
 
 
-def decode_lenient(data: str | bytes | bytearray | memoryview) -> Message | None:
+def decode_lenient(data: Data) -> Message | None:
     """Return what the reference server would take ``data`` for, or ``None`` if it drops it.
 
     It tries the four shapes in turn and takes the first that fits. A request whose id or
-    trace is unusable is therefore a *notification* to it, and is never answered. Good for a
-    server that is compared with the real one, and for recorders; others use :func:`decode`.
+    trace is unusable is therefore a *notification* to it, and is never answered. It also takes
+    an array for the members in their order. Good for a server that is compared with the real
+    one, and for recorders; others use :func:`decode`.
     """
-    try:
-        members = _object(data)
-    except MalformedMessageError:
-        return None
-    for shape in (_request, _notification, _response, _error_reply):
-        try:
-            return shape(members)
-        except (MalformedMessageError, KeyError):
-            continue
-    return None
+    from ._lenient import first_that_fits  # few have a use for it
+
+    return first_that_fits(data)
 
 
 # --------------------------------------------------------------------------- encoding
-
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-_compact: Final = _ENCODER.encode
 
 
 def _present(**members: Any) -> dict[str, Any]:
@@ -392,7 +354,7 @@ def encode(message: Message) -> str:
         ValueError: It holds NaN, an infinity or half a surrogate pair.
         TypeError: It holds something that JSON cannot express.
     """
-    text = _compact(_ordered(_members(message), message.member_order))
+    text = compact(_ordered(_members(message), message.member_order))
     if not text.isascii():
         text.encode()  # raises for half a surrogate pair, here and not in a transport
     return text
