@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,6 +32,9 @@ PACKAGES = {
 
 NO_TESTS = 5
 """Exit status of a pytest that found nothing to run."""
+
+NPM_SECONDS = 120
+"""For a download of some 100 MB; it takes ten where it is worth waiting for."""
 
 CONFORMANCE_AREAS = (
     "envelope or handshake or session or process or pty or output or stdin or signals or env "
@@ -139,6 +144,43 @@ def schema(session: nox.Session) -> None:
     session.run("python", "scripts/check_public_names.py")
 
 
+@nox.session(python=PYTHON, name="schema-compare")
+def schema_compare(session: nox.Session) -> None:
+    """Compare the app-server's schema, registry and manners with the real binary's.
+
+    It is the program named by $CODEX_BIN, or is installed by npm: the pinned version, or the one
+    named as argument (``-- latest``), which is compared with only. Without either, and when npm
+    takes too long, the session is skipped; with ``-- --required`` that is a failure.
+    """
+    arguments = [argument for argument in session.posargs if argument != "--required"]
+    manifest = ROOT / "packages/app-server-protocol/src/app_server_protocol/schema/manifest.json"
+    pinned = json.loads(manifest.read_text(encoding="utf-8"))["binary"]
+    version = arguments[0] if arguments else pinned["version"]
+    _sync(session, "--exact", "--package", "app-server-protocol", "--group", "test")
+    folder = Path(session.create_tmp()) / "codex"
+    try:
+        given = "" if arguments else os.environ.get("CODEX_BIN", "")
+        binary = given or _npm_install(session, f"{pinned['npm_package']}@{version}", folder)
+        if not binary:
+            refuse = session.error if "--required" in session.posargs else session.skip
+            refuse("no binary to compare with: CODEX_BIN is not set and npm did not install one")
+        differing = []
+        for module, verb in (("schema", "compare"), ("registry", "census")):
+            command = ("python", "-m", f"app_server_protocol.{module}", verb)
+            try:
+                session.run(*command, "--codex-bin", binary)
+            except CommandFailed:  # one says more about the other
+                differing.append(verb)
+        if differing:
+            session.error(f"the binary is different: {', '.join(differing)}")
+        if version == pinned["version"]:
+            tests = ROOT / "packages/app-server-protocol/tests"
+            live = [tests / name for name in ("test_live.py", "test_gating.py")]
+            session.run("pytest", *map(str, live), "--codex-bin", binary)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # some 400 MB
+
+
 @nox.session(python=PYTHON)
 def wheels(session: nox.Session) -> None:
     """Build wheels, install them into empty environments, and run a command between two."""
@@ -203,6 +245,22 @@ def _schema(session: nox.Session, verb: str) -> None:
     roots = [file.parent for file in modules] + [file.parents[1] for file in packages]
     for root in sorted(roots):
         session.run("python", "-m", f"{root.name}.schema", verb)
+
+
+def _npm_install(session: nox.Session, package: str, folder: Path) -> str:
+    """Install a program with npm. Returns its path, or nothing when that does not work here."""
+    npm = shutil.which("npm")
+    if npm is None:
+        return ""
+    command = [npm, "install", "--prefix", str(folder), "--no-save", "--ignore-scripts"]
+    try:
+        subprocess.run(
+            [*command, "--no-audit", "--no-fund", package], check=True, timeout=NPM_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        session.warn(f"npm did not install {package}: {error}")
+        return ""
+    return str(folder / "node_modules/.bin/codex")
 
 
 def _reference(session: nox.Session) -> bool:
