@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Coroutine
+from collections.abc import AsyncIterable, Coroutine, Iterator
 from concurrent.futures import Future, wait
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Final, Generic, TypeVar
 
 from .errors import ClientClosedError
 
-__all__ = ["Portal"]
+__all__ = ["Portal", "PortalIterator"]
 
 T = TypeVar("T")
 
@@ -67,6 +67,26 @@ class Portal:
             Exception: Leaving something failed. The loop and the thread have ended all the same.
         """
         self._finalizer()
+
+
+class PortalIterator(Generic[T]):
+    """Steps through an async iterator from outside its loop."""
+
+    def __init__(self, portal: Portal, source: AsyncIterable[T]) -> None:
+        self._portal = portal
+        self._iterator = aiter(source)
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        async def step() -> T:
+            return await anext(self._iterator)
+
+        try:
+            return self._portal.call(step())
+        except StopAsyncIteration:
+            raise StopIteration from None
 
 
 class _Job(Generic[T]):

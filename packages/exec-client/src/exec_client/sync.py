@@ -15,11 +15,11 @@ doing is cancelled and cleaned up before ``KeyboardInterrupt`` goes on.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from ._portal import Portal
+from ._portal import Portal, PortalIterator
 
 if TYPE_CHECKING:
     from typing import Self
@@ -40,13 +40,12 @@ if TYPE_CHECKING:
     from .connection.states import ClientState, StateChange
     from .errors import ProcessBrokenError
     from .events import ProcessEvent
+    from .filesystem import sync as _filesystem
     from .http import sync as _http
     from .options import ClientOptions
     from .process import CompletedProcess
 
 __all__ = ["Client", "Environment", "OutputStream", "Process", "connect"]
-
-T = TypeVar("T")
 
 
 def connect(
@@ -149,7 +148,14 @@ class Client(_Owner):
 
     def state_changes(self) -> Iterator[StateChange]:
         """Return each change of ``state`` from now on."""
-        return _Iterator(self._portal, self._client.state_changes())
+        return PortalIterator(self._portal, self._client.state_changes())
+
+    @property
+    def fs(self) -> _filesystem.FileSystem:
+        """The executor's files."""
+        from .filesystem.sync import FileSystem
+
+        return FileSystem(self._portal, self._client.fs)
 
     @property
     def http(self) -> _http.Http:
@@ -231,6 +237,13 @@ class Environment(_Owner):
         """Return what the executor says about itself."""
         return self._portal.call(self._environment.info())
 
+    @property
+    def fs(self) -> _filesystem.FileSystem:
+        """Its files. Nothing connects before the first call."""
+        from .filesystem.sync import FileSystem
+
+        return FileSystem(self._portal, self._environment.fs)
+
     def start(self, argv: Sequence[str], **options: Any) -> Process:
         """Start a process; takes what ``exec_client.Client.start`` takes."""
         process = self._portal.call(self._environment.start(argv, **options))
@@ -292,7 +305,7 @@ class Process:
 
     def events(self) -> Iterator[ProcessEvent]:
         """Return output, exit and close in their order, from what is still kept."""
-        return _Iterator(self._portal, self._process.events())
+        return PortalIterator(self._portal, self._process.events())
 
     def read(
         self, after_seq: int = 0, max_bytes: int | None = None, wait: float = 0.0
@@ -362,31 +375,11 @@ class OutputStream:
 
     def text(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[str]:
         """Return the output decoded, as it arrives; characters are never torn apart."""
-        return _Iterator(self._portal, self._stream.text(encoding, errors))
+        return PortalIterator(self._portal, self._stream.text(encoding, errors))
 
     def lines(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[str]:
         """Return the output decoded, line by line, without the line ends."""
-        return _Iterator(self._portal, self._stream.lines(encoding, errors))
+        return PortalIterator(self._portal, self._stream.lines(encoding, errors))
 
     def __iter__(self) -> Iterator[bytes]:
-        return _Iterator(self._portal, self._stream)
-
-
-class _Iterator(Generic[T]):
-    """Steps through an async iterator from outside its loop."""
-
-    def __init__(self, portal: Portal, source: AsyncIterable[T]) -> None:
-        self._portal = portal
-        self._iterator = aiter(source)
-
-    def __iter__(self) -> Iterator[T]:
-        return self
-
-    def __next__(self) -> T:
-        async def step() -> T:
-            return await anext(self._iterator)
-
-        try:
-            return self._portal.call(step())
-        except StopAsyncIteration:
-            raise StopIteration from None
+        return PortalIterator(self._portal, self._stream)
