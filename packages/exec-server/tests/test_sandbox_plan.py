@@ -307,3 +307,25 @@ def test_files_cannot_be_moved_out_of_a_pattern_s_sight(site: Path) -> None:
     found = kinds(plan({"/": READ, site / "ws": WRITE}, [f"{site}/ws/sub/**/*.env"]), site)
     assert found["ws/sub"] is Kind.PIN
     assert "ws/sub/deep" not in found
+
+
+def test_a_plan_that_is_known_is_looked_at_again_each_time(site: Path) -> None:
+    (site / "alias").symlink_to("ws")
+    rules: dict[object, Access] = {"/": READ, site / "alias": WRITE}
+    first = plan(rules)
+    assert plan(rules) is first
+    for change, undo in (
+        ((site / "ws/.git").mkdir, (site / "ws/.git").rmdir),
+        (lambda: (site / "ws/.git").write_text(""), (site / "ws/.git").unlink),
+    ):
+        change()
+        assert plan(rules) != first
+        undo()
+        assert plan(rules) == first
+    (site / "alias").unlink()
+    (site / "alias").symlink_to("ws")
+    assert plan(rules) == first
+    (site / "alias").unlink()
+    (site / "alias").symlink_to("./ws")
+    (site / "ws/.codex").mkdir(mode=0o1555)
+    assert plan(rules) == first

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -22,6 +23,9 @@ _HOW_TO_GET_IT: Final = (
 _VERSION_TIMEOUT: Final = 10.0
 """It answers in milliseconds, except on a machine that is about to stop."""
 _ARGV0_SINCE: Final = (0, 9)
+_RECENT_SECONDS: Final = 2.0
+"""How long the same program is used without searching the PATH for another one."""
+_recent: Final[dict[str, tuple[str, float]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,21 @@ def find_bubblewrap(search_path: str | None = None) -> Bubblewrap:
             "without a sandbox work"
         )
     folders = os.environ.get("PATH", os.defpath) if search_path is None else search_path
+    found, until = _recent.get(folders, ("", 0.0))
+    if time.monotonic() > until or not os.path.exists(found):
+        found = _look_up(folders)
+        _recent.clear()
+        _recent[folders] = found, time.monotonic() + _RECENT_SECONDS
+    status = os.stat(found)
+    return _examine(found, status.st_mtime_ns, status.st_ino)
+
+
+def _look_up(folders: str) -> str:
     absolute = os.pathsep.join(f for f in folders.split(os.pathsep) if f.startswith("/"))
     found = (shutil.which("bwrap", path=absolute) if absolute else None) or _packaged()
     if found is None:
         raise SandboxUnavailableError(f"bubblewrap was not found: {_HOW_TO_GET_IT}")
-    status = os.stat(found)
-    return _examine(found, status.st_mtime_ns, status.st_ino)
+    return found
 
 
 def _packaged() -> str | None:

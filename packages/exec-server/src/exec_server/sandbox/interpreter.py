@@ -23,7 +23,9 @@ def executable() -> bytes:
 def own_files() -> tuple[bytes, ...]:
     """Return what the interpreter needs to start: executable, library, standard library."""
     found = [executable()]
-    found += [os.fsencode(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    found.append(os.fsencode(os.path.dirname(os.__file__)))
+    found.append(os.fsencode(os.path.join(sys.base_exec_prefix, sys.platlibdir, version)))
     library = sysconfig.get_config_var("INSTSONAME")
     folder = sysconfig.get_config_var("LIBDIR")
     if sysconfig.get_config_var("Py_ENABLE_SHARED") and library and folder:

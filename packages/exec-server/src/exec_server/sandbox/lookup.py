@@ -62,6 +62,32 @@ class Lookup:
 
     def __init__(self) -> None:
         self._seen: dict[bytes, os.stat_result | None] = {}
+        self._followed: dict[bytes, bytes] = {}
+        self._plain: dict[bytes, bool] = {b"/": True}
+
+    def is_unchanged(self) -> bool:
+        """Look again at everything that was looked at. Returns whether it is the same."""
+        lstat = os.lstat
+        for path, before in self._seen.items():
+            try:
+                now = lstat(path)
+            except OSError:
+                if before is not None:
+                    return False
+                continue
+            if before is None:
+                if not is_mark(path, now):
+                    return False
+            elif (now.st_ino, now.st_mode, now.st_dev) != (
+                before.st_ino,
+                before.st_mode,
+                before.st_dev,
+            ) or is_mark(path, now):
+                return False
+        try:
+            return all(os.readlink(path) == text for path, text in self._followed.items())
+        except OSError:
+            return False
 
     def stat(self, path: bytes) -> os.stat_result | None:
         """Return what is at a path whose parent is resolved, or ``None`` for nothing.
@@ -99,6 +125,8 @@ class Lookup:
         Raises:
             PolicyNotEnforceableError: Links in a circle, or the system does not say.
         """
+        if self._is_plain(path):
+            return Found(path, (), ())
         names = deque(path.split(b"/"))
         links: list[tuple[bytes, bytes]] = []
         at = b""
@@ -130,10 +158,24 @@ class Lookup:
                 at = b""
         return Found(at or b"/", (), tuple(links))
 
-    @staticmethod
-    def _read_link(path: bytes) -> bytes:
+    def _is_plain(self, path: bytes) -> bool:
+        """Whether a path exists and can be taken as it is: most can."""
+        plain = self._plain.get(path)
+        if plain is None:
+            above, _, name = path.rpartition(b"/")
+            plain = (
+                name not in (b"", b".", b"..")
+                and self._is_plain(above or b"/")
+                and (status := self.stat(path)) is not None
+                and not stat.S_ISLNK(status.st_mode)
+            )
+            self._plain[path] = plain
+        return plain
+
+    def _read_link(self, path: bytes) -> bytes:
         try:
-            return os.readlink(path)
+            self._followed[path] = os.readlink(path)
+            return self._followed[path]
         except OSError as error:
             raise PolicyNotEnforceableError(
                 "a path of the sandbox policy changes while it is looked at"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from exec_server_protocol.sandbox import NetworkAccess
 
@@ -67,6 +67,14 @@ class Plan:
     network: NetworkAccess
     base: Base = Base.WRITABLE
     mounts: tuple[Mount, ...] = ()
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        members = (self.confinement, self.network, self.base, self.mounts)
+        object.__setattr__(self, "_hash", hash(members))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def confines(self) -> bool:
