@@ -45,10 +45,12 @@ def asks(certificates: Certificates) -> tuple[str, ...]:
     return "--ws-auth", "capability-token", "--ws-token-file", str(path)
 
 
-async def _open(url: str, hello: bytes) -> socket.socket | None:
+async def _open(url: str, hello: bytes, source: str = "") -> socket.socket | None:
     loop = asyncio.get_running_loop()
     sock = socket.socket()
     sock.setblocking(False)
+    if source:
+        sock.bind((source, 0))
     try:
         async with asyncio.timeout(20):
             await loop.sock_connect(sock, ("127.0.0.1", int(url.rpartition(":")[2])))
@@ -61,13 +63,15 @@ async def _open(url: str, hello: bytes) -> socket.socket | None:
 
 
 @asynccontextmanager
-async def _crowd(url: str, hello: bytes = b"", size: int = CROWD) -> AsyncIterator[None]:
+async def _crowd(
+    url: str, hello: bytes = b"", size: int = CROWD, source: str = ""
+) -> AsyncIterator[None]:
     """Keep connections open that say no more than ``hello``."""
     socks: list[socket.socket] = []
     try:
         for start in range(0, size, 500):
             opened = await asyncio.gather(
-                *(_open(url, hello) for _ in range(min(500, size - start)))
+                *(_open(url, hello, source) for _ in range(min(500, size - start)))
             )
             socks += [sock for sock in opened if sock is not None]
         yield
@@ -131,6 +135,23 @@ async def test_without_authentication_those_who_say_nothing_give_way(
             await _works(inside)
             await newcomer.close()
         await inside.close()
+
+
+async def test_a_crowd_from_one_address_pushes_out_nobody_who_comes_from_another(
+    asks: tuple[str, ...],
+) -> None:
+    with ServerProcess(*asks) as server:
+        honest = await _open(server.url, b"GET / HTTP/1.1\r\n")
+        assert honest is not None
+        async with _crowd(server.url, size=1500, source="127.0.0.2"):
+            request = b"\r\n".join(
+                (b"Host: x", *UPGRADE, b"Authorization: Bearer " + TOKEN.encode())
+            )
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(honest, request + b"\r\n\r\n")
+            async with asyncio.timeout(20):
+                assert (await loop.sock_recv(honest, 100)).startswith(b"HTTP/1.1 101 ")
+        honest.close()
 
 
 async def test_a_scanner_that_comes_and_goes_disturbs_nobody(asks: tuple[str, ...]) -> None:

@@ -284,6 +284,12 @@ async def test_an_executor_is_trusted_by_the_authority_in_a_file(tls: Tls) -> No
                 assert client.session_id == "session-1"
 
 
+async def test_without_files_the_authorities_of_the_system_count(tls: Tls) -> None:
+    async with _serving(tls.server("127.0.0.1")) as url:
+        with pytest.raises(TlsError, match=r"not to be trusted: .*issuer"):
+            await connect(url)
+
+
 async def test_an_executor_that_cannot_be_trusted_gets_no_token(tls: Tls) -> None:
     for context, text in [
         (tls.server("127.0.0.1", ca=trustme.CA()), "unable to get local issuer"),

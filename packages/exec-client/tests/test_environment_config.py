@@ -208,3 +208,31 @@ def test_a_provider_cannot_break_the_rules_of_ids(
     # disables_local_default
     with pytest.raises(EnvironmentConfigError, match=complaint):
         snapshot.validate()
+
+
+def test_a_token_goes_with_its_environment_and_is_not_shown() -> None:
+    text = """
+        [[environments]]
+        id = "build"
+        url = "wss://build"
+        auth_bearer_token = " s3cret "
+        [[environments]]
+        id = "other"
+        url = "ws://other"
+    """
+    build, other = parse_environments_toml(text).remotes
+    assert (build.auth_bearer_token, other.auth_bearer_token) == ("s3cret", None)
+    assert "s3cret" not in repr(build)
+    environ = {"EXEC_SERVER_URL": "wss://h", "EXEC_SERVER_TOKEN": "s3cret\n"}
+    [remote] = load_snapshot(environ, config_dir="/nowhere").remotes
+    assert remote.auth_bearer_token == "s3cret"
+    local = load_snapshot({"EXEC_SERVER_TOKEN": "s3cret"}, config_dir="/nowhere")
+    assert not local.remotes
+
+
+@pytest.mark.parametrize("value", ['""', '" "', "5", '"two words"', '"tökén"'])
+def test_a_token_that_no_header_can_carry_is_refused(value: str) -> None:
+    text = f'[[environments]]\nid = "a"\nurl = "ws://h"\nauth_bearer_token = {value}'
+    with pytest.raises(EnvironmentConfigError, match="auth_bearer_token must be text") as caught:
+        parse_environments_toml(text)
+    assert value.strip('"') not in str(caught.value) or not value.strip('" ')

@@ -9,7 +9,16 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", ["pydantic", "httpx", "exec_server.handlers", "exec_server_protocol.process"]
+    "module",
+    [
+        "pydantic",
+        "httpx",
+        "jwt",
+        "cryptography",
+        "exec_server.access.keys",
+        "exec_server.handlers",
+        "exec_server_protocol.process",
+    ],
 )
 def test_a_server_that_waits_for_work_does_not_load(module: str) -> None:
     code = f"import sys, exec_server.cli; sys.exit({module!r} in sys.modules)"

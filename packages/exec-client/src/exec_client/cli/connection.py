@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from .exit_codes import CommandError
+from .messages import Messages
 from .telemetry import trace_of_environment
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ async def open_client(
     url = normalize_url(arguments.url) or url_from_environ(os.environ)
     if is_disabled(url):
         raise CommandError("there is no executor: the URL is `none`")
+    access = _access(arguments, url)
     async with AsyncExitStack() as stack:
         server = None
         if url is None:
@@ -82,7 +85,6 @@ async def open_client(
         from ..client import connect
         from ..options import ClientOptions
 
-        access = {} if server is not None else _access(arguments, url or "")
         # A write that is repeated is recognised by its id, so stdin survives a cut whole.
         options = ClientOptions(
             client_name="exec-client",
@@ -97,17 +99,35 @@ async def open_client(
         yield await stack.enter_async_context(connection)
 
 
-def _access(arguments: Namespace, url: str) -> dict[str, Any]:
-    """Return the options of a client that prove who we are, and say whom we trust."""
+def _access(arguments: Namespace, url: str | None) -> dict[str, Any]:
+    """Return the options of a client that prove who we are, and say whom we trust.
+
+    Raises:
+        CommandError: There are such options, and nobody whom they are for.
+    """
     from ..access import TlsFiles, TokenFile
     from ..environment.config import token_from_environ
 
     files = TlsFiles(arguments.cacert, arguments.cert, arguments.key)
+    token_file = arguments.token_file
+    if url is None:
+        if token_file is not None or files != TlsFiles():
+            raise CommandError("--token-file, --cacert, --cert and --key need a URL to go with")
+        return {}
     if files != TlsFiles() and url.startswith("ws://"):
         raise CommandError("--cacert, --cert and --key need a wss:// URL")
-    token_file = arguments.token_file
+    if token_file is not None and _is_open_to_others(token_file):
+        Messages(quiet=arguments.quiet).note("warning: other users may read the token file")
     return {
         "token": token_from_environ(os.environ) if token_file is None else TokenFile(token_file),
         "allow_insecure_token": arguments.allow_insecure_token,
         "ssl": None if files == TlsFiles() else files,
     }
+
+
+def _is_open_to_others(path: str) -> bool:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False  # reading it will say why
+    return stat.S_ISREG(status.st_mode) and bool(status.st_mode & (stat.S_IRGRP | stat.S_IROTH))

@@ -232,12 +232,13 @@ async def open_websocket(url: str, options: ClientOptions) -> WebSocket:
 
 
 async def _tls(url: str, options: ClientOptions) -> ssl.SSLContext | None:
-    """What ``wss://`` needs; ``None`` for the library's own default, and for ``ws://``."""
+    """What ``wss://`` needs; ``None`` for ``ws://``."""
     if not url.lower().startswith("wss:"):
         return None
-    if isinstance(options.ssl, TlsFiles):
-        return await asyncio.to_thread(options.ssl.make_context)
-    return options.ssl
+    if isinstance(options.ssl, ssl.SSLContext):
+        return options.ssl
+    files = options.ssl or TlsFiles()
+    return await asyncio.to_thread(files.make_context)
 
 
 def _refusal(where: str, error: InvalidStatus) -> HandshakeRejectedError:
