@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,3 +68,18 @@ def serve():
     from fs_helper.main import main
     sys.exit(main())
 """
+
+
+@pytest.fixture(scope="session")
+def needs_sandbox() -> None:
+    """Skip where bubblewrap cannot work: no Linux, or no user namespaces."""
+    if sys.platform != "linux":
+        pytest.skip("bubblewrap is for Linux")
+    from exec_server.sandbox.bubblewrap import find_bubblewrap
+
+    bubblewrap = os.fsdecode(find_bubblewrap().path)
+    tried = subprocess.run(
+        [bubblewrap, "--unshare-user", "--ro-bind", "/", "/", "true"], capture_output=True
+    )
+    if tried.returncode:
+        pytest.skip("this system does not let bubblewrap work")
