@@ -10,7 +10,7 @@ from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.sdk._logs import LoggerProvider
 
 from ..logs import FIELDS
-from .otel import current_context
+from .current import current_context
 
 __all__ = ["LogExport", "quiet_sdk"]
 

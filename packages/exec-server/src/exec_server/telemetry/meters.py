@@ -21,16 +21,25 @@ class Meters:
     Args:
         meter: Makes the instruments.
         gauges: Where the gauges come from.
+        record: Takes the values of histograms instead of the meter.
     """
 
-    def __init__(self, meter: Meter, gauges: GaugeSource) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        gauges: GaugeSource,
+        record: Callable[[Metric, tuple[str, ...], float], None] | None = None,
+    ) -> None:
+        self._record = record or self._record_by_meter
         self._totals: Final[dict[Metric, dict[_Labels, int]]] = {}
-        self._attributes: dict[tuple[Metric, _Labels], dict[str, str]] = {}
+        self._allowed: dict[tuple[Metric, _Labels], _Labels] = {}
         self._histograms: dict[Metric, Histogram] = {}
         self._gauges = gauges
         for metric in METRICS.values():
             about = {"unit": metric.unit, "description": metric.description}
             if metric.kind is MetricKind.HISTOGRAM:
+                if record is not None:
+                    continue
                 self._histograms[metric] = meter.create_histogram(
                     metric.name,
                     explicit_bucket_boundaries_advisory=DURATION_BUCKETS_SECONDS,
@@ -51,12 +60,14 @@ class Meters:
 
     def record(self, metric: Metric, value: float, labels: _Labels) -> None:
         """Add to a histogram."""
-        key = (metric, labels)
-        attributes = self._attributes.get(key)
-        if attributes is None:
-            labels = _checked(metric, labels)
-            attributes = dict(zip(metric.labels, labels, strict=True))
-            self._attributes[metric, labels] = attributes
+        allowed = self._allowed.get((metric, labels))
+        if allowed is None:
+            allowed = _checked(metric, labels)
+            self._allowed[metric, allowed] = allowed
+        self._record(metric, allowed, value)
+
+    def _record_by_meter(self, metric: Metric, labels: _Labels, value: float) -> None:
+        attributes = dict(zip(metric.labels, labels, strict=True))
         self._histograms[metric].record(value, attributes)
 
     def _observe_total(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:

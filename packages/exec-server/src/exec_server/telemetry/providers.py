@@ -28,8 +28,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NoOpTracerProvider
 from opentelemetry.trace import TracerProvider as ApiTracerProvider
 
+from .finished_spans import FinishedSpans
+from .histograms import Histograms, WithHistograms
 from .log_export import LogExport, quiet_sdk
-from .otel import OpenTelemetryInstruments
+from .names import Metric
+from .otel import SCOPE, OpenTelemetryInstruments
 from .settings import Signals
 
 __all__ = ["Telemetry"]
@@ -40,6 +43,8 @@ SHUTDOWN_SECONDS: Final = 5.0
 """For the last export. A collector that is there takes it in milliseconds."""
 
 _SERVICE: Final = "exec-server"
+
+_Record = Callable[[Metric, tuple[str, ...], float], None]
 
 
 class Telemetry:
@@ -61,36 +66,52 @@ class Telemetry:
         self._ends: list[Callable[[], None]] = []
         package_version = version(_SERVICE)
         resource = _resource(environ, package_version)
+        sampler = bool(environ.get("OTEL_TRACES_SAMPLER"))
+        tracers, finished = self._tracer_provider(signals.traces, resource, sampler=sampler)
+        meters, record = self._meter_provider(signals.metrics, resource)
         self.instruments = OpenTelemetryInstruments(
-            self._tracer_provider(signals.traces, resource),
-            self._meter_provider(signals.metrics, resource),
+            tracers,
+            meters,
             trace_children=trace_children,
             version=package_version,
+            record=record,
+            finished_spans=finished,
         )
         self._logs = self._log_export(signals.logs, resource)
 
-    def _tracer_provider(self, exporters: tuple[str, ...], resource: Resource) -> ApiTracerProvider:
+    def _tracer_provider(
+        self, exporters: tuple[str, ...], resource: Resource, *, sampler: bool
+    ) -> tuple[ApiTracerProvider, FinishedSpans | None]:
         found = _load("traces", exporters)
         if not found:
-            return NoOpTracerProvider()
+            return NoOpTracerProvider(), None
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        for exporter in found:
-            provider.add_span_processor(BatchSpanProcessor(exporter))
+        processors = [BatchSpanProcessor(exporter) for exporter in found]
+        for processor in processors:
+            provider.add_span_processor(processor)
         self._ends.append(provider.shutdown)
-        return provider
+        if sampler:
+            return provider, None
+        return provider, FinishedSpans(processors, resource, SCOPE, version(_SERVICE))
 
-    def _meter_provider(self, exporters: tuple[str, ...], resource: Resource) -> ApiMeterProvider:
+    def _meter_provider(
+        self, exporters: tuple[str, ...], resource: Resource
+    ) -> tuple[ApiMeterProvider, _Record | None]:
         found = _load("metrics", exporters)
         if not found:
-            return NoOpMeterProvider()
+            return NoOpMeterProvider(), None
+        # What is asked by its collector is a reader already, which our histograms do not reach.
+        ours = not any(isinstance(item, MetricReader) for item in found)
+        histograms = Histograms()
         readers = [
-            # Some exporters, such as one that is asked by its collector, are readers already.
-            item if isinstance(item, MetricReader) else PeriodicExportingMetricReader(item)
+            item
+            if isinstance(item, MetricReader)
+            else PeriodicExportingMetricReader(WithHistograms(item, histograms) if ours else item)
             for item in found
         ]
         provider = MeterProvider(readers, resource, shutdown_on_exit=False)
         self._ends.append(provider.shutdown)
-        return provider
+        return provider, histograms.record if ours else None
 
     def _log_export(self, exporters: tuple[str, ...], resource: Resource) -> LogExport | None:
         found = _load("logs", exporters)

@@ -1,0 +1,163 @@
+"""What telemetry costs a call: without it, switched off, exporting; a table of ratios.
+
+``base`` is a build without telemetry: another revision of this repository, by default the one
+before telemetry came. All servers run at once and are asked in turn, so that they see the
+same machine; figures are medians of single calls of ``process/list``. The collector is a real
+one in a process of its own. Nothing here fails; the table goes to ``bench/results/``.
+
+    python bench/telemetry.py [--rounds 20] [--base REVISION]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from exec_client import Client, ClientOptions, connect
+from exec_testkit.server import ServerProcess
+from exec_testkit.wire import WireClient
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+BEFORE_TELEMETRY = "8b2e04a"
+CALLS = 200
+"""In a row, of one server: long enough to be warm, short enough that all see the same moment."""
+
+COLLECTOR = """
+import sys
+from exec_testkit.otlp import Collector
+with Collector() as collector:
+    print(collector.endpoint, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def collector() -> Iterator[dict[str, str]]:
+    """Run a collector; yields the variables that make a program export to it."""
+    command = [sys.executable, "-c", COLLECTOR]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        endpoint = process.stdout.readline().decode().strip()
+        yield {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        }
+        process.communicate()
+
+
+@contextlib.contextmanager
+def base_build(revision: str) -> Iterator[dict[str, str]]:
+    """Check a revision out; yields the variables that run its server."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "base"
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*git, "add", "--quiet", "--detach", str(tree), revision], check=True)
+        try:
+            sources = ("exec-server", "exec-server-protocol")
+            yield {"PYTHONPATH": os.pathsep.join(f"{tree}/packages/{s}/src" for s in sources)}
+        finally:
+            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+
+
+async def raw_calls(client: WireClient) -> list[float]:
+    """Time calls of a client that costs nearly nothing."""
+    times = []
+    for _ in range(CALLS):
+        started = time.perf_counter()
+        await client.call("process/list")
+        times.append(time.perf_counter() - started)
+    return times
+
+
+async def client_calls(client: Client) -> list[float]:
+    """The same with the ordinary client."""
+    times = []
+    for _ in range(CALLS):
+        started = time.perf_counter()
+        await client.list_processes()
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def _tracing_options(endpoint: str) -> ClientOptions:
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    tracers = TracerProvider()
+    tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint}/v1/traces")))
+    points = OTLPMetricExporter(f"{endpoint}/v1/metrics")
+    meters = MeterProvider([PeriodicExportingMetricReader(points)])
+    return ClientOptions(tracer_provider=tracers, meter_provider=meters)
+
+
+async def measure(urls: dict[str, str], endpoint: str, rounds: int) -> dict[str, float]:
+    """Return the median of each row, in seconds."""
+    times: dict[str, list[float]] = {}
+    raw = {name: await WireClient.ready(url) for name, url in urls.items()}
+    plain = await connect(urls["off"])
+    for number in range(rounds):
+        for name in sorted(raw, reverse=bool(number % 2)):
+            times.setdefault(f"server_{name}", []).extend(await raw_calls(raw[name]))
+        times.setdefault("client_and_server_off", []).extend(await client_calls(plain))
+    # From here on this process has OpenTelemetry loaded, so the client makes spans.
+    traced = await connect(urls["on"], options=_tracing_options(endpoint))
+    for _ in range(rounds):
+        times.setdefault("client_and_server_on", []).extend(await client_calls(traced))
+    await plain.aclose()
+    await traced.aclose()
+    for client in raw.values():
+        await client.close()
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def table(figures: dict[str, float]) -> str:
+    """Return the rows with what they are compared with."""
+    compared = {
+        "server_off": "server_base",
+        "server_on": "server_off",
+        "client_and_server_on": "client_and_server_off",
+    }
+    lines = ["| row | median | compared with | ratio |", "|---|---|---|---|"]
+    for name, value in figures.items():
+        other = compared.get(name, "")
+        ratio = f"{value / figures[other]:.3f}" if other else ""
+        lines.append(f"| {name} | {value * 1e6:.1f} µs | {other} | {ratio} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, print the table, keep it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--base", metavar="REVISION", default=BEFORE_TELEMETRY)
+    arguments = parser.parse_args()
+    with collector() as exporting, base_build(arguments.base) as base, contextlib.ExitStack() as s:
+        command = [sys.executable, "-m", "exec_server", "--listen", "ws://127.0.0.1:0"]
+        urls = {
+            name: s.enter_context(ServerProcess(command=command, env={**os.environ, **env})).url
+            for name, env in {"base": base, "off": {}, "on": exporting}.items()
+        }
+        endpoint = exporting["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        figures = asyncio.run(measure(urls, endpoint, arguments.rounds))
+    text = table(figures)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "telemetry.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
