@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from exec_server.telemetry.names import METRICS, SPANS, MetricKind
+from exec_server.telemetry.names import METRICS, MetricKind
 from exec_server_protocol.methods import REQUESTS
 from exec_testkit.otlp import Collector
 from exec_testkit.server import ServerProcess
@@ -17,7 +15,6 @@ from exec_testkit.wire import WireClient
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "observability.md"
 KINDS = {MetricKind.COUNTER: "sum", MetricKind.GAUGE: "gauge", MetricKind.HISTOGRAM: "histogram"}
 
 
@@ -171,27 +168,3 @@ async def test_every_metric_has_the_documented_unit_and_attributes(
                 for name, value in labels:
                     allowed = documented.labels[name] or (*REQUESTS, "unknown")
                     assert value in allowed, (metric.name, name, value)
-
-
-def test_the_document_has_every_metric_with_its_unit_and_attributes() -> None:
-    rows = re.findall(
-        r"^\| `(exec_server_\w+)` \| (\w+) \| (\w*) ?\| ([^|]*) \|", _document(), re.M
-    )
-    documented = {
-        name: (kind, unit, set(re.findall(r"`(\w+)`", text))) for name, kind, unit, text in rows
-    }
-    assert documented == {
-        metric.name: (metric.kind.value, metric.unit, set(metric.labels))
-        for metric in METRICS.values()
-    }
-
-
-def test_the_document_has_every_span_with_its_attributes() -> None:
-    text = _document()
-    for span, attributes in SPANS.items():
-        row = next(line for line in text.splitlines() if line.startswith(f"| `{span.value}`"))
-        assert set(re.findall(r"`([\w.]+)`", row)) >= set(attributes), span
-
-
-def _document() -> str:
-    return DOCUMENT.read_text(encoding="utf-8")

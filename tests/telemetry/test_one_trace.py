@@ -106,7 +106,7 @@ def test_the_program_goes_on_with_the_trace_that_it_is_part_of(collector: Collec
 
 def test_no_child_is_told_when_the_server_was_told_not_to(collector: Collector) -> None:
     run = [program("exec-client"), "run", "--url"]
-    with ServerProcess("--no-trace-children", env=collector.environ) as server:
+    with ServerProcess("--no-trace-propagation", env=collector.environ) as server:
         command = [*run, server.url, "--", "sh", "-c", "echo $TRACEPARENT"]
         done = subprocess.run(command, capture_output=True, timeout=60, check=True)
         assert done.stdout == b"\n"

@@ -158,11 +158,11 @@ def _add_log_arguments(parser: argparse.ArgumentParser) -> None:
         help="json: one object a line (default: %(default)s)",
     )
     group.add_argument(
-        "--no-trace-children",
-        dest="trace_children",
+        "--no-trace-propagation",
+        dest="propagate",
         action="store_false",
-        help="do not tell children their trace in TRACEPARENT and TRACESTATE, which is done "
-        "while telemetry is on",
+        help="do not hand traces on, to children in TRACEPARENT and TRACESTATE and to the "
+        "origins of HTTP requests in headers; done while telemetry is on",
     )
 
 
@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         parser.exit(0, f"exec-server {version('exec-server')}\n")
     configure_logging(args.log_level, args.log_format)
-    telemetry = _start_telemetry(trace_children=args.trace_children)
+    telemetry = _start_telemetry(propagate=args.propagate)
     try:
         config = ServerConfig(
             listen=args.listen,
@@ -209,14 +209,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _start_telemetry(*, trace_children: bool) -> Telemetry | None:
+def _start_telemetry(*, propagate: bool) -> Telemetry | None:
     """Return what exports, or ``None`` when no variable asks for it: loading it is slow."""
     signals = read_signals(os.environ)
     if not signals:
         return None
     from .telemetry.providers import Telemetry
 
-    telemetry = Telemetry(signals, os.environ, trace_children=trace_children)
+    telemetry = Telemetry(signals, os.environ, propagate=propagate)
     correlate(telemetry.instruments.correlation)
     sys.setswitchinterval(_SWITCH_SECONDS)
     return telemetry

@@ -23,7 +23,7 @@ class Service:
         self._config = config
         self._registry = registry
         self._files = FileWorkers(config, os.environ)
-        self._http = HttpRequests(os.environ, config.limits)
+        self._http = HttpRequests(os.environ, config.limits, config.instruments)
         self._handlers = make_handlers(
             EnvironmentDescription(os.environ), FileMethods(self._files), self._http
         )

@@ -19,7 +19,9 @@ from exec_server_protocol.helper import HelperError
 
 from ..sandbox.facade import NO_SANDBOX
 from ..sandbox.plan import Plan
+from ..telemetry import names
 from .handles import Handle, HandleTable, check_handle_id
+from .observing import launch_kind, was_denied
 from .request import Answer, FileRequest
 from .worker import Worker
 from .workers import SessionWorkers, is_unconfined
@@ -199,6 +201,9 @@ class FileLane:
             self._workers.claim(worker)
             self._worker = worker
         self._running.append(request)
+        request.observed.set("reused", worker.served)
+        if worker.served:
+            self._workers.instruments.count(names.WORKER_REUSES, launch_kind(worker.plan))
         request.run(worker, None if handle is None else handle.number)
 
     # ------------------------------------------------------------------ requests call
@@ -208,6 +213,8 @@ class FileLane:
         if request not in self._running:
             return
         self._running.remove(request)
+        if request.worker is not None and was_denied(request.worker.plan, error):
+            self._workers.instruments.count(names.SANDBOX_DENIALS, "filesystem")
         if error is None or request.handle_id is None:
             return
         handle = self._handles.find(request.handle_id)

@@ -23,6 +23,7 @@ from exec_server_protocol.helper import HelperError
 from exec_server_protocol.limits import READ_FILE_MAX_BYTES
 from exec_server_protocol.sandbox import SandboxContext
 
+from ..telemetry.instruments import OFF_WORK, ObservedWork
 from .result_text import ResultCheck, check_of
 from .worker import Worker
 
@@ -91,11 +92,12 @@ class FileRequest:
 
     Attributes:
         worker: Who carries it out.
+        observed: Told of its life.
     """
 
     __slots__ = (
         "_answer", "_bulk", "_check", "_held", "_lane", "_members", "_own_result", "_size",
-        "_streaming", "handle_id", "op", "sandbox", "worker", "writes",
+        "_streaming", "handle_id", "observed", "op", "sandbox", "worker", "writes",
     )  # fmt: skip
 
     def __init__(
@@ -114,6 +116,7 @@ class FileRequest:
         self.handle_id = handle_id
         self.writes = writes
         self.worker: Worker | None = None
+        self.observed: ObservedWork = OFF_WORK
         self._members = members
         self._bulk = bulk
         self._own_result = own_result
@@ -140,6 +143,7 @@ class FileRequest:
             handle: What the worker calls the open file.
         """
         self.worker = worker
+        self.observed.begun("filesystem")
         self._check = check_of(self.op)
         params = b"{%b}" % self._members
         if handle is not None:
@@ -230,6 +234,7 @@ class FileRequest:
     def _settle(self, error: BaseException | None) -> None:
         if self.worker is not None:
             self.worker.streaming = False
+        self.observed.ended(failed=error is not None)
         if self._lane is not None:
             self._lane.settled(self, error)
 

@@ -117,6 +117,11 @@ class Worker:
         self._watch = ChildWatch(launched.popen, self._reaped)
         self._loop.add_reader(self._fd, self._readable)
 
+    @property
+    def served(self) -> bool:
+        """Whether it has been asked anything yet."""
+        return self._last_id > 0
+
     def __repr__(self) -> str:
         return f"<Worker {self.state.value} pid={self._watch.pid} calls={len(self._calls)}>"
 

@@ -18,7 +18,9 @@ from ..config import FileLimits, ServerConfig
 from ..process.spawning import SpawnPool
 from ..sandbox.facade import plan_for_files
 from ..sandbox.plan import Plan
+from ..telemetry.names import WORKER_LAUNCHES, SpanName
 from .launch import LaunchedWorker, launch
+from .observing import launch_kind
 from .pool import Ticket, WorkerPool
 from .program import HelperProgram, find_helper, helper_environment
 from .worker import Worker
@@ -45,6 +47,7 @@ class FileWorkers:
 
     def __init__(self, config: ServerConfig, environ: Mapping[str, str]) -> None:
         self.limits: FileLimits = config.files
+        self.instruments = config.instruments
         self.pool = WorkerPool(config.files)
         self.threads = SpawnPool("files")
         self._configured = config.fs_helper
@@ -85,6 +88,7 @@ class FileWorkers:
         program = self._program
         if program is None:
             program = await asyncio.wrap_future(self.threads.submit(self.program))
+        self.instruments.count(WORKER_LAUNCHES, launch_kind(plan))
         return await launch(self.threads, plan, program.command, self._env)
 
     async def close(self) -> None:
@@ -103,6 +107,7 @@ class SessionWorkers:
 
     def __init__(self, workers: FileWorkers) -> None:
         self.limits = workers.limits
+        self.instruments = workers.instruments
         self.claim = workers.pool.claim
         self.give_back = workers.pool.give_back
         self.take_idle = partial(workers.pool.take_idle, self)
@@ -127,7 +132,12 @@ class SessionWorkers:
         look = self._workers.threads.submit(partial(self._workers.plan, context))
         self._looks.add(look)
         look.add_done_callback(self._looks.discard)
-        return asyncio.wrap_future(look)
+        future = asyncio.wrap_future(look)
+        observed = self.instruments.work(SpanName.PREPARE_SANDBOX, {"operation": "filesystem"})
+        future.add_done_callback(
+            lambda done: observed.ended(failed=done.cancelled() or done.exception() is not None)
+        )
+        return future
 
     def take(
         self,

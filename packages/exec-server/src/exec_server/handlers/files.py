@@ -28,7 +28,8 @@ from ..filesystem.handles import check_handle_id
 from ..filesystem.lane import FileLane
 from ..filesystem.request import FileRequest
 from ..filesystem.watch import MissingWatches
-from ..filesystem.workers import FileWorkers, SessionWorkers
+from ..filesystem.workers import FileWorkers, SessionWorkers, is_unconfined
+from ..telemetry.names import SpanName
 
 if TYPE_CHECKING:
     from ..connection.connection import Connection, Handler, Peer
@@ -139,6 +140,10 @@ class FileMethods:
 
     def _submit(self, connection: Connection, request: FileRequest) -> Later:
         lane = self._lanes.get(connection) or self._make_lane(connection)
+        sandboxed = not is_unconfined(request.sandbox)
+        request.observed = connection.instruments.work(
+            SpanName.FILE_OPERATION, {"method": request.op, "sandboxed": sandboxed}
+        )
         later = Later()
         lane.submit(request, _FileAnswer(later, connection.peer))
         return later

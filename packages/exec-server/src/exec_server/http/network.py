@@ -13,6 +13,7 @@ from typing import Final
 import certifi
 import httpx
 
+from ..telemetry.instruments import OFF, Instruments
 from .failures import RequestFailedError
 from .proxies import proxy_url
 
@@ -43,10 +44,12 @@ class Network:
 
     Args:
         environ: Variables of the executor; read anew for each request.
+        instruments: Told of each request.
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], instruments: Instruments = OFF) -> None:
         self._environ = environ
+        self.instruments = instruments
         self._tls: ssl.SSLContext | None = None
         self._loading = asyncio.Lock()
 

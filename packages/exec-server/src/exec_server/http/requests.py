@@ -17,6 +17,7 @@ from exec_server_protocol.errors import InvalidParamsError
 from exec_server_protocol.http import HttpRequestParams
 
 from ..config import Limits
+from ..telemetry.instruments import OFF, Instruments
 from .failures import RequestFailedError
 from .memory import BodyMemory, Held
 from .request import HttpRequest
@@ -41,10 +42,14 @@ class HttpRequests:
     Args:
         environ: Variables of the executor: proxies, certificates, header values.
         limits: How many, and how much they may hold.
+        instruments: Told of each request.
     """
 
-    def __init__(self, environ: Mapping[str, str], limits: Limits) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], limits: Limits, instruments: Instruments = OFF
+    ) -> None:
         self._environ = environ
+        self._instruments = instruments
         self._limits = limits
         self._memory = BodyMemory(limits.http_buffered_bytes)
         self._network: Network | None = None
@@ -118,7 +123,7 @@ class HttpRequests:
                 await asyncio.to_thread(importlib.import_module, f"{__package__}.exchange")
                 from .network import Network
 
-                self._network = Network(self._environ)
+                self._network = Network(self._environ, self._instruments)
         return self._network
 
     async def aclose(self) -> None:

@@ -19,6 +19,7 @@ import httpx
 
 from .failures import FailureKind, RequestFailedError
 from .network import Network
+from .observing import observe
 from .outgoing import OutgoingRequest
 
 __all__ = ["IncomingResponse", "send"]
@@ -62,16 +63,21 @@ async def send(request: OutgoingRequest, network: Network) -> AsyncIterator[Inco
         transport = httpx.AsyncHTTPTransport(
             verify=route.tls, trust_env=False, proxy=route.proxy, limits=_ONE_CONNECTION
         )
-    message = httpx.Request(
-        request.method,
-        request.url,
-        headers=[(name.encode(), value) for name, value in request.complete_headers()],
-        stream=httpx.ByteStream(request.body),
-    )
-    message.method = request.method  # the constructor makes it upper case
     async with transport:
-        with _failures_of(request.url.host):
-            response = await transport.handle_async_request(message)
+        with observe(request, network.instruments) as observed:
+            message = httpx.Request(
+                request.method,
+                request.url,
+                headers=[
+                    (name.encode(), value)
+                    for name, value in (*request.complete_headers(), *observed.headers)
+                ],
+                stream=httpx.ByteStream(request.body),
+            )
+            message.method = request.method  # the constructor makes it upper case
+            with _failures_of(request.url.host):
+                response = await transport.handle_async_request(message)
+            observed.answered(response.status_code)
         stream = _pieces(response, request.url.host)
         try:
             yield IncomingResponse(response.status_code, response.headers.raw, stream)

@@ -16,8 +16,6 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from .carrier import Carrier
-
 __all__ = ["FinishedSpans"]
 
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
@@ -47,40 +45,42 @@ class FinishedSpans:
     def add(
         self,
         name: str,
-        parent: Carrier | None,
+        kind: SpanKind,
+        parent: SpanContext | None,
         attributes: Mapping[str, str | int | bool],
         times_ns: tuple[int, int],
         *,
         failed: bool,
-    ) -> None:
-        """Add the span of a request, unless its trace is not sampled.
+    ) -> SpanContext | None:
+        """Add a span, unless its trace is not sampled.
 
         Args:
             name: Of the span.
-            parent: What the client sent; ``None`` for a trace of its own.
+            kind: Of the span.
+            parent: ``None`` begins a trace.
             attributes: Allowed ones.
             times_ns: Begin and end.
-            failed: Whether the server is to blame.
+            failed: Whether this program is to blame.
+
+        Returns:
+            What makes it the parent of another; ``None`` when it was not added.
         """
-        remote: SpanContext | None = None
-        state = _NO_STATE
-        if parent is None:
-            trace_id = self._ids.generate_trace_id()
-        elif not parent.sampled:
-            return
-        else:
-            trace_id = parent.trace_id
-            if parent.state:
-                state = TraceState(list(parent.state))
-            remote = SpanContext(trace_id, parent.span_id, True, _SAMPLED, state)
-        context = SpanContext(trace_id, self._ids.generate_span_id(), False, _SAMPLED, state)
+        if parent is not None and not parent.trace_flags.sampled:
+            return None
+        context = SpanContext(
+            self._ids.generate_trace_id() if parent is None else parent.trace_id,
+            self._ids.generate_span_id(),
+            False,
+            _SAMPLED,
+            _NO_STATE if parent is None else parent.trace_state,
+        )
         span = ReadableSpan(
             name,
             context,
-            remote,
+            parent,
             self._resource,
             attributes,
-            kind=SpanKind.SERVER,
+            kind=kind,
             status=_ERROR if failed else _UNSET,
             start_time=times_ns[0],
             end_time=times_ns[1],
@@ -88,3 +88,4 @@ class FinishedSpans:
         )
         for processor in self._processors:
             processor.on_end(span)
+        return context

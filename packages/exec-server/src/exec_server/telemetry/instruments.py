@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 __all__ = [
     "OFF",
     "OFF_PROCESS",
+    "OFF_WORK",
     "ActiveSpan",
     "Gauges",
     "Instruments",
     "ObservedProcess",
     "ObservedRequest",
+    "ObservedWork",
 ]
 
 T = TypeVar("T")
@@ -74,6 +76,19 @@ class ObservedProcess(Protocol):
         """
 
 
+class ObservedWork(Protocol):
+    """A piece of work below a request that callbacks carry out. Ends with ``ended``, or never."""
+
+    def begun(self, queue: str) -> None:
+        """It has waited in a queue, and begins now; the first time counts."""
+
+    def set(self, attribute: str, value: str | int | bool) -> None:
+        """Say more; see ``names.SPANS``."""
+
+    def ended(self, *, failed: bool) -> None:
+        """It is over; the request's answer goes out next."""
+
+
 class ActiveSpan(Protocol):
     """A piece of work that is under way; a context manager, which does not hide exceptions.
 
@@ -82,6 +97,9 @@ class ActiveSpan(Protocol):
 
     def set(self, attribute: str, value: str | int | bool) -> None:
         """Say more; see ``names.SPANS``."""
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers that make this span the parent of what another server does."""
 
     def __enter__(self) -> ActiveSpan:
         """Begin."""
@@ -122,6 +140,11 @@ class Instruments(Protocol):
     ) -> ActiveSpan:
         """Return a span of the current request; see ``names.SPANS`` for its attributes."""
 
+    def work(
+        self, name: SpanName, attributes: Mapping[str, str | int | bool] | None = None
+    ) -> ObservedWork:
+        """Return the same for work that does not happen inside one block."""
+
     def correlation(self) -> Mapping[str, str]:
         """Return ``trace_id`` and ``span_id`` of the current request, or nothing."""
 
@@ -153,6 +176,20 @@ class _Off:
         self, name: SpanName, attributes: Mapping[str, str | int | bool] | None = None
     ) -> ActiveSpan:
         return self
+
+    def work(
+        self, name: SpanName, attributes: Mapping[str, str | int | bool] | None = None
+    ) -> ObservedWork:
+        return self
+
+    def begun(self, queue: str) -> None:
+        pass
+
+    def ended(self, *, failed: bool) -> None:
+        pass
+
+    def headers(self) -> Mapping[str, str]:
+        return {}
 
     def correlation(self) -> Mapping[str, str]:
         return {}
@@ -198,3 +235,6 @@ OFF: Final[Instruments] = _NOBODY
 
 OFF_PROCESS: Final[ObservedProcess] = _NOBODY
 """Nobody follows this process."""
+
+OFF_WORK: Final[ObservedWork] = _NOBODY
+"""Nobody follows this piece of work."""

@@ -118,8 +118,8 @@ REQUEST_QUEUE_DURATION: Final = _histogram(
 )
 QUEUE_DURATION: Final = _histogram(
     "queue_duration_seconds",
-    "Waiting inside the server: for a thread, a worker or a connection out.",
-    queue=("spawn", "filesystem", "http"),
+    "Waiting inside the server: for a thread or for a worker.",
+    queue=("spawn", "filesystem"),
 )
 PROCESSES_ACTIVE: Final = _gauge("processes_active", "Processes that run.")
 PROCESS_STARTS: Final = _counter(
@@ -180,8 +180,7 @@ SPANS: Final[Mapping[SpanName, tuple[str, ...]]] = {
     SpanName.FILE_OPERATION: ("method", "sandboxed", "reused", "result"),
     SpanName.HTTP_REQUEST: (
         "http.request.method",
-        "server.address",
-        "server.port",
+        "url.scheme",
         "http.response.status_code",
         "error.type",
     ),

@@ -17,11 +17,17 @@ from opentelemetry.trace import Tracer
 
 from .current import correlation
 from .gauges import GaugeSource
-from .instruments import ActiveSpan, Gauges, ObservedProcess, ObservedRequest
+from .instruments import (
+    ActiveSpan,
+    Gauges,
+    ObservedProcess,
+    ObservedRequest,
+    ObservedWork,
+)
 from .meters import Meters
 from .names import Metric, SpanName
 from .request_span import RequestSpan
-from .work_span import ProcessSpan, WorkSpan
+from .work_span import LateSpan, ProcessSpan, WorkSpan
 
 if TYPE_CHECKING:
     from .finished_spans import FinishedSpans
@@ -41,8 +47,8 @@ class OpenTelemetryInstruments:
     Args:
         tracer_provider: Makes spans; ``None`` for the global one.
         meter_provider: Makes metrics; ``None`` for the global one.
-        trace_children: Tell children which span they belong to, in ``TRACEPARENT`` and
-            ``TRACESTATE``.
+        propagate: Hand the trace on: to children in ``TRACEPARENT`` and ``TRACESTATE``, to the
+            origins of HTTP requests in headers.
         version: Of this package, for the instrumentation scope.
         record: Takes the values of histograms instead of the meter; see ``histograms``.
         finished_spans: Takes spans of requests that are over, instead of the tracer.
@@ -53,7 +59,7 @@ class OpenTelemetryInstruments:
         tracer_provider: trace.TracerProvider | None = None,
         meter_provider: metrics.MeterProvider | None = None,
         *,
-        trace_children: bool = True,
+        propagate: bool = True,
         version: str = "",
         record: Callable[[Metric, tuple[str, ...], float], None] | None = None,
         finished_spans: FinishedSpans | None = None,
@@ -63,7 +69,7 @@ class OpenTelemetryInstruments:
         meter = metrics.get_meter(SCOPE, version, meter_provider)
         self.meters = Meters(meter, self._gauges, record)
         self.finished_spans = finished_spans
-        self.trace_children = trace_children
+        self.propagate = propagate
         self._warned_at = float("-inf")
 
     @cached_property
@@ -108,6 +114,12 @@ class OpenTelemetryInstruments:
     ) -> ActiveSpan:
         """Return a span below the current one."""
         return WorkSpan(self, name, attributes or {})
+
+    def work(
+        self, name: SpanName, attributes: Mapping[str, str | int | bool] | None = None
+    ) -> ObservedWork:
+        """Return the same for work that callbacks carry out."""
+        return LateSpan(self, name, attributes or {})
 
     def correlation(self) -> Mapping[str, str]:
         """Return the ids of the current span."""

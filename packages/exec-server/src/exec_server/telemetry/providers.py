@@ -53,15 +53,13 @@ class Telemetry:
     Args:
         signals: What to export; see ``settings``.
         environ: The variables.
-        trace_children: See ``OpenTelemetryInstruments``.
+        propagate: See ``OpenTelemetryInstruments``.
 
     Attributes:
         instruments: For the server.
     """
 
-    def __init__(
-        self, signals: Signals, environ: Mapping[str, str], *, trace_children: bool
-    ) -> None:
+    def __init__(self, signals: Signals, environ: Mapping[str, str], *, propagate: bool) -> None:
         quiet_sdk()
         self._ends: list[Callable[[], None]] = []
         package_version = version(_SERVICE)
@@ -72,7 +70,7 @@ class Telemetry:
         self.instruments = OpenTelemetryInstruments(
             tracers,
             meters,
-            trace_children=trace_children,
+            propagate=propagate,
             version=package_version,
             record=record,
             finished_spans=finished,

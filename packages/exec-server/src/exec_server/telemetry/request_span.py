@@ -8,6 +8,7 @@ a client that waits for its answer shall not wait for that.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from exec_server_protocol.errors import INTERNAL_ERROR
@@ -39,20 +40,20 @@ _OTHER_METHOD: Final = "_OTHER"
 _ORIGINAL_CHARACTERS: Final = 64
 """Of such a method, as it came: longer than any real name."""
 
+_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+_NOT_SAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
+_NO_STATE: Final = TraceState()
+
+_Work = tuple[str, Mapping[str, str | int | bool], float, float]
+
 
 class RequestSpan(Current):
     """A request; its span is made when something needs it, or in the end."""
 
     __slots__ = (
-        "_began",
-        "_carrier",
-        "_instruments",
-        "_known",
-        "_label",
-        "_method",
-        "_received",
-        "_span",
-    )
+        "_began", "_carrier", "_context", "_ended", "_instruments", "_known", "_label", "_method",
+        "_received", "_span", "_works",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -71,6 +72,9 @@ class RequestSpan(Current):
         self._received = received
         self._began = time.perf_counter()
         self._span: Span | None = None
+        self._context: SpanContext | None = None
+        self._ended = False
+        self._works: tuple[_Work, ...] = ()
 
     def context(self) -> Context:
         """Return the context of its span, which exists from now on."""
@@ -78,10 +82,10 @@ class RequestSpan(Current):
 
     def _make_span(self) -> Span:
         if self._span is None:
-            carrier = self._parent()
+            parent = self._parent()
             self._span = self._instruments.tracer.start_span(
                 self._label,
-                context=NO_PARENT if carrier is None else _remote_context(carrier),
+                context=NO_PARENT if parent is None else _context_of(parent),
                 kind=SpanKind.SERVER,
                 attributes=self._attributes(),
                 start_time=_wall_clock(self._received),
@@ -97,14 +101,41 @@ class RequestSpan(Current):
             "rpc.method_original": self._method[:_ORIGINAL_CHARACTERS],
         }
 
-    def _parent(self) -> Carrier | None:
+    def _parent(self) -> SpanContext | None:
         sent = self._carrier
         if sent is None or (sent.traceparent is None and sent.tracestate is None):
             return None
         carrier = parse(sent.traceparent, sent.tracestate)
         if carrier is None:
             self._instruments.carrier_ignored(self._label)
-        return carrier
+            return None
+        return _remote(carrier)
+
+    def add_below(
+        self, name: str, attributes: Mapping[str, str | int | bool], began: float, ended: float
+    ) -> None:
+        """Add the span of something that is over. It waits until the request has been answered.
+
+        Args:
+            name: Of the span.
+            attributes: Allowed ones.
+            began: In the time of ``perf_counter``.
+            ended: The same.
+        """
+        finished = self._instruments.finished_spans
+        if self._span is None and finished is not None and not self._ended:
+            self._works = (*self._works, (name, attributes, began, ended))
+            return
+        times_ns = (_wall_clock(began), _wall_clock(ended))
+        if self._span is None and finished is not None:
+            if self._context is not None:
+                kind = SpanKind.INTERNAL
+                finished.add(name, kind, self._context, attributes, times_ns, failed=False)
+            return
+        span = self._instruments.tracer.start_span(
+            name, context=self.context(), attributes=attributes, start_time=times_ns[0]
+        )
+        span.end(times_ns[1])
 
     # ------------------------------------------------------------------ how it ends
 
@@ -141,8 +172,17 @@ class RequestSpan(Current):
         if self._span is None and finished is not None:
             end_ns = _wall_clock(now)
             begin_ns = end_ns - int((now - self._received) * 1e9)
-            attributes = {**self._attributes(), **outcome}
-            finished.add(self._label, self._parent(), attributes, (begin_ns, end_ns), failed=failed)
+            self._context = finished.add(
+                self._label,
+                SpanKind.SERVER,
+                self._parent(),
+                {**self._attributes(), **outcome},
+                (begin_ns, end_ns),
+                failed=failed,
+            )
+            self._ended = True
+            for work in self._works:
+                self.add_below(*work)
             return
         span = self._make_span()
         if span.is_recording():
@@ -157,12 +197,15 @@ def _wall_clock(moment: float) -> int:
     return time.time_ns() - int((time.perf_counter() - moment) * 1e9)
 
 
-def _remote_context(carrier: Carrier) -> Context:
-    remote = SpanContext(
+def _remote(carrier: Carrier) -> SpanContext:
+    return SpanContext(
         carrier.trace_id,
         carrier.span_id,
         is_remote=True,
-        trace_flags=TraceFlags(TraceFlags.SAMPLED if carrier.sampled else TraceFlags.DEFAULT),
-        trace_state=TraceState(list(carrier.state)),
+        trace_flags=_SAMPLED if carrier.sampled else _NOT_SAMPLED,
+        trace_state=TraceState(list(carrier.state)) if carrier.state else _NO_STATE,
     )
-    return trace.set_span_in_context(NonRecordingSpan(remote), NO_PARENT)
+
+
+def _context_of(span: SpanContext) -> Context:
+    return trace.set_span_in_context(NonRecordingSpan(span), NO_PARENT)

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 
 from . import names
 from .carrier import Carrier, environment
 from .current import NO_PARENT, Current, current, current_context
 from .instruments import ActiveSpan
 from .names import SpanName
+from .request_span import RequestSpan
 
 if TYPE_CHECKING:
     from .otel import OpenTelemetryInstruments
 
-__all__ = ["ProcessSpan", "WorkSpan"]
+__all__ = ["LateSpan", "ProcessSpan", "WorkSpan"]
 
 
 class ProcessSpan(Current):
@@ -40,16 +41,7 @@ class ProcessSpan(Current):
 
     def variables(self) -> Mapping[str, str]:
         """Return ``TRACEPARENT`` and ``TRACESTATE`` for the child."""
-        context = self._span.get_span_context()
-        if not self._instruments.trace_children or not context.is_valid:
-            return {}
-        carrier = Carrier(
-            context.trace_id,
-            context.span_id,
-            context.trace_flags.sampled,
-            tuple(context.trace_state.items()),
-        )
-        return environment(carrier)
+        return _variables(self._span) if self._instruments.propagate else {}
 
     def started(self, *, tty: bool, sandboxed: bool) -> None:
         """The child runs."""
@@ -99,6 +91,12 @@ class WorkSpan(Current):
         if attribute in names.SPANS[self._name]:
             self._span.set_attribute(attribute, value)
 
+    def headers(self) -> Mapping[str, str]:
+        """Return ``traceparent`` and ``tracestate``."""
+        if not self._instruments.propagate:
+            return {}
+        return {name.lower(): value for name, value in _variables(self._span).items()}
+
     def __enter__(self) -> ActiveSpan:
         allowed = names.SPANS[self._name]
         kind = SpanKind.CLIENT if self._name is SpanName.HTTP_REQUEST else SpanKind.INTERNAL
@@ -116,3 +114,55 @@ class WorkSpan(Current):
         if "result" in names.SPANS[self._name]:
             self._span.set_attribute("result", "success" if kind is None else "error")
         self._span.end()
+
+
+class LateSpan:
+    """A piece of work below a request; its span is made when it is over."""
+
+    __slots__ = ("_attributes", "_began", "_begun", "_instruments", "_name", "_parent")
+
+    def __init__(
+        self,
+        instruments: OpenTelemetryInstruments,
+        name: SpanName,
+        attributes: Mapping[str, str | int | bool],
+    ) -> None:
+        self._instruments = instruments
+        self._name = name
+        self._attributes = dict(attributes)
+        self._parent = current.get()
+        self._began = time.perf_counter()
+        self._begun = False
+
+    def begun(self, queue: str) -> None:
+        """Begin now, and count what was before as waiting."""
+        if not self._begun:
+            self._begun = True
+            self._instruments.record(names.QUEUE_DURATION, self._began, queue)
+            self._began = time.perf_counter()
+
+    def set(self, attribute: str, value: str | int | bool) -> None:
+        """Say more."""
+        self._attributes[attribute] = value
+
+    def ended(self, *, failed: bool) -> None:
+        """Make the span."""
+        allowed = names.SPANS[self._name]
+        self._attributes["result"] = "error" if failed else "success"
+        attributes = {key: value for key, value in self._attributes.items() if key in allowed}
+        if isinstance(self._parent, RequestSpan):
+            now = time.perf_counter()
+            self._parent.add_below(self._name.value, attributes, self._began, now)
+
+
+def _variables(span: Span) -> Mapping[str, str]:
+    context = span.get_span_context()
+    if not context.is_valid:
+        return {}
+    carrier = Carrier(
+        context.trace_id,
+        context.span_id,
+        context.trace_flags.sampled,
+        tuple(context.trace_state.items()),
+    )
+    return environment(carrier)
