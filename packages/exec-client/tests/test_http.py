@@ -397,6 +397,33 @@ def test_with_credit_the_executor_sends_as_the_body_is_read() -> None:
     play(script, **BOTH)
 
 
+def test_an_executor_that_sends_more_than_was_asked_for_is_not_believed() -> None:
+    async def script(client: Client, executor: Executor) -> None:
+        async with client_stream(client, executor, 1) as response:
+            for seq in range(1, 200):
+                executor.delta("http-1", seq, b"x")
+            await asyncio.sleep(1)
+            received, error = await read_to_error(response)
+            assert len(received) == 65
+            assert isinstance(error, HttpBodyError)
+            await executor.wait_said("http/request/cancel")
+
+    play(script, **BOTH)
+
+
+def test_many_bodies_share_what_may_wait() -> None:
+    async def script(client: Client, executor: Executor) -> None:
+        bodies = (await client.http.session()).bodies
+        total = 0
+        for _ in range(256):
+            total += bodies.fair_credit()
+            bodies.open()
+        assert bodies.fair_credit() == 4
+        assert total < 2000
+
+    play(script, **BOTH)
+
+
 @pytest.mark.parametrize(
     ("deltas", "text"),
     [

@@ -113,6 +113,8 @@ class Body:
                 self._pieces.append(delta.delta_base64)
                 self.size += len(delta.delta_base64)
             self._news.set()
+            if self.has_credit and len(self._pieces) > self._credit:
+                self.give_up(HttpBodyError(f"more of the body of {self.id} came than asked for"))
 
     def fail(self, error: ClientError) -> None:
         """Let it end with an error behind what waits; the first one counts."""
@@ -122,9 +124,10 @@ class Body:
 
     def give_up(self, error: ClientError) -> None:
         """Let it end with an error, and ask the executor to send no more of it."""
-        self.fail(error)
-        if self.stop is not None:
-            self.stop()
+        if not self.ended:
+            self.fail(error)
+            if self.stop is not None:
+                self.stop()
 
     # ------------------------------------------------------------------ to the reader
 
@@ -167,6 +170,7 @@ class Bodies:
         self._open: dict[str, Body] = {}
         self._last_id = 0
         self._waiting_bytes = 0
+        self._at_limit: set[Body] = set()
         budget.consult(self)
 
     def __len__(self) -> int:
@@ -191,6 +195,7 @@ class Bodies:
         """Expect nothing more of a body; what still comes is ignored."""
         if self._open.pop(body.id, None) is not None and not body.has_credit:
             self._waiting_bytes -= body.size
+            self._at_limit.discard(body)
             self._budget.wake()
 
     def receive(self, params: object) -> None:
@@ -210,6 +215,8 @@ class Bodies:
         body.receive(delta)
         if not body.has_credit:
             self._waiting_bytes += body.size - before
+            if body.waiting >= MAX_WAITING_PIECES:
+                self._at_limit.add(body)
         if body.waiting > _CROWDED:
             self._budget.crowd()
         if body.ended:
@@ -220,6 +227,7 @@ class Bodies:
         if body.id in self._open and not body.has_credit:
             was_full = self.full
             self._waiting_bytes -= size
+            self._at_limit.discard(body)
             if was_full and not self.full:
                 self._budget.wake()
 
@@ -242,9 +250,7 @@ class Bodies:
     @property
     def full(self) -> bool:
         """Whether nothing more should be taken from the connection, if it can be helped."""
-        return self._waiting_bytes >= MAX_WAITING_BYTES or any(
-            body.waiting >= MAX_WAITING_PIECES for body in self._open.values()
-        )
+        return self._waiting_bytes >= MAX_WAITING_BYTES or bool(self._at_limit)
 
     def make_room(self) -> bool:
         """Fail bodies that are in the way and that nobody reads. Returns whether there is room."""
@@ -257,7 +263,7 @@ class Bodies:
             ]
             if not candidates:
                 return False
-            body = max(candidates, key=lambda body: (body.waiting >= MAX_WAITING_PIECES, body.size))
+            body = max(candidates, key=lambda body: (body in self._at_limit, body.size))
             text = f"the body of {body.id} was not read in time: {body.waiting} pieces wait"
             self.close(body)
             body.give_up(HttpBodyError(text))

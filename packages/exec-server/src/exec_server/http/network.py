@@ -14,7 +14,9 @@ import certifi
 import httpx
 
 from ..telemetry.instruments import OFF, Instruments
+from .connecting import Connector
 from .failures import RequestFailedError
+from .names import Names
 from .proxies import proxy_url
 
 __all__ = ["Network", "Route"]
@@ -45,12 +47,16 @@ class Network:
     Args:
         environ: Variables of the executor; read anew for each request.
         instruments: Told of each request.
+
+    Attributes:
+        connector: Makes the TCP connections.
     """
 
     def __init__(self, environ: Mapping[str, str], instruments: Instruments = OFF) -> None:
         self._environ = environ
         self.instruments = instruments
         self._tls: ssl.SSLContext | None = None
+        self.connector = Connector(Names())
         self._loading = asyncio.Lock()
 
     async def route(self, url: httpx.URL) -> Route:

@@ -8,23 +8,30 @@ clients that know nothing of each other would share connections.
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-import httpx
+import httpcore
 
 from .failures import FailureKind, RequestFailedError
-from .network import Network
+from .names import NameNotFoundError
+from .network import Network, Route
 from .observing import observe
-from .outgoing import OutgoingRequest
+from .outgoing import Headers, OutgoingRequest
 
 __all__ = ["IncomingResponse", "send"]
 
-_ONE_CONNECTION: Final = httpx.Limits(max_connections=1, max_keepalive_connections=0)
+_ERRORS: Final = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.TimeoutException,
+    httpcore.UnsupportedProtocol,
+)
+"""What httpcore raises; they have no base of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,69 +66,90 @@ async def send(request: OutgoingRequest, network: Network) -> AsyncIterator[Inco
     if request.url.port == 0:  # would be taken for the default port
         raise RequestFailedError("connect", f"cannot connect to {request.url.host}: port 0")
     route = await network.route(request.url)
-    with _failures_of(request.url.host):
-        transport = httpx.AsyncHTTPTransport(
-            verify=route.tls, trust_env=False, proxy=route.proxy, limits=_ONE_CONNECTION
-        )
-    async with transport:
-        with observe(request, network.instruments) as observed:
-            message = httpx.Request(
-                request.method,
-                request.url,
-                headers=[
-                    (name.encode(), value)
-                    for name, value in (*request.complete_headers(), *observed.headers)
-                ],
-                stream=httpx.ByteStream(request.body),
-            )
-            message.method = request.method  # the constructor makes it upper case
-            with _failures_of(request.url.host):
-                response = await transport.handle_async_request(message)
-            observed.answered(response.status_code)
-        stream = _pieces(response, request.url.host)
+    host = request.url.host
+    async with _pool(route, network) as pool:
+        with observe(request, network.instruments) as observed, _failures_of(host):
+            message = _message(request, tuple(observed.headers))
+            response = await pool.handle_async_request(message)
+            observed.answered(response.status)
+        stream = _pieces(response, host)
         try:
-            yield IncomingResponse(response.status_code, response.headers.raw, stream)
+            yield IncomingResponse(response.status, response.headers, stream)
         finally:
             await stream.aclose()
             await response.aclose()
 
 
-async def _pieces(response: httpx.Response, host: str) -> AsyncGenerator[bytes, None]:
+def _message(request: OutgoingRequest, further: Headers) -> httpcore.Request:
+    url = request.url
+    headers = (*request.complete_headers(), *further)
+    return httpcore.Request(
+        request.method.encode(),
+        httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+        headers=[(name.encode(), value) for name, value in headers],
+        content=request.body,
+    )
+
+
+def _pool(route: Route, network: Network) -> httpcore.AsyncConnectionPool:
+    """Return what makes one connection."""
+    proxy = route.proxy
+    common: dict[str, Any] = {
+        "ssl_context": route.tls,
+        "max_connections": 1,
+        "max_keepalive_connections": 0,
+        "network_backend": network.connector,
+    }
+    if proxy is None:
+        return httpcore.AsyncConnectionPool(**common)
+    url = httpcore.URL(
+        scheme=proxy.url.raw_scheme,
+        host=proxy.url.raw_host,
+        port=proxy.url.port,
+        target=proxy.url.raw_path,
+    )
+    if proxy.url.scheme.startswith("socks5"):
+        try:
+            return httpcore.AsyncSOCKSProxy(url, proxy_auth=proxy.raw_auth, **common)
+        except (ImportError, RuntimeError) as error:  # how httpcore says that socksio is missing
+            text = "the executor's environment names a SOCKS proxy, which needs the package socksio"
+            raise RequestFailedError("proxy", text) from error
+    return httpcore.AsyncHTTPProxy(
+        url, proxy_auth=proxy.raw_auth, proxy_ssl_context=proxy.ssl_context, **common
+    )
+
+
+async def _pieces(response: httpcore.Response, host: str) -> AsyncGenerator[bytes, None]:
     with _failures_of(host):
-        async for piece in response.stream:  # type: ignore[union-attr]  # of an async transport
+        async for piece in response.aiter_stream():
             if piece:
                 yield piece
 
 
 @contextmanager
 def _failures_of(host: str) -> Iterator[None]:
-    """Turn what httpx raises into what the client is told."""
+    """Turn what httpcore raises into what the client is told."""
     try:
         yield
-    except httpx.HTTPError as error:
+    except _ERRORS as error:
         kind, reason = _explain(error, host)
         raise RequestFailedError(kind, reason) from error
-    except UnicodeError as error:  # a label that the resolver's encoding refuses
-        raise RequestFailedError("connect", f"cannot connect to {host}: no such name") from error
-    except ImportError as error:
-        text = "the executor's environment names a SOCKS proxy, which needs the package socksio"
-        raise RequestFailedError("proxy", text) from error
 
 
-def _explain(error: httpx.HTTPError, host: str) -> tuple[FailureKind, str]:
+def _explain(error: Exception, host: str) -> tuple[FailureKind, str]:
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return "tls", f"the certificate of {host} is not accepted: {cause.verify_message}"
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return "tls", f"the TLS handshake with {host} failed"
-    if isinstance(error, httpx.ProxyError):
+    if isinstance(error, httpcore.ProxyError):
         return "proxy", "the proxy did not make the connection"
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+    if isinstance(error, httpcore.ConnectError | httpcore.ConnectTimeout):
         return "connect", f"cannot connect to {host}: {_system_reason(causes)}"
-    if isinstance(error, httpx.LocalProtocolError):
+    if isinstance(error, httpcore.LocalProtocolError):
         return "protocol", "the request cannot be sent as HTTP/1.1"
-    if isinstance(error, httpx.ProtocolError):
+    if isinstance(error, httpcore.ProtocolError):
         return "protocol", f"{host} did not answer with one complete HTTP response"
     return "network", f"the connection to {host} broke"
 
@@ -140,7 +168,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _system_reason(causes: Sequence[BaseException]) -> str:
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
+    if any(isinstance(cause, NameNotFoundError) for cause in causes):
         return "the name does not resolve"
     for cause in causes:
         if isinstance(cause, OSError) and cause.errno:

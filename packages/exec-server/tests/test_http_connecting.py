@@ -1,0 +1,146 @@
+"""Names and addresses: threads that nothing waits for, and every address gets its chance."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+
+import httpcore
+import pytest
+from exec_server.http.connecting import Connector
+from exec_server.http.names import NameNotFoundError, Names
+
+
+def names(*addresses: str) -> Names:
+    return Names(lambda host: addresses)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+async def test_an_address_needs_no_lookup() -> None:
+    def lookup(host: str) -> Sequence[str]:
+        raise AssertionError("looked up")
+
+    for address in ("127.0.0.1", "::1"):
+        assert await Names(lookup).addresses(address) == [address]
+
+
+async def test_addresses_of_both_families_come_in_turns_and_once() -> None:
+    found = names("::1", "::2", "::1", "10.0.0.1", "::3", "10.0.0.2")
+    expected = ["::1", "10.0.0.1", "::2", "10.0.0.2", "::3"]
+    assert await found.addresses("x.test") == expected
+
+
+@pytest.mark.parametrize("error", [socket.gaierror("no"), UnicodeError("long"), None])
+async def test_a_name_without_addresses_is_not_found(error: Exception | None) -> None:
+    def lookup(host: str) -> Sequence[str]:
+        if error is not None:
+            raise error
+        return ()
+
+    with pytest.raises(NameNotFoundError):
+        await Names(lookup).addresses("x.test")
+    with pytest.raises(httpcore.ConnectError):
+        await Connector(Names(lookup)).connect_tcp("x.test", 80)
+
+
+async def test_lookups_that_hang_are_bounded_and_hold_up_no_address() -> None:
+    proceed, started = threading.Event(), threading.Semaphore(0)
+
+    def lookup(host: str) -> Sequence[str]:
+        started.release()
+        proceed.wait(20)
+        return ["127.0.0.1"]
+
+    resolver = Names(lookup)
+    tasks = [asyncio.ensure_future(resolver.addresses(f"{n}.test")) for n in range(40)]
+    for _ in range(32):
+        assert await asyncio.to_thread(started.acquire, timeout=10)
+    assert await resolver.addresses("127.0.0.1") == ["127.0.0.1"]
+    for task in tasks[:20]:
+        task.cancel()
+    await asyncio.wait(tasks[:20])
+    assert not started.acquire(blocking=False)  # the places are taken until the threads end
+    proceed.set()
+    assert await asyncio.gather(*tasks[20:]) == [["127.0.0.1"]] * 20
+
+
+def test_a_lookup_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
+    code = """
+import asyncio, threading
+from exec_server.http.names import Names
+
+async def main():
+    names = Names(lambda host: threading.Event().wait())
+    try:
+        async with asyncio.timeout(0.1):
+            await names.addresses("x.test")
+    except TimeoutError:
+        print("over")
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert (done.stdout, done.stderr) == ("over\n", "")
+
+
+async def test_an_address_that_refuses_is_followed_by_the_next(listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    stream = await Connector(names("127.0.0.2", "127.0.0.1")).connect_tcp("x.test", port)
+    assert stream.get_extra_info("server_addr") == ("127.0.0.1", port)
+    await stream.aclose()
+
+
+class Silent(Connector):
+    """Connects nowhere but to 127.0.0.1, and never says so.
+
+    Attributes:
+        cancelled: Addresses that were given up.
+    """
+
+    def __init__(self, names: Names) -> None:
+        super().__init__(names)
+        self.cancelled: list[str] = []
+
+    async def connect(self, host: str, *rest: object) -> httpcore.AsyncNetworkStream:
+        if host == "127.0.0.1":
+            return await super().connect(host, *rest)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.append(host)
+        raise AssertionError
+
+
+async def test_an_address_that_is_silent_is_overtaken(listener: socket.socket) -> None:
+    connector = Silent(names("192.0.2.1", "192.0.2.2", "127.0.0.1"))
+    async with asyncio.timeout(10):
+        stream = await connector.connect_tcp("x.test", listener.getsockname()[1])
+    assert sorted(connector.cancelled) == ["192.0.2.1", "192.0.2.2"]
+    await stream.aclose()
+
+
+async def test_when_all_refuse_the_error_says_why() -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(httpcore.ConnectError):
+        await Connector(names("127.0.0.1", "127.0.0.2")).connect_tcp("x.test", port)
+
+
+async def test_cancelling_gives_every_address_up() -> None:
+    connector = Silent(names("192.0.2.1", "192.0.2.2"))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.4):
+            await connector.connect_tcp("x.test", 80)
+    assert sorted(connector.cancelled) == ["192.0.2.1", "192.0.2.2"]
