@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -154,3 +155,14 @@ def test_an_mcp_server_on_the_executor_answers(codex: str) -> None:
     )
     outcome = _finished(job)
     assert "HELLO!" in outcome.outputs["shout"], outcome.log
+
+
+def test_a_token_lets_the_client_in_and_a_wrong_one_does_not(codex: str) -> None:
+    digest = hashlib.sha256(b"right-token").hexdigest()
+    server = ["--ws-auth", "capability-token", "--ws-token-sha256", digest]
+    items = [_shell("first", "echo marker-$((6*7))")]
+    right = _finished(Job(codex, items, [UNCONFINED], server=server, token="right-token"))
+    assert "marker-42" in right.outputs["first"]
+    wrong = run_isolated(Job(codex, items, [UNCONFINED], server=server, token="wrong-token"))
+    assert "marker-42" not in wrong.outputs.get("first", "")
+    assert "refused a connection: wrong bearer token" in wrong.log

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from exec_client import ClientOptions, UnsupportedError, connect
+from exec_client import AccessDeniedError, ClientOptions, UnsupportedError, connect
 from exec_server_protocol import InternalError, InvalidRequestError, ProcessId
 from exec_server_protocol.process import ProcessReadParams
 from exec_testkit.fault_proxy import FaultProxy
@@ -105,3 +107,19 @@ async def test_a_cut_costs_no_output(reference: ServerProcess) -> None:
                         proxy.cut_all()
                 assert await process.wait() == 0
     assert [line.strip() for line in lines] == [f"line {i}" for i in range(1, 301)]
+
+
+async def test_a_token_lets_our_client_in_and_a_wrong_one_is_told(tmp_path: Path) -> None:
+    program = shutil.which(os.environ.get("CODEX_BIN", ""))
+    if program is None:
+        pytest.skip("CODEX_BIN does not name the reference server")
+    digest = hashlib.sha256(b"right-token").hexdigest()
+    command = [program, "exec-server", "--listen", "ws://127.0.0.1:0"]
+    options = ("--ws-auth", "capability-token", "--ws-token-sha256", digest)
+    env = {**os.environ, "CODEX_HOME": str(tmp_path)}
+    with ServerProcess(*options, command=command, env=env) as server:
+        async with connect(server.url, options=ClientOptions(token="right-token")) as client:
+            assert await client.status() == "ready"
+        for token in (None, "wrong-token"):
+            with pytest.raises(AccessDeniedError, match=r"HTTP 401: (missing|invalid) websocket"):
+                await connect(server.url, options=ClientOptions(token=token))

@@ -60,6 +60,7 @@ class Job:
         config: Further lines of the client's configuration.
         server: Further arguments of the server.
         cut_when: Path of a file that the commands make: when it appears, the link is cut.
+        token: What the client shows to the server; empty for nothing.
     """
 
     codex: str
@@ -69,6 +70,7 @@ class Job:
     config: str = ""
     server: list[str] = field(default_factory=list)
     cut_when: str = ""
+    token: str = ""
 
 
 @dataclass
@@ -219,6 +221,14 @@ async def _turn(job: Job, home: Path, workspace: Path) -> Outcome:
     (home / "config.toml").write_text(config.replace("@WORKSPACE@", str(workspace)))
     with ServerProcess(*job.server) as server:
         async with FaultProxy(server.port) as proxy:
+            where = {"CODEX_EXEC_SERVER_URL": proxy.url}
+            if job.token:
+                where = {}
+                (home / "environments.toml").write_text(
+                    'default = "there"\ninclude_local = false\n'
+                    f'[[environments]]\nid = "there"\nurl = "{proxy.url}"\n'
+                    f'auth_bearer_token = "{job.token}"\n'
+                )
             command = [job.codex, "exec", "--skip-git-repo-check", *job.arguments]
             process = await asyncio.create_subprocess_exec(
                 *[*command, "-C", str(workspace), "go"],
@@ -229,7 +239,7 @@ async def _turn(job: Job, home: Path, workspace: Path) -> Outcome:
                     **os.environ,
                     "HOME": str(home),
                     "CODEX_HOME": str(home),
-                    "CODEX_EXEC_SERVER_URL": proxy.url,
+                    **where,
                 },
             )
             cutter = (
