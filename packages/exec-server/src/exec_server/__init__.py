@@ -12,6 +12,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .access.settings import AccessSettings as AccessSettings
+    from .config import Limits as Limits
     from .config import ServerConfig as ServerConfig
     from .errors import ConfigError as ConfigError
     from .errors import ServerError as ServerError
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from .server import serve as serve
 
 _HOME = {
+    "AccessSettings": "access.settings",
     "ConfigError": "errors",
+    "Limits": "config",
     "Server": "server",
     "ServerConfig": "config",
     "ServerError": "errors",
