@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +11,15 @@ from app_server_protocol import (
     INITIALIZED,
     Capabilities,
     ClientInfo,
+    ErrorResponse,
     InitializeParams,
     InitializeResponse,
     MalformedMessageError,
+    Response,
     encode,
     types,
 )
+from app_server_protocol._peer import Peer
 from app_server_protocol.handshake import _camel
 
 _RESULT = {
@@ -72,6 +76,47 @@ def test_params_that_do_not_name_the_client_are_refused(wire: object) -> None:
     with pytest.raises(MalformedMessageError) as caught:
         InitializeParams.from_wire(wire)
     assert caught.value.rule == "params"
+
+
+_INFO = {"name": "me", "version": "1"}
+_VALUES: tuple[Any, ...] = (None, True, 5, "a", [], [5], {})
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        {"clientInfo": {**_INFO, "title": 5}},
+        {"clientInfo": _INFO, "capabilities": 5},
+        {"clientInfo": _INFO, "capabilities": {"experimentalApi": "yes"}},
+        {"clientInfo": _INFO, "capabilities": {"experimentalApi": None}},
+        {"clientInfo": _INFO, "capabilities": {"requiredHumanApproval": None}},
+        {"clientInfo": _INFO, "capabilities": {"optOutNotificationMethods": [5]}},
+        {"clientInfo": _INFO, "capabilities": {"optOutNotificationMethods": "a"}},
+        {"clientInfo": _INFO, "capabilities": {"extensions": []}},
+    ],
+)
+def test_params_of_the_wrong_type_are_refused_as_by_the_server(wire: dict[str, Any]) -> None:
+    with pytest.raises(MalformedMessageError, match="wrong type"):
+        InitializeParams.from_wire(wire)
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_the_server_refuses_every_member_of_the_wrong_type(codex_bin: Path) -> None:
+    with Peer(codex_bin) as peer:
+        for part in fields(Capabilities):
+            for value in _VALUES:
+                wire = {"clientInfo": _INFO, "capabilities": {_camel(part.name): value}}
+                if value == [] and part.name != "opt_out_notification_methods":
+                    continue  # it would read an empty array as an object
+                try:
+                    InitializeParams.from_wire(wire)
+                except MalformedMessageError:
+                    reply = peer.call("initialize", wire)
+                    assert isinstance(reply, ErrorResponse)
+                    assert "invalid type" in reply.error.message
+        reply = peer.call("initialize", {"clientInfo": _INFO})
+        assert isinstance(reply, Response)
 
 
 def test_the_server_s_version_is_read_from_its_user_agent() -> None:

@@ -225,6 +225,7 @@ def test_a_message_with_a_method_an_id_and_a_result_is_a_request() -> None:
         '{"method":"a","params":{},"emittedAtMs":5}',
         '{"emittedAtMs":5,"method":"a"}',
         '{"method":"a","newer":{"x":[1]},"emittedAtMs":"soon"}',
+        '{"method":"a","trace":{"traceparent":"p"},"result":1}',
         '{"id":"","result":null}',
         '{"error":{"code":-32600,"data":{"k":1},"message":"m\u00e9"},"id":1}',
         '{"error":{"code":1,"data":null,"message":""},"id":1}',

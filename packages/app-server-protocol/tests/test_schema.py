@@ -113,6 +113,18 @@ def test_the_fixtures_hold_no_prose() -> None:
         assert not [item for item in texts if " " in item]
 
 
+def test_the_notice_names_the_version_whose_structure_this_is(
+    package: Path, pinned: Mapping[str, Any]
+) -> None:
+    notice = (package / "NOTICE").read_text(encoding="utf-8")
+    assert f"version {pinned['version']})" in notice
+    named = re.findall(r"(?:src|tests)/\S+?(?=[,\s])", notice)
+    assert len(named) == 5
+    assert all((package / name.rstrip("/")).exists() for name in named)
+    for line in ("Apache License, Version 2.0", "Copyright OpenAI", "Changes: "):
+        assert line in notice
+
+
 def test_every_reference_leads_somewhere() -> None:
     for surface in SURFACES:
         found = export(surface)

@@ -2,8 +2,8 @@
 
 Facts about 0.169.0, each found by asking it:
 
-* members that a shape does not have are ignored, even when they come twice; one that it has
-  must come once;
+* members that a shape does not have are ignored, even when they come twice, and so is an id or
+  a trace that made a notification of a request; one that it has must come once;
 * an array is the members of a shape in their order, and so is one where a trace or the body of
   an error is meant; optional ones may be left out at its end;
 * text nested deeper than 127 levels is no JSON to it.
@@ -95,7 +95,7 @@ def first_that_fits(data: Data) -> Message | None:
             for name, struct in _INNER.items():
                 if name in names and members.get(name) is not None:
                     members[name] = _as_object(members[name], *struct)
-            return shape(members)
+            return shape({name: members[name] for name in names if name in members})
         except (MalformedMessageError, KeyError):
             continue
     return None

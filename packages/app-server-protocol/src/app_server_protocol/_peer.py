@@ -104,6 +104,7 @@ class Peer(Conversation):
         self._binary = binary
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._home = home
+        self._child: subprocess.Popen[bytes]
         self._buffer = b""
 
     def __enter__(self) -> Self:

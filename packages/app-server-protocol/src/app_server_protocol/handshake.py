@@ -13,7 +13,7 @@ Every connection has a handshake of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -50,6 +50,33 @@ def _text(wire: object, key: str, rule: Rule) -> str:
     return value
 
 
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return value is None or (
+        isinstance(value, list) and all(isinstance(item, str) for item in value)
+    )
+
+
+def _is_object(value: object) -> bool:
+    return value is None or isinstance(value, Mapping)
+
+
+def _optional(wire: Mapping[str, Any], key: str, fits: Callable[[object], bool]) -> Any:
+    """Return a member, or ``UNSET`` without one."""
+    if key not in wire:
+        return UNSET
+    if not fits(wire[key]):
+        raise MalformedMessageError("params", f"initialize: {key} is of the wrong type")
+    return wire[key]
+
+
 @dataclass(frozen=True, slots=True)
 class ClientInfo:
     """Who connects. The server puts name and version into its user agent."""
@@ -63,10 +90,12 @@ class ClientInfo:
         """Return what a client said of itself.
 
         Raises:
-            MalformedMessageError: Name or version are missing, as in the server's own check.
+            MalformedMessageError: Name or version are missing, or not texts: the server's own
+                check.
         """
         name, version = _text(wire, "name", "params"), _text(wire, "version", "params")
-        return cls(name, version, wire.get("title", UNSET) if isinstance(wire, Mapping) else UNSET)
+        assert isinstance(wire, Mapping)  # noqa: S101  # or it would have had no name
+        return cls(name, version, _optional(wire, "title", _is_text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +119,16 @@ class Capabilities:
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Capabilities:
-        """Return the capabilities known here; a client may have others."""
-        known = {part.name: wire.get(_camel(part.name), UNSET) for part in fields(cls)}
+        """Return the capabilities known here; a client may have others.
+
+        Raises:
+            MalformedMessageError: One is of the wrong type.
+        """
+        kinds = {"opt_out_notification_methods": _is_list_of_texts, "extensions": _is_object}
+        known = {
+            part.name: _optional(wire, _camel(part.name), kinds.get(part.name, _is_flag))
+            for part in fields(cls)
+        }
         return cls(**known)
 
 
@@ -120,11 +157,12 @@ class InitializeParams:
         """Return what a client sent, for a server.
 
         Raises:
-            MalformedMessageError: The client did not say who it is.
+            MalformedMessageError: The client did not say who it is, or a member is of the wrong
+                type. The server refuses both.
         """
         if not isinstance(wire, Mapping):
             raise MalformedMessageError("params", "initialize: params are no object")
-        given = wire.get("capabilities", UNSET)
+        given = _optional(wire, "capabilities", _is_object)
         return cls(
             ClientInfo.from_wire(wire.get("clientInfo")),
             Capabilities.from_wire(given) if isinstance(given, Mapping) else given,

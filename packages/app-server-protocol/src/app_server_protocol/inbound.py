@@ -106,11 +106,14 @@ class Inbound:
         """Return the payload under its static type. Nothing is checked but the type's name.
 
         Args:
-            kind: The class of ``types`` that belongs to the method.
+            kind: The class of ``types`` that belongs to the method. Six payloads are of a type
+                that is a union without its own class: ``cast`` those.
 
         Raises:
             TypeError: The method has another type: a bug of the caller.
         """
+        if not isinstance(kind, type):
+            raise TypeError(f"{self.payload_type} is a union without its own class: cast")
         if kind.__name__ != self.payload_type:
             raise TypeError(f"{self.method} has {self.payload_type}, not {kind.__name__}")
         payload: _T = self.payload

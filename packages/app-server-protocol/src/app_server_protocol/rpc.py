@@ -190,7 +190,7 @@ Message: TypeAlias = Request | Notification | Response | ErrorResponse
 # --------------------------------------------------------------------------- decoding
 
 
-_ENVELOPE: Final = frozenset({"id", "method", "params", "trace", "result", "error"})
+_NOTIFICATION: Final = frozenset({"id", "method", "params"})  # an id that is no id is lost
 _ERROR_BODY: Final = frozenset({"code", "message", "data"})
 
 
@@ -255,7 +255,7 @@ def _request(members: dict[str, Any]) -> Request:
 
 def _notification(members: dict[str, Any]) -> Notification:
     method = _string(members, "method", "method")
-    extra = {key: value for key, value in members.items() if key not in _ENVELOPE}
+    extra = {key: value for key, value in members.items() if key not in _NOTIFICATION}
     emitted_at_ms = extra.get("emittedAtMs")
     if type(emitted_at_ms) is int:
         del extra["emittedAtMs"]
