@@ -99,6 +99,22 @@ async def test_what_came_before_the_end_is_read_also_when_the_reader_was_held_ba
     assert peer.said == [{"id": 1, "method": "a"}]
 
 
+@requirement("CLIENT-INV-02")
+async def test_events_that_arrived_before_the_connection_was_dropped_here_are_still_taken() -> None:
+    peer = _Peer()
+    call = peer.call("a")
+    await _settle()
+    for number in range(50):
+        peer.socket.deliver(b'{"method":"%d"}' % number)
+    peer.answer(1, "too late")
+    peer.generation.abort()
+    with pytest.raises(GenerationLost):
+        await call
+    await peer.generation.wait_ended()
+    assert [message.method for message in peer.notified] == [str(n) for n in range(50)]
+    assert len(peer.lost) == 1
+
+
 @requirement("CLIENT-R07", "CLIENT-INV-16")
 async def test_the_end_is_marked_before_anybody_is_told() -> None:
     peer = _Peer()

@@ -33,7 +33,6 @@ class MemorySocket:
         self._not_sent = not_sent
         self._inbox: deque[bytes] = deque()
         self._news = asyncio.Event()
-        self._aborted = False
         self.reason = ""
         self.over = False
 
@@ -47,7 +46,7 @@ class MemorySocket:
 
     async def messages(self) -> AsyncIterator[str | bytes]:
         """Yield what the other end sent before it ended the connection."""
-        while not self._aborted:
+        while True:
             while self._inbox:
                 yield self._inbox.popleft()
             if self.over:
@@ -57,7 +56,7 @@ class MemorySocket:
 
     def abort(self) -> None:
         """Drop the connection."""
-        was_over, self.over, self._aborted = self.over, True, True
+        was_over, self.over = self.over, True
         self._news.set()
         if not was_over:
             self._dropped()

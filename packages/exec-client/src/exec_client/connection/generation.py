@@ -172,8 +172,6 @@ class Generation:
         reason = DISCONNECTED
         try:
             async for data in self._websocket.messages():
-                if self.lost:
-                    break  # dropped on this side: what it still had to say is worth nothing
                 self._handle(data)
                 await self._hold_back()
             if self._websocket.reason:
@@ -261,9 +259,13 @@ class Generation:
                 future.set_exception(GenerationLost(sent=True))
 
     def abort(self, reason: str = DISCONNECTED) -> None:
-        """Drop the connection; whatever waits for an answer learns of it."""
+        """Drop the connection; whatever waits for an answer learns of it.
+
+        Events that have arrived are still read: the peer may know that they have, and may
+        have let go of them.
+        """
         self._end(reason)
-        self._reader.cancel()
+        asyncio.get_running_loop().call_later(_END_SECONDS, self._reader.cancel)
 
     async def close(self) -> None:
         """End the connection politely and wait for the reader. It is not reported as lost."""
@@ -282,6 +284,7 @@ class Generation:
             await asyncio.wait([self._reader], timeout=_END_SECONDS)
         if not self._reader.done():
             self.abort()
+            self._reader.cancel()
 
 
 def _as_exception(error: ErrorData) -> Exception:
