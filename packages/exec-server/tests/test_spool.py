@@ -118,6 +118,17 @@ async def test_reading_gives_the_disk_space_back() -> None:
     assert spool.budget.used == 0
 
 
+async def test_a_cursor_beyond_everything_claims_nothing() -> None:
+    chunks = _chunks([200_000] * 50)
+    async with _store() as (store, _spool, room):
+        await _write(store, chunks, room)
+        assert await _read(store, 10**6, None) == []
+        assert await _read(store, 0, None) == chunks
+        assert store.arrival.seq == 0
+        assert await _read(store, chunks[-1].seq + 2, None) == []
+        assert store.arrival.seq == chunks[-1].seq + 2
+
+
 async def test_beyond_the_budget_the_oldest_output_goes_first_and_the_rest_has_no_hole() -> None:
     chunks = _chunks([250_000] * 200)
     async with _store(disk=20 * MIB) as (store, _spool, room):

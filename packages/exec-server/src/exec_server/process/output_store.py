@@ -32,6 +32,8 @@ __all__ = ["LARGEST_READ_BYTES", "OutputStore"]
 
 _CHUNK_COST_BYTES: Final = 160
 """What a chunk takes in memory beside its payload: output may come byte by byte."""
+_NUMBERS_WITHOUT_OUTPUT: Final = 2
+"""Exit and close. A cursor beyond them is not what anybody has seen, so it claims nothing."""
 _BATCH_BYTES: Final = 1024 * 1024
 """Handed to the disk at once."""
 _PENDING_BYTES: Final = 4 * 1024 * 1024
@@ -288,7 +290,8 @@ class OutputStore:
         Returns:
             The chunks, or a future of them when some are on disk.
         """
-        self.arrival.claimed(after_seq)
+        if after_seq <= self._memory.newest_seq + _NUMBERS_WITHOUT_OUTPUT:
+            self.arrival.claimed(after_seq)
         self.trim()
         in_memory = [*self._pending, *self._memory.read_after(0 if self._pending else after_seq)]
         segments = [segment for segment in self._segments if segment.last_seq > after_seq]
