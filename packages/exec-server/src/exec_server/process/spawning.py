@@ -16,7 +16,8 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from ..errors import SpawnError
@@ -24,6 +25,7 @@ from ..sandbox.errors import SandboxUnavailableError
 from ..sandbox.launch import Launch
 from .open_files import restore_open_files_limit
 from .spawn import Child, SpawnRequest, prepare
+from .threads import BlockingThreads
 
 __all__ = ["SpawnPool"]
 
@@ -41,7 +43,7 @@ class SpawnPool:
     """Runs what may block before a child runs, and after a sandboxed one has ended."""
 
     def __init__(self, name: str = "spawn") -> None:
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"exec-server-{name}")
+        self._threads = BlockingThreads(_THREADS, f"exec-server-{name}")
         self._releases: set[asyncio.Future[None]] = set()
 
     async def prepare(self, request: SpawnRequest) -> Launch:
@@ -50,7 +52,7 @@ class SpawnPool:
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
         """Run something that may block in one of the threads."""
-        return self._executor.submit(function)
+        return self._threads.submit(function)
 
     async def make_launch(self, make: Callable[[], Launch]) -> Launch:
         """Return the launch that ``make`` makes in a thread.
@@ -62,7 +64,7 @@ class SpawnPool:
             SpawnError: As ``make``, or the file system did not answer in time.
             SandboxError: As ``make``.
         """
-        prepared = self._executor.submit(make)
+        prepared = self._threads.submit(make)
         future = asyncio.wrap_future(prepared)
         future.add_done_callback(_retrieve)
         try:
@@ -89,7 +91,7 @@ class SpawnPool:
         if not child.launch.confined:
             return
         admitted = asyncio.wrap_future(
-            self._executor.submit(child.launch.admit, before=restore_open_files_limit)
+            self._threads.submit(partial(child.launch.admit, before=restore_open_files_limit))
         )
         admitted.add_done_callback(_retrieve)
         try:
@@ -124,7 +126,7 @@ class SpawnPool:
             for step in steps:
                 step()
 
-        future = asyncio.wrap_future(self._executor.submit(run))
+        future = asyncio.wrap_future(self._threads.submit(run))
         self._releases.add(future)
         future.add_done_callback(self._releases.discard)
 
@@ -135,7 +137,7 @@ class SpawnPool:
 
     def close(self) -> None:
         """Start nothing new. Threads that are stuck end with the process."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:
