@@ -6,12 +6,15 @@ import asyncio
 import gzip
 import hashlib
 import resource
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 from exec_client import ConnectionBrokenError, Environment, HttpBodyError, connect
+from exec_client.sync import Environment as SyncEnvironment
 from exec_client.sync import connect as connect_sync
 from exec_testkit.fault_proxy import FaultProxy
 from exec_testkit.origin import Exchange, Origin, Reply, chunked, reply
@@ -227,6 +230,24 @@ def origin() -> Iterator[Origin]:
     yield made[0]
     loops[0].call_soon_threadsafe(stop.set)
     thread.join()
+
+
+def test_an_environment_without_async_has_it_too(server: ServerProcess, origin: Origin) -> None:
+    with SyncEnvironment.remote(server.url) as environment:
+        assert environment.http.request("GET", origin.url()).body == b"ok"
+
+
+def test_without_httpx_the_error_says_how_to_get_it() -> None:
+    code = """
+import sys
+sys.modules["httpx"] = None
+from exec_client.http import Http
+try:
+    Http(None).transport()
+except ModuleNotFoundError as error:
+    sys.exit("exec-client[httpx]" not in str(error))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_same_without_async(server: ServerProcess, origin: Origin) -> None:

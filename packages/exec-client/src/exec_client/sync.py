@@ -253,6 +253,13 @@ class Environment(_Owner):
         """Run a command to its end; takes what ``exec_client.Client.run`` takes."""
         return self._portal.call(self._environment.run(argv, **options))
 
+    @property
+    def http(self) -> _http.Http:
+        """HTTP requests that its executor makes."""
+        from .http.sync import Http
+
+        return Http(self._portal, self._environment.http)
+
     def list_processes(self) -> list[ProcessInfo]:
         """Return the processes of this environment's session."""
         return self._portal.call(self._environment.list_processes())

@@ -5,7 +5,6 @@ The rules are those of browsers: what changes the method, what a new origin is n
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 import httpx
@@ -54,21 +53,15 @@ def next_request(
     target = target.copy_with(userinfo=b"", fragment=None)
     same_origin = _origin(target) == _origin(request.url)
     dropped = {"referer"} | (set() if same_origin else _SECRETS)
-    changes: dict[str, object] = {}
-    if _becomes_get(request.method, status):
+    method, body, sends_length = request.method, request.body, request.sends_length
+    if status == 303 or (status in (301, 302) and method == "POST"):
         dropped |= _ABOUT_THE_BODY
-        changes = {"method": "GET", "body": b"", "sends_length": False}
+        method, body, sends_length = "HEAD" if method == "HEAD" else "GET", b"", False
     headers = tuple(header for header in request.headers if header[0].lower() not in dropped)
     referer = _referer(request.url, target, same_origin=same_origin)
     if referer is not None:
         headers = (*headers, ("referer", referer))
-    return replace(request, url=target, headers=headers, **changes)  # type: ignore[arg-type]
-
-
-def _becomes_get(method: str, status: int) -> bool:
-    if status == 303:
-        return method not in ("GET", "HEAD")
-    return status in (301, 302) and method == "POST"
+    return OutgoingRequest(method, target, headers, body, sends_length)
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:
