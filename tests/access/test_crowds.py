@@ -7,6 +7,8 @@ import contextlib
 import json
 import resource
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,7 +20,7 @@ from exec_server.connection.inbound_budget import InboundBudget, Inflow
 from exec_testkit.door import UPGRADE, knock
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from .conftest import Certificates
 
@@ -179,6 +181,54 @@ async def test_a_scanner_that_comes_and_goes_disturbs_nobody(asks: tuple[str, ..
             await asyncio.sleep(0.02)
         assert "Traceback" not in server.log()
         await client.close()
+
+
+FLOOD = """
+import socket, sys, time
+kept = []
+print("flooding", flush=True)
+while not sys.stdin.closed:
+    sock = socket.socket()
+    sock.setblocking(False)
+    try:
+        sock.connect(("127.0.0.1", int(sys.argv[1])))
+    except OSError:
+        pass
+    kept.append(sock)
+    if len(kept) == 3000:
+        for old in kept[:2000]:
+            old.close()
+        del kept[:2000]
+"""
+
+
+async def test_a_flood_at_full_speed_lets_clients_in_and_work(asks: tuple[str, ...]) -> None:
+    with ServerProcess(*asks) as server:
+        inside = await WireClient.ready(server.url, token=TOKEN)
+        command = [sys.executable, "-c", FLOOD, str(server.port)]
+        flood = await asyncio.create_subprocess_exec(
+            *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        try:
+            assert flood.stdout is not None
+            assert await flood.stdout.readline() == b"flooding\n"
+            async with asyncio.timeout(40):
+                for number in range(3):
+                    newcomer = await _admitted(server.url)
+                    await _works(newcomer)
+                    await _works(inside, f"p{number}")
+                    newcomer.abort()
+        finally:
+            flood.kill()
+            await flood.wait()
+        await inside.close()
+
+
+async def _admitted(url: str) -> WireClient:
+    """Connect as a client does: again, when the socket was lost in the crowd."""
+    while True:
+        with contextlib.suppress(OSError, InvalidHandshake):
+            return await WireClient.ready(url, token=TOKEN)
 
 
 async def test_a_slow_loris_is_cut_off(asks: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -33,6 +34,10 @@ _GOING_AWAY = 1001
 """RFC 6455: the server is shutting down."""
 _BACKLOG = 1024
 """Connections that the kernel holds until they are accepted; it caps the number itself."""
+
+_ACCEPT_AT_ONCE = 64
+"""Connections that are accepted before anything else is done: far fewer than strangers have
+places, so that in a crowd who has sent its token is read before it loses its place."""
 
 
 class Server:
@@ -76,9 +81,12 @@ class Server:
         wanted = self._config.address
         loop = asyncio.get_running_loop()
         try:
+            family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
+            sock = socket.create_server((wanted.host, wanted.port), family=family)
             self._listener = await loop.create_server(
-                self._make_endpoint, wanted.host, wanted.port, backlog=_BACKLOG
+                self._make_endpoint, sock=sock, backlog=_ACCEPT_AT_ONCE
             )
+            sock.listen(_BACKLOG)  # asyncio takes the one number for both
         except OSError as error:
             reason = SpawnError.from_os_error(error)
             raise ListenError(f"cannot listen on {wanted.url}: {reason}") from error
