@@ -22,24 +22,24 @@ def marked(path: Path) -> bool:
 @pytest.mark.parametrize("folder", [True, False], ids=["folder", "file"])
 def test_a_mark_is_there_while_somebody_holds_it(tmp_path: Path, folder: bool) -> None:
     marks, path = Marks(), tmp_path / "m"
-    marks.hold(os.fsencode(path), folder=folder)
-    marks.hold(os.fsencode(path), folder=folder)
+    mark = marks.hold(os.fsencode(path), folder=folder)
+    assert marks.hold(os.fsencode(path), folder=folder) == mark
     assert path.is_dir() is folder
     assert marked(path)
-    marks.release(os.fsencode(path))
+    marks.release(mark)
     assert marked(path)
-    marks.release(os.fsencode(path))
+    marks.release(mark)
     assert not path.exists()
 
 
 def test_the_last_of_several_servers_takes_it_away(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path / "m")
     one, other = Marks(), Marks()
-    one.hold(path, folder=True)
-    other.hold(path, folder=True)
-    one.release(path)
+    mark = one.hold(path, folder=True)
+    assert other.hold(path, folder=True) == mark
+    one.release(mark)
     assert marked(tmp_path / "m")
-    other.release(path)
+    other.release(mark)
     assert not (tmp_path / "m").exists()
 
 
@@ -53,8 +53,7 @@ def test_one_that_a_killed_server_left_is_taken_over(tmp_path: Path, folder: boo
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 9
     assert marked(path)
     marks = Marks()
-    marks.hold(os.fsencode(path), folder=folder)
-    marks.release(os.fsencode(path))
+    marks.release(marks.hold(os.fsencode(path), folder=folder))
     assert not path.exists()
 
 
@@ -71,10 +70,10 @@ def test_what_somebody_else_put_there_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_mark_that_somebody_began_to_use_stays(tmp_path: Path) -> None:
     marks, path = Marks(), tmp_path / "m"
-    marks.hold(os.fsencode(path), folder=True)
+    mark = marks.hold(os.fsencode(path), folder=True)
     path.chmod(0o755)
     (path / "config").write_text("mine")
-    marks.release(os.fsencode(path))
+    marks.release(mark)
     assert (path / "config").read_text() == "mine"
 
 
@@ -104,9 +103,9 @@ def test_threads_that_come_and_go_leave_nothing(tmp_path: Path) -> None:
     def work(marks: Marks) -> None:
         try:
             for _ in range(100):
-                marks.hold(path, folder=True)
+                mark = marks.hold(path, folder=True)
                 assert marked(tmp_path / "m")
-                marks.release(path)
+                marks.release(mark)
         except (OSError, PolicyNotEnforceableError, AssertionError) as error:
             failures.append(error)
 
@@ -117,3 +116,40 @@ def test_threads_that_come_and_go_leave_nothing(tmp_path: Path) -> None:
         thread.join()
     assert failures == []
     assert not os.path.lexists(path)
+
+
+def test_no_link_is_followed_on_the_way(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with pytest.raises(PolicyNotEnforceableError):
+        Marks().hold(os.fsencode(tmp_path / "link/m"), folder=True)
+    assert os.listdir(tmp_path / "real") == []
+
+
+def test_a_mark_is_taken_from_the_folder_that_it_was_made_in(tmp_path: Path) -> None:
+    marks, path = Marks(), os.fsencode(tmp_path / "root/m")
+    (tmp_path / "root").mkdir()
+    old = marks.hold(path, folder=True)
+    (tmp_path / "root").rename(tmp_path / "moved")
+    (tmp_path / "root").mkdir()
+    new = marks.hold(path, folder=True)
+    assert old != new
+    marks.release(old)
+    assert os.listdir(tmp_path / "moved") == []
+    assert os.listdir(tmp_path / "root") == ["m"]
+    (tmp_path / "root").rename(tmp_path / "again")
+    (tmp_path / "root").symlink_to("moved")
+    marks.release(new)
+    assert os.listdir(tmp_path / "again") == []
+
+
+def test_one_that_somebody_took_away_is_made_again(tmp_path: Path) -> None:
+    marks, path = Marks(), tmp_path / "m"
+    mark = marks.hold(os.fsencode(path), folder=True)
+    path.rmdir()
+    assert marks.hold(os.fsencode(path), folder=True) == mark
+    assert marked(path)
+    marks.release(mark)
+    assert marked(path)
+    marks.release(mark)
+    assert not path.exists()

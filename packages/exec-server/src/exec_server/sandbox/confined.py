@@ -26,7 +26,7 @@ from .arguments import options
 from .bubblewrap import find_bubblewrap
 from .errors import SandboxUnavailableError
 from .launch import ADMIT_TIMEOUT, Launch
-from .marks import Marks
+from .marks import Mark, Marks
 from .plan import Base, Kind, Plan
 from .rules import Confinement
 from .seccomp import Filter, program
@@ -69,7 +69,7 @@ class ConfinedLaunch(Launch):
         super().__init__([], bubblewrap, {}, cwd)
         self._plan = plan
         self._gate: _Gate | None = None
-        self._held: list[bytes] = []
+        self._held: list[Mark] = []
         self._status = b""
         self._inner_pid = 0
         self._inner: int | None = None
@@ -155,8 +155,8 @@ class ConfinedLaunch(Launch):
                 os.close(self._inner)
                 self._inner = None
             held, self._held = self._held, []
-            for path in reversed(held):
-                _marks.release(path)
+            for mark in reversed(held):
+                _marks.release(mark)
 
     # ------------------------------------------------------------------ preparation
 
@@ -191,8 +191,7 @@ class ConfinedLaunch(Launch):
         self._gate = self._open()
         status, ready, code = self.pass_fds
         for mount in self._plan.marks:
-            _marks.hold(mount.path, folder=mount.kind is Kind.BLOCK_FOLDER)
-            self._held.append(mount.path)
+            self._held.append(_marks.hold(mount.path, folder=mount.kind is Kind.BLOCK_FOLDER))
         told = options(self._plan, self._nothing, own_session=own_session)
         told += [b"--json-status-fd", b"%d" % status, b"--block-fd", b"%d" % ready]
         told += [b"--seccomp", b"%d" % code, b"--clearenv"]

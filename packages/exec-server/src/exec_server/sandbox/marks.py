@@ -8,6 +8,10 @@ tells it from a real one, also when a server was killed and left it behind.
 Removing it would lift the mount in every sandbox that has it. Whoever needs it holds a
 shared lock; only who gets the exclusive lock, the last one, removes it. The locks belong
 to the folder itself, so that several servers agree without knowing of each other.
+
+The server is not confined, and makes these where a path leads that somebody inside may be
+rearranging. So no link is followed on the way, and what was made is taken away from the very
+folder that it was made in, whatever that is called by then.
 """
 
 from __future__ import annotations
@@ -18,20 +22,26 @@ import os
 import stat
 import threading
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from .errors import PolicyNotEnforceableError
 
-__all__ = ["Marks", "is_mark"]
+__all__ = ["Mark", "Marks", "is_mark"]
 
 _FOLDER_MODE: Final = 0o1555
 _FILE_MODE: Final = 0o1400
 _ATTEMPTS: Final = 100
 """Times to try again while another server takes the same one away, a millisecond apart."""
+_WALK: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def is_mark(path: bytes, status: os.stat_result) -> bool:
     """Return whether this is such a mount point, and not something of the user's."""
+    return _is_mark(path, status)
+
+
+def _is_mark(place: bytes | int, status: os.stat_result) -> bool:
     if not status.st_mode & stat.S_ISVTX or status.st_uid != os.geteuid():
         return False
     # A umask takes bits away, a folder may hand down its group: neither touches these.
@@ -41,10 +51,21 @@ def is_mark(path: bytes, status: os.stat_result) -> bool:
     if mode != stat.S_IFDIR | _FOLDER_MODE & 0o1700 or status.st_mode & 0o022:
         return False
     try:
-        with os.scandir(path) as entries:
+        with os.scandir(place) as entries:
             return next(entries, None) is None
     except OSError:
         return False
+
+
+Mark = tuple[int, int, bytes]
+"""Device and inode of the folder that it is in, and its name there."""
+
+
+@dataclass(slots=True)
+class _Held:
+    folder: int
+    descriptor: int
+    count: int
 
 
 class Marks:
@@ -52,64 +73,99 @@ class Marks:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[bytes, tuple[int, int]] = {}
+        self._held: dict[Mark, _Held] = {}
 
-    def hold(self, path: bytes, *, folder: bool) -> None:
-        """Make sure that there is one until ``release``.
+    def hold(self, path: bytes, *, folder: bool) -> Mark:
+        """Make sure that there is one at a resolved path, until ``release``.
 
         Raises:
             PolicyNotEnforceableError: Something else is there, or it cannot be made.
         """
         with self._lock:
-            held = self._held.get(path)
-            if held is not None and _is_same(path, held[0]):
-                self._held[path] = (held[0], held[1] + 1)
-                return
-            descriptor = _acquire(path, folder)
-            if held is not None:
+            try:
+                above = _open_folder(path[: path.rfind(b"/")])
+            except OSError as error:
+                raise _problem(error) from error
+            name = path[path.rfind(b"/") + 1 :]
+            status = os.fstat(above)
+            mark = status.st_dev, status.st_ino, name
+            held = self._held.get(mark)
+            try:
+                if held is not None and _is_same(held.folder, name, held.descriptor):
+                    os.close(above)
+                    held.count += 1
+                    return mark
+                descriptor = _acquire(above, name, folder)
+            except BaseException:
+                os.close(above)
+                raise
+            if held is None:
+                self._held[mark] = _Held(above, descriptor, 1)
+            else:
                 # Somebody took it away. Those who hold the old one keep the count.
-                os.close(held[0])
-            self._held[path] = (descriptor, 1 if held is None else held[1] + 1)
+                os.close(above)
+                os.close(held.descriptor)
+                held.descriptor = descriptor
+                held.count += 1
+            return mark
 
-    def release(self, path: bytes) -> None:
+    def release(self, mark: Mark) -> None:
         """Let go of it; the last one takes it away."""
         with self._lock:
-            descriptor, count = self._held[path]
-            if count > 1:
-                self._held[path] = (descriptor, count - 1)
+            held = self._held[mark]
+            held.count -= 1
+            if held.count:
                 return
-            del self._held[path]
+            del self._held[mark]
             try:
-                _remove(path, descriptor)
+                _remove(held.folder, mark[2], held.descriptor)
             finally:
-                os.close(descriptor)
+                os.close(held.descriptor)
+                os.close(held.folder)
 
 
-def _is_same(path: bytes, descriptor: int) -> bool:
+def _problem(error: OSError) -> PolicyNotEnforceableError:
+    return PolicyNotEnforceableError(
+        f"cannot protect a missing path of the sandbox policy: {os.strerror(error.errno or 0)}"
+    )
+
+
+def _open_folder(path: bytes) -> int:
+    """Open a folder, following no link on the way."""
+    descriptor = os.open(b"/", _WALK)
+    for name in path.split(b"/"):
+        if name:
+            above = descriptor
+            try:
+                descriptor = os.open(name, _WALK, dir_fd=above)
+            finally:
+                os.close(above)
+    return descriptor
+
+
+def _is_same(folder: int, name: bytes, descriptor: int) -> bool:
     try:
-        there = os.lstat(path)
+        there = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except OSError:
         return False
     return os.path.samestat(there, os.fstat(descriptor))
 
 
-def _acquire(path: bytes, folder: bool) -> int:
+def _acquire(above: int, name: bytes, folder: bool) -> int:
+    kind = os.O_DIRECTORY if folder else 0
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | kind
     for _ in range(_ATTEMPTS):
         try:
-            _make(path, folder)
-            flags = os.O_DIRECTORY if folder else 0
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | flags)
+            _make(above, name, folder)
+            descriptor = os.open(name, flags, dir_fd=above)
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise PolicyNotEnforceableError(
-                f"cannot protect a missing path of the sandbox policy: "
-                f"{os.strerror(error.errno or 0)}"
-            ) from error
+            raise _problem(error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            if _is_same(path, descriptor):
-                if is_mark(path, os.fstat(descriptor)):
+            if _is_same(above, name, descriptor):
+                if _is_mark(descriptor, os.fstat(descriptor)):
                     return descriptor
                 raise PolicyNotEnforceableError(
                     "a path of the sandbox policy appears while the sandbox is set up"
@@ -123,26 +179,27 @@ def _acquire(path: bytes, folder: bool) -> int:
     raise PolicyNotEnforceableError("a path of the sandbox policy comes and goes")
 
 
-def _make(path: bytes, folder: bool) -> None:
+def _make(above: int, name: bytes, folder: bool) -> None:
     # Made with its mode in one step: before a second one it would look like somebody's own.
     with contextlib.suppress(FileExistsError):
         if folder:
-            os.mkdir(path, _FOLDER_MODE)
+            os.mkdir(name, _FOLDER_MODE, dir_fd=above)
         else:
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            os.close(os.open(path, flags, _FILE_MODE))
+            os.close(os.open(name, flags, _FILE_MODE, dir_fd=above))
 
 
-def _remove(path: bytes, descriptor: int) -> None:
+def _remove(above: int, name: bytes, descriptor: int) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return  # another server's sandbox needs it, and will take it away
-    if not _is_same(path, descriptor) or not is_mark(path, os.fstat(descriptor)):
+    status = os.fstat(descriptor)
+    if not _is_same(above, name, descriptor) or not _is_mark(descriptor, status):
         return
     # Not ours to insist: somebody may have begun to use it.
     with contextlib.suppress(OSError):
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            os.rmdir(path)
+        if stat.S_ISDIR(status.st_mode):
+            os.rmdir(name, dir_fd=above)
         else:
-            os.unlink(path)
+            os.unlink(name, dir_fd=above)

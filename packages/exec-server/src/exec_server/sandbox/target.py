@@ -31,28 +31,33 @@ _RUN: Final = (
 )
 
 
-def attempt(name: str, site: Site) -> list[str]:
+def attempt(name: str, site: Site, *, python: str = sys.executable) -> list[str]:
     """Return the command that tries one way out, for whoever can read this package."""
     folder = os.path.dirname(__file__)
-    return [sys.executable, "-I", "-S", "-c", _RUN, folder, name, site.to_json()]
+    return [python, "-I", "-S", "-c", _RUN, folder, name, site.to_json()]
 
 
 class Target:
     """A context manager that sets everything up, and takes it away.
 
+    Args:
+        owner: User and group whose files and process it shall be; ``None`` for our own.
+        python: An interpreter that this user can run.
+
     Attributes:
         site: Where everything is.
     """
 
-    def __init__(self, parent: str | None = None) -> None:
-        self._parent = parent
+    def __init__(self, *, owner: int | None = None, python: str = sys.executable) -> None:
+        self._owner = owner
+        self._python = python
         self._stack = ExitStack()
         self._listeners: list[socket.socket] = []
         self.site: Site
 
     def __enter__(self) -> Target:
         with ExitStack() as stack:
-            base = Path(os.path.realpath(tempfile.mkdtemp(prefix="escape-", dir=self._parent)))
+            base = Path(os.path.realpath(tempfile.mkdtemp(prefix="escape-")))
             stack.callback(shutil.rmtree, base, ignore_errors=True)
             root, outside = base / "workspace", base / "outside"
             for folder in (root / ".git/hooks", root / "denied", root / "sub", outside):
@@ -75,6 +80,7 @@ class Target:
             )
             self._listen(stack, socket.AF_UNIX, "\0" + self.site.abstract)
             self._root_number = root.stat().st_ino
+            self._give_away(base)
             self._stack = stack.pop_all()
         return self
 
@@ -86,10 +92,16 @@ class Target:
     ) -> None:
         self._stack.close()
 
-    @staticmethod
-    def _keeper() -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-I", "-S", "-c", _KEEP]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, env={"SECRET": SECRET})
+    def _keeper(self) -> subprocess.Popen[bytes]:
+        command = [self._python, "-I", "-S", "-c", _KEEP]
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, env={"SECRET": SECRET}, user=self._owner, cwd="/"
+        )
+
+    def _give_away(self, base: Path) -> None:
+        if self._owner is not None:
+            for path in (base, *base.rglob("*")):
+                os.chown(path, self._owner, self._owner, follow_symlinks=False)
 
     @staticmethod
     def _share_memory(stack: ExitStack, number: int) -> None:

@@ -75,15 +75,18 @@ def inherited_descriptors(site: Site) -> str | None:
     """Look for descriptors that lead out, here and in process 1."""
     for pid in ("self", "1"):
         folder = f"/proc/{pid}/fd"
+        names: list[str] = []
         with contextlib.suppress(OSError):
-            for name in os.listdir(folder):
-                target = os.readlink(f"{folder}/{name}") if int(name) > 2 else ""
-                if target.startswith(("socket:", site.outside)) or "memfd" in target:
-                    return f"descriptor {name} of {pid} is {target}"
-                with contextlib.suppress(OSError):
-                    descriptor = os.open(f"{folder}/{name}/..{site.outside}/file", os.O_WRONLY)
-                    os.close(descriptor)
-                    return f"descriptor {name} of {pid} leads out"
+            names = [name for name in os.listdir(folder) if int(name) > 2]
+        for name in names:
+            target = ""
+            with contextlib.suppress(OSError):  # the one that was listing them
+                target = os.readlink(f"{folder}/{name}")
+            if target.startswith(("socket:", site.outside)) or "memfd" in target:
+                return f"descriptor {name} of {pid} is {target}"
+            with contextlib.suppress(OSError):
+                os.close(os.open(f"{folder}/{name}/..{site.outside}/file", os.O_WRONLY))
+                return f"descriptor {name} of {pid} leads out"
     return None
 
 
