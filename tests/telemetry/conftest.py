@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from exec_client import ClientOptions
@@ -23,11 +24,11 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture
-def options() -> Iterator[Callable[[Collector], ClientOptions]]:
+def options() -> Iterator[Callable[..., ClientOptions]]:
     """Make the options of a client whose spans go to a collector over HTTP."""
     ends: list[Callable[[], object]] = []
 
-    def make(collector: Collector) -> ClientOptions:
+    def make(collector: Collector, **changes: Any) -> ClientOptions:
         resource = Resource({"service.name": "test-client"})
         tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
         spans = OTLPSpanExporter(f"{collector.endpoint}/v1/traces")
@@ -36,7 +37,9 @@ def options() -> Iterator[Callable[[Collector], ClientOptions]]:
         reader = PeriodicExportingMetricReader(points, export_interval_millis=200)
         meters = MeterProvider([reader], resource, shutdown_on_exit=False)
         ends.extend((tracers.shutdown, meters.shutdown))
-        return ClientOptions(tracer_provider=tracers, meter_provider=meters, retry_delay=0.01)
+        return ClientOptions(
+            tracer_provider=tracers, meter_provider=meters, retry_delay=0.01, **changes
+        )
 
     yield make
     for end in ends:

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from opentelemetry import metrics as api
+from opentelemetry.sdk.metrics import Histogram as HistogramInstrument
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Histogram,
@@ -83,7 +83,7 @@ class WithHistograms(MetricExporter):
         self._exporter = exporter
         self._histograms = histograms
         cumulative = AggregationTemporality.CUMULATIVE
-        self._temporality = (temporality or {}).get(api.Histogram, cumulative)
+        self._temporality = (temporality or {}).get(HistogramInstrument, cumulative)
         self._before: dict[tuple[Metric, _Labels], _Series] = {}
         self._exported_ns = histograms.began_ns
 

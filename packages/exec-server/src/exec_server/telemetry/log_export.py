@@ -94,7 +94,7 @@ class _SdkReports(logging.Handler):
         now = time.monotonic()
         if now - self._said_at >= _REPORT_EVERY_SECONDS:
             self._said_at = now
-            self._logger.warning("telemetry could not be exported (%s)", record.name)
+            self._logger.warning("telemetry: OpenTelemetry reports a problem (%s)", record.name)
 
 
 def quiet_sdk() -> None:
