@@ -6,14 +6,15 @@ import json
 import string
 
 import pytest
-from exec_server.http.answers import answer, body_budget, headers_json
+from exec_server.http.answers import BodyText, body_budget, head, headers_json, whole_answer
 from exec_server.http.failures import RequestFailedError
 from exec_server.http.memory import BodyMemory, Held
 from exec_server.http.outgoing import OutgoingRequest, prepare
 from exec_server.http.redirects import next_request
 from exec_server_protocol.errors import InvalidParamsError
-from exec_server_protocol.http import HttpHeader, HttpRequestParams
+from exec_server_protocol.http import HttpHeader, HttpRequestParams, HttpRequestResult
 from exec_server_protocol.limits import DEFAULT_MAX_MESSAGE_BYTES
+from exec_server_protocol.rpc import encode_result
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,18 +99,25 @@ def test_headers_are_grouped_in_lower_case_where_the_first_one_was() -> None:
 def test_the_largest_body_just_fits_into_a_message() -> None:
     headers = headers_json([(b"x", b'"' * 500)] * 100)
     budget = body_budget(headers, DEFAULT_MAX_MESSAGE_BYTES)
-    size = len(answer(200, headers, [bytes(budget)]))
+    body = BodyText()
+    body.add(bytes(budget))
+    size = len(whole_answer("i" * 100, 200, headers, body))
     assert DEFAULT_MAX_MESSAGE_BYTES - 1100 < size < DEFAULT_MAX_MESSAGE_BYTES - 500
     assert body_budget(headers, 10) == 0
 
 
-def test_an_answer_is_what_the_model_says() -> None:
-    wire = json.loads(answer(404, headers_json([(b"A", b"b")]), [b"a", b"", b"bc"]))
-    assert wire == {
-        "status": 404,
-        "headers": [{"name": "a", "value": "b"}],
-        "bodyBase64": "YWJj",
-    }
+@given(st.integers() | st.text(), st.lists(st.binary(max_size=9), max_size=9))
+def test_an_answer_is_what_the_model_says(request_id: int | str, pieces: list[bytes]) -> None:
+    headers = headers_json([(b"A", b"b")])
+    result = HttpRequestResult(
+        status=404, headers=[HttpHeader(name="a", value="b")], body_base64=b"".join(pieces)
+    )
+    body = BodyText()
+    for piece in pieces:
+        body.add(piece)
+    answer = whole_answer(request_id, 404, headers, body)
+    assert answer == encode_result(request_id, result.to_json())
+    assert json.loads(head(404, headers)) == {**result.to_wire(), "bodyBase64": ""}
 
 
 def test_nothing_is_told_in_the_clear_about_a_secure_page() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from exec_server_protocol.http import (
     HttpRequestParams,
 )
 
+from ..connection.later import Later
 from ..http.requests import HttpRequests
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["make_handlers"]
 def make_handlers(requests: HttpRequests) -> Mapping[str, Handler]:
     """Return the handlers by method."""
 
-    def request(connection: Connection, params: HttpRequestParams) -> asyncio.Future[bytes]:
+    def request(connection: Connection, params: HttpRequestParams) -> Later:
         """Begin a request. It takes part in no lane: nothing waits for it."""
         return requests.start(connection, params)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 import pybase64
-from exec_server_protocol.rpc import encode_json
+from exec_server_protocol.rpc import RequestId, encode_json
 
-__all__ = ["answer", "body_budget", "headers_json"]
+__all__ = ["BodyText", "body_budget", "head", "headers_json", "whole_answer"]
 
 _VISIBLE: Final = re.compile(rb"[\t\x20-\x7e]*")
 """Clients may refuse a whole response for one header value that is anything else."""
@@ -43,13 +43,49 @@ def body_budget(headers: bytes, message_bytes: int) -> int:
     return max(0, (message_bytes - len(headers) - _AROUND_BYTES) // 4 * 3)
 
 
-def answer(status: int, headers: bytes, body: Sequence[bytes] = ()) -> bytes:
-    """Return the result of a request as JSON.
+class BodyText:
+    """A body as base64, encoded as it comes: at its end little is left to do at once.
+
+    Attributes:
+        size: Bytes of the body so far.
+    """
+
+    def __init__(self) -> None:
+        self._texts: list[bytes] = []
+        self._rest = b""
+        self.size = 0
+
+    def add(self, piece: bytes) -> int:
+        """Take the next piece; returns how much longer the text has become."""
+        self.size += len(piece)
+        data = self._rest + piece
+        whole = len(data) // 3 * 3
+        text = pybase64.b64encode(data[:whole])
+        self._rest = data[whole:]
+        self._texts.append(text)
+        return len(text)
+
+    def take(self) -> list[bytes]:
+        """Return the text, in parts, and keep nothing of it."""
+        texts, self._texts = self._texts, []
+        return [*texts, pybase64.b64encode(self._rest)]
+
+
+def head(status: int, headers: bytes) -> bytes:
+    """Return the result of a streamed request: everything but its body.
 
     Args:
         status: Of the response.
         headers: From ``headers_json``.
-        body: The pieces of a buffered one.
     """
-    encoded = pybase64.b64encode(b"".join(body))
-    return b'{"status":%d,"headers":%b,"bodyBase64":"%b"}' % (status, headers, encoded)
+    return b'{"status":%d,"headers":%b,"bodyBase64":""}' % (status, headers)
+
+
+def whole_answer(request_id: RequestId, status: int, headers: bytes, body: BodyText) -> bytes:
+    """Return the message that answers a buffered request, copying its body once."""
+    start = b'{"id":%b,"result":{"status":%d,"headers":%b,"bodyBase64":"' % (
+        encode_json(request_id),
+        status,
+        headers,
+    )
+    return b"".join([start, *body.take(), b'"}}'])

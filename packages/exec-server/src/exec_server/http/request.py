@@ -1,7 +1,7 @@
 """One request of a client, from its params to its last frame.
 
-The result comes first, then the pieces of a streamed body, then exactly one frame that ends
-it. What goes wrong before the result is the result; afterwards it is in the last frame.
+The answer comes first, then the pieces of a streamed body, then exactly one frame that ends
+it. What goes wrong before the answer is the answer; afterwards it is in the last frame.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from exec_server_protocol.http import HttpRequestParams
 from exec_server_protocol.notifications import http_body_delta, http_body_end
 from exec_server_protocol.rpc import encode_json
 
-from .answers import answer, body_budget, headers_json
+from ..connection.later import ANSWERED, Later
+from .answers import BodyText, body_budget, head, headers_json, whole_answer
 from .failures import RequestFailedError
 from .memory import Held
 
@@ -45,7 +46,7 @@ class HttpRequest:
 
     Attributes:
         id: The client's name for it.
-        result: Settled with the result as JSON, or with the error.
+        answer: Settled with the answer, or with the error.
         is_active_stream: Whether frames with its id may still be sent.
         is_cancelled: Whether the client has ended it: its place is free, it only has to say so.
     """
@@ -70,13 +71,14 @@ class HttpRequest:
         self._id_json = encode_json(self.id)
         self.is_active_stream = params.stream_response
         self.is_cancelled = False
-        self.result: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.answer = Later()
+        self._answered = False
 
     async def run(self, load_network: Callable[[], Awaitable[Network]]) -> None:
         """Make the request. Cancelling drops its connection at once; ``finish`` is still due.
 
         Raises:
-            RpcError: It failed, before or after the result.
+            RpcError: It failed, before or after the answer.
         """
         milliseconds = self._params.timeout_ms
         seconds = None if milliseconds is None else min(milliseconds / 1000, _LONGEST_SECONDS)
@@ -101,33 +103,29 @@ class HttpRequest:
     async def _buffer(self, response: IncomingResponse) -> None:
         headers = headers_json(response.headers)
         budget = body_budget(headers, self._message_bytes)
-        size = 0
-        body: list[bytes] = []
+        body = BodyText()
         async for piece in response.stream:
-            size += len(piece)
-            if size > budget:
+            self._held.take(body.add(piece))
+            if body.size > budget:
                 text = f"the body is larger than the {budget} bytes that fit into one answer"
                 raise RequestFailedError("limit", f"{text}: ask for streamResponse")
-            self._held.take(len(piece))
-            body.append(piece)
-        await self._give(answer(response.status, headers, body))
-        body.clear()
+        request_id = self.answer.request_id
+        self._peer.send(whole_answer(request_id, response.status, headers, body))
+        self._give(ANSWERED)
         await self._room()  # until the peer has taken it, the memory counts as held
 
     async def _stream(self, response: IncomingResponse) -> None:
-        await self._give(answer(response.status, headers_json(response.headers)))
+        self._give(head(response.status, headers_json(response.headers)))
         async for piece in response.stream:
             await self._spend_credit()
             await self._room()
             self._seq += 1
             self._peer.send(http_body_delta(self._id_json, self._seq, piece))
 
-    async def _give(self, result: bytes) -> None:
-        """Settle the result and let the connection send it, before anything else is sent."""
-        if not self.result.done():
-            self.result.set_result(result)
-        # The callbacks of the result were put in line just now, in front of this task.
-        await asyncio.sleep(0)
+    def _give(self, answer: bytes) -> None:
+        """Settle the answer: the connection sends it before anything else is sent."""
+        self._answered = True
+        self.answer.set_result(answer)
 
     async def _spend_credit(self) -> None:
         """Wait until the client asks for a piece, if it wants to be asked."""
@@ -159,9 +157,9 @@ class HttpRequest:
         self._held.release()
         if isinstance(error, RequestFailedError):
             logger.info("http request failed: %s", error.kind)
-        if not self.result.done():
+        if not self._answered:
             self.is_active_stream = False
-            self.result.set_exception(error or RuntimeError("a request ended without a result"))
+            self.answer.set_exception(error or RuntimeError("a request ended without an answer"))
         elif self.is_active_stream:
             self.is_active_stream = False  # before the frame: whoever has it may use the id
             frame = http_body_end(self._id_json, self._seq + 1, _as_text(error))

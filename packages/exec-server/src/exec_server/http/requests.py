@@ -17,6 +17,7 @@ from exec_server_protocol.errors import InvalidParamsError
 from exec_server_protocol.http import HttpRequestParams
 
 from ..config import Limits
+from ..connection.later import Later
 from ..telemetry.instruments import OFF, Instruments
 from .failures import RequestFailedError
 from .memory import BodyMemory, Held
@@ -57,8 +58,8 @@ class HttpRequests:
         self._connections: dict[Connection, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, connection: Connection, params: HttpRequestParams) -> asyncio.Future[bytes]:
-        """Begin a request; returns the future of its result.
+    def start(self, connection: Connection, params: HttpRequestParams) -> Later:
+        """Begin a request; returns its answer.
 
         Raises:
             InvalidParamsError: A stream with this id is active on the connection.
@@ -97,7 +98,7 @@ class HttpRequests:
                 request.finish(task.exception())
 
         task.add_done_callback(ended)
-        return request.result
+        return request.answer
 
     def cancel(self, connection: Connection, request_id: str) -> None:
         """End every request of a connection that has this id; that there is none is fine."""
