@@ -146,3 +146,31 @@ async def test_what_is_left_behind_does_not_hold_up_the_end_of_a_block(
             seen = 0
             while process.returncode is None:
                 seen = await process.wait_changed(seen)
+
+
+@requirement("CLIENT-INV-07")
+async def test_a_subscriber_that_fell_behind_makes_up_for_it_with_reads(
+    server: ServerProcess,
+) -> None:
+    async with asyncio.timeout(30), connect(server.url) as client:
+        process = await client.start(["cat"], stdin=True)
+        events = process.events()
+        for number in range(400):  # nobody takes an event meanwhile
+            await process.write(b"%d\n" % number)
+            await process.wait_changed(number)
+        with pytest.raises(OutputLostError) as caught:
+            await anext(events)
+        missed = caught.value
+        assert missed.after_seq == 0
+        assert missed.oldest_seq is not None
+        answer = await process.read(missed.after_seq)
+        seen = [OutputEvent(c.seq, c.stream, c.chunk) for c in answer.chunks]
+        del seen[missed.oldest_seq - 1 :]
+        while len(seen) < 400:
+            event = await anext(events)
+            assert isinstance(event, OutputEvent)
+            seen.append(event)
+        assert [event.seq for event in seen] == list(range(1, 401))
+        assert b"".join(event.data for event in seen) == b"".join(b"%d\n" % n for n in range(400))
+        await process.close_stdin()
+        assert len([event async for event in events]) == 2
