@@ -57,3 +57,13 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProces
     command = [program, "exec-server", "--listen", "ws://127.0.0.1:0"]
     with ServerProcess(command=command, env={**os.environ, "CODEX_HOME": str(home)}) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
+    """One executor for the tests of a module: ours, or the reference if asked for."""
+    if request.config.getoption("--executor") == "reference":
+        yield request.getfixturevalue("reference")
+        return
+    with ServerProcess() as process:
+        yield process

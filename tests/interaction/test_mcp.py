@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -80,12 +80,6 @@ import os, time
 print('{"jsonrpc": "2.0", "method": "%d"}' % os.getpid(), flush=True)
 while True: time.sleep(100)
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ServerProcess]:
-    with ServerProcess() as process:
-        yield process
 
 
 def python(script: str, **more: str) -> StdioServerParameters:
@@ -168,6 +162,7 @@ async def test_a_large_answer_and_much_stderr_pass(server: ServerProcess) -> Non
         assert len(await call(session, "large", size=5_000_000)) == 5_000_000
 
 
+@pytest.mark.extension("it puts a folder of its own on PATH")
 async def test_the_environment_is_the_executors_with_the_parameters_laid_over_it(
     server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,5 +172,5 @@ async def test_a_subscriber_that_fell_behind_makes_up_for_it_with_reads(
             seen.append(event)
         assert [event.seq for event in seen] == list(range(1, 401))
         assert b"".join(event.data for event in seen) == b"".join(b"%d\n" % n for n in range(400))
-        await process.close_stdin()
+        await process.terminate()
         assert len([event async for event in events]) == 2
