@@ -133,6 +133,7 @@ class FaultProxy:
         applied: How many faults of the plan have come to pass.
         refusing: Whether new connections are reset at once.
         frames: Frames of the latest connection that were passed on so far.
+        bytes: Bytes of all connections that were passed on so far, but for torn frames.
     """
 
     def __init__(self, port: int, plan: Plan = lambda _: None, *, opaque: bool = False) -> None:
@@ -147,6 +148,7 @@ class FaultProxy:
         self.applied = 0
         self.refusing = False
         self.frames: dict[Direction, int] = {"to-client": 0, "to-server": 0}
+        self.bytes: dict[Direction, int] = {"to-client": 0, "to-server": 0}
 
     @property
     def url(self) -> str:
@@ -279,6 +281,7 @@ class FaultProxy:
                 while True:
                     passed, stopped = counter.split(data, lambda frame: frame in ahead)
                     target.write(passed)
+                    self.bytes[direction] += len(passed)
                     cut = ahead.pop(counter.frames) if stopped else None
                     if cut is not None and cut.kind is Kind.TORN:
                         target.write(counter.half())

@@ -37,6 +37,8 @@ from .streams import InputKind, StreamReader, StreamWriter, input_is_at_eof, inp
 from .terminal import RawTerminal, TerminalSize, terminal_size
 
 if TYPE_CHECKING:
+    from exec_server_protocol.sandbox import SandboxContext
+
     from ..client import Client
     from ..output import OutputStream
     from ..process import Process
@@ -67,6 +69,7 @@ class Command:
         inherit_env: What of the executor's environment the command gets.
         tty: Whether it gets a terminal.
         timeout: Seconds until it is killed; ``None`` for no limit.
+        sandbox: What it may do; ``None`` for everything.
     """
 
     argv: Sequence[str]
@@ -75,6 +78,7 @@ class Command:
     inherit_env: Literal["core", "all", "none"] = "core"
     tty: bool = False
     timeout: float | None = None
+    sandbox: SandboxContext | None = None
 
 
 async def run_in_foreground(client: Client, command: Command, messages: Messages) -> int:
@@ -97,6 +101,7 @@ async def run_in_foreground(client: Client, command: Command, messages: Messages
             stdin=stdin is not None and not command.tty,
             rows=size.rows if size else None,
             cols=size.cols if size else None,
+            sandbox=command.sandbox,
         )
     except RpcError as error:
         raise CommandError(

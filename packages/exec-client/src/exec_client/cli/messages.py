@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -66,6 +68,18 @@ class Messages:
                     text = f"given up {after}"  # The error follows in a line of its own.
                 if live:
                     self._finish(f" {text}")
+
+    @asynccontextmanager
+    async def recoveries(self, client: Client) -> AsyncIterator[None]:
+        """Tell about each connection that is lost during the block."""
+        import asyncio
+
+        following = asyncio.get_running_loop().create_task(self.follow_recovery(client))
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
 
     def _finish(self, text: str) -> None:
         if not self._unfinished:

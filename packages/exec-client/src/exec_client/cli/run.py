@@ -9,6 +9,7 @@ from typing import Final
 
 from .connection import add_connection_arguments
 from .exit_codes import CommandError
+from .sandbox import add_sandbox_arguments, sandbox_of
 
 __all__ = ["SUMMARY", "add_command_arguments", "configure", "execute", "parse_env"]
 
@@ -25,6 +26,7 @@ examples:
   exec-client run --url ws://127.0.0.1:8765 --cwd /srv/app -- make test
   tar c src | exec-client run -- tar x -C /tmp
   exec-client run --tty -- vim notes.txt
+  exec-client run --sandbox workspace-write --cwd /srv/app -- make test
 
 exit codes:
   the command's own; 128+N when signal N ended it; 124 when --timeout killed it;
@@ -56,6 +58,7 @@ def add_command_arguments(parser: ArgumentParser) -> None:
         help="which of the executor's variables the command gets (default: core, which is "
         "PATH, HOME, USER, SHELL, LANG and the like)",
     )
+    add_sandbox_arguments(parser)
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -99,6 +102,7 @@ async def _run(arguments: Namespace) -> int:
             inherit_env=arguments.inherit_env,
             tty=arguments.tty,
             timeout=arguments.timeout,
+            sandbox=sandbox_of(arguments, client),
         )
         return await run_in_foreground(client, command, Messages(quiet=arguments.quiet))
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from .connection import add_connection_arguments
 from .run import add_command_arguments, parse_env
+from .sandbox import sandbox_of
 
 __all__ = ["SUMMARY", "configure", "execute"]
 
@@ -66,5 +67,6 @@ async def _run(arguments: Namespace) -> int:
             env=env,
             inherit_env=arguments.inherit_env,
             tty=True,
+            sandbox=sandbox_of(arguments, client),
         )
         return await run_in_foreground(client, command, Messages(quiet=arguments.quiet))

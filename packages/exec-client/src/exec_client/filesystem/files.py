@@ -249,6 +249,7 @@ class BinaryWriter(OpenFile):
             FileHandleLostError: The connection was lost; the file is of no use any more.
         """
         self._check_open()
+        self._writer.check()
         view = memoryview(data).cast("B")
         taken = 0
         while taken < len(view):

@@ -105,6 +105,11 @@ class BlockWriter:
         self._offset += len(data)
         self._blocks.append((self._offset, asyncio.get_running_loop().create_task(write)))
 
+    def check(self) -> None:
+        """Raise what is known to have gone wrong."""
+        if self._failure is not None:
+            raise self._failure
+
     async def flush(self) -> None:
         """Wait until the executor has written every block.
 
@@ -116,8 +121,7 @@ class BlockWriter:
 
     async def _settle(self, leave: int) -> None:
         """Wait until at most so many blocks are on their way."""
-        if self._failure is not None:
-            raise self._failure
+        self.check()
         while self._blocks and (len(self._blocks) > leave or self._blocks[0][1].done()):
             end, task = self._blocks[0]
             await asyncio.wait([task])
