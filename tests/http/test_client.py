@@ -16,7 +16,7 @@ import pytest
 from exec_client import ConnectionBrokenError, Environment, HttpBodyError, connect
 from exec_client.sync import Environment as SyncEnvironment
 from exec_client.sync import connect as connect_sync
-from exec_testkit.fault_proxy import FaultProxy
+from exec_testkit.fault_proxy import Cut, Direction, FaultProxy, Kind
 from exec_testkit.origin import Exchange, Origin, Reply, chunked, reply
 from exec_testkit.requirements import requirement
 from exec_testkit.server import ServerProcess
@@ -127,6 +127,52 @@ async def test_a_lost_connection_ends_streams_and_new_ones_work(server: ServerPr
                     await response.read()
             await origin.seen[0].wait_gone()
             assert (await client.http.request("GET", origin.url("/ok"))).body == b"ok"
+
+
+@pytest.mark.parametrize("direction", ["to-client", "to-server"])
+@pytest.mark.parametrize("kind", [Kind.RESET, Kind.FIN])
+async def test_a_cut_anywhere_is_one_error_or_none_and_never_a_short_body(
+    server: ServerProcess, direction: Direction, kind: Kind
+) -> None:
+    """Three bodies and a whole response at once; each connection breaks a little later."""
+    body = b"".join(b"piece %d," % number for number in range(60))
+    pieces = b"".join(b"9\r\n%-9d\r\n" % number for number in range(60))
+    expected = b"".join(b"%-9d" % number for number in range(60))
+    replies: dict[str, Reply] = {"/": chunked() + pieces + b"0\r\n\r\n", "/whole": reply(body)}
+
+    async def stream() -> bool:
+        received = b""
+        try:
+            async with client.http.stream("GET", origin.url()) as response:
+                async for piece in response:
+                    received += piece
+        except ConnectionBrokenError:
+            assert expected.startswith(received)
+            return False
+        assert received == expected
+        return True
+
+    async def whole() -> bool:
+        try:
+            return (await client.http.request("GET", origin.url("/whole"))).body == body
+        except ConnectionBrokenError:
+            return False
+
+    frames = [3, 4, 5, 7, 9, 12, 20, 40, 80, 150]
+
+    def plan(number: int) -> Cut | None:
+        return Cut(direction, frames[number], kind) if number < len(frames) else None
+
+    async with asyncio.timeout(50), Origin(replies) as origin:
+        async with FaultProxy(server.port, plan) as proxy, connect(proxy.url) as client:
+            rounds = 0
+            while proxy.connections <= len(frames) and rounds < 300:
+                rounds += 1
+                await asyncio.gather(stream(), stream(), stream(), whole())
+            assert proxy.connections == len(frames) + 1
+            results = await asyncio.gather(stream(), stream(), stream(), whole())
+            assert all(results)
+            assert len((await client.http.session()).bodies) == 0
 
 
 # ---------------------------------------------------------------------- httpx
