@@ -159,6 +159,8 @@ def test_dots_stop_at_what_is_spelled_like_a_drive_at_any_depth() -> None:
         ("file://a%00b/x", "host"),
         ("file://%ff/x", "host|domain"),
         ("file://..é/x", "domain"),
+        ("file://local\u200dhost/x", "domain"),
+        ("file://\uff4cocalhost/x", "domain"),
         ("file:///a%00b", "is invalid on"),
         ("file:///a\x00b", "is invalid on"),
         ("file:///%00", "is invalid on"),

@@ -42,6 +42,27 @@ def test_params_may_be_listed_by_position() -> None:
         METHODS["process/read"].decode_params([])
 
 
+def test_the_positions_of_a_start_are_those_of_the_wire() -> None:
+    """Found by sending arrays of every length to the reference, and reading what it missed."""
+    values: list[Any] = [
+        "p",
+        None,
+        ["a"],
+        "file:///",
+        None,
+        None,
+        {},
+        False,
+        True,
+        "x",
+        None,
+        False,
+    ]
+    decoded = METHODS["process/start"].decode_params(values)
+    assert isinstance(decoded, ProcessStartParams)
+    assert (decoded.argv, decoded.env, decoded.pipe_stdin, decoded.arg0) == (["a"], {}, True, "x")
+
+
 @pytest.mark.parametrize("value", [None, {}])
 def test_a_method_without_params_takes_nothing(value: Any) -> None:
     METHODS["environment/status"].decode_params(value)

@@ -26,6 +26,29 @@ def test_a_missing_fixture_is_noticed(
     assert f"{name}.json: added" in capsys.readouterr().out
 
 
+def test_a_stale_fixture_is_noticed_and_removed_by_writing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["write", str(tmp_path)])
+    (tmp_path / "old.json").write_text("{}")
+    assert main(["check", str(tmp_path)]) == 1
+    assert "old.json: stale" in capsys.readouterr().out
+    assert main(["write", str(tmp_path)]) == 0
+    assert main(["check", str(tmp_path)]) == 0
+
+
+def test_a_moved_member_is_a_difference_of_the_method(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["write", str(tmp_path)])
+    file = tmp_path / "methods.json"
+    content = json.loads(file.read_text())
+    content["methods"]["process/start"]["positions"].reverse()
+    file.write_text(json.dumps(content))
+    assert main(["check", str(tmp_path)]) == 1
+    assert "changed  methods.process/start.positions: [" in capsys.readouterr().out
+
+
 def test_planted_damage_is_named_with_its_place_and_the_mending_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

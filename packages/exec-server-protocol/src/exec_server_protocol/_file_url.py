@@ -121,6 +121,8 @@ def _split_host(rest: str) -> tuple[str, str]:
         host = decode(authority).decode().lower()
         if not host.isascii():
             host = host.encode("idna").decode()
+            if host == "localhost":  # it only looked like another host, or the other way round
+                raise InvalidPathError("invalid URI: invalid international domain name")
     except UnicodeError as error:
         raise InvalidPathError("invalid URI: invalid international domain name") from error
     if not host or not _FORBIDDEN_IN_HOST.isdisjoint(host):

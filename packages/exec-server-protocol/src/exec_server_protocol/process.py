@@ -116,7 +116,7 @@ class ShellSnapshot(WireModel):
 
 
 class ProcessStartParams(WireModel):
-    """Starts a process."""
+    """Starts a process. The order of the members is that of the wire's positional form."""
 
     process_id: ProcessId
     metadata: ProcessMetadata | None = None
@@ -125,6 +125,7 @@ class ProcessStartParams(WireModel):
     cwd: WirePathUri
     env_policy: EnvironmentPolicy | None = None
     """What to take from the executor's environment; ``None`` takes nothing."""
+    shell_snapshot: ShellSnapshot | None = None
     env: dict[str, str]
     """Laid over what the policy gives. Without a policy, the exact environment."""
     tty: bool
@@ -137,7 +138,6 @@ class ProcessStartParams(WireModel):
     enforce_managed_network: bool = False
     managed_network: dict[str, Any] | None = None
     network_proxy: dict[str, Any] | None = None
-    shell_snapshot: ShellSnapshot | None = None
     rows: TerminalSize | None = Field(default=None, exclude_if=lambda value: value is None)
     """Height of the terminal, 24 when unset. Extension: ``processResize``."""
     cols: TerminalSize | None = Field(default=None, exclude_if=lambda value: value is None)

@@ -57,6 +57,9 @@ def export() -> dict[str, Any]:
         }
         if method.extension:
             entry["extension"] = method.extension
+        if method.kind == "request":
+            fields = method.params.model_fields.items()
+            entry["positions"] = [field.alias or name for name, field in fields]
         for role, model in models.items():
             if model is not None:
                 entry[role] = model.__name__
@@ -105,14 +108,22 @@ def _folder() -> Path:
 
 def _write(folder: Path) -> int:
     folder.mkdir(exist_ok=True)
-    for name, content in export().items():
+    fixtures = export()  # before anything is removed
+    for file in folder.glob("*.json"):
+        file.unlink()
+    for name, content in fixtures.items():
         (folder / f"{name}.json").write_text(_text(content), encoding="utf-8")
     return 0
 
 
 def _check(folder: Path) -> int:
     found = 0
-    for name, content in export().items():
+    fixtures = export()
+    for file in sorted(folder.glob("**/*")):
+        if file.is_file() and file.name not in {f"{name}.json" for name in fixtures}:
+            found += 1
+            sys.stdout.write(f"{file.relative_to(folder)}: stale, nothing writes it\n")
+    for name, content in fixtures.items():
         file = folder / f"{name}.json"
         try:
             old = json.loads(file.read_text(encoding="utf-8"))
