@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -252,3 +253,24 @@ async def test_files_that_are_open_in_too_many_sandboxes_are_said_to_be(
         assert await files.read(ws / "f") == b"f"
         answer = await files.call("readBlock", handleId="4", offset=0, len=10)
         assert answer == {"chunk": "Zg==", "eof": True}
+
+
+async def test_marks_of_missing_names_are_gone_soon_after_the_last_request(
+    server: ServerProcess, site: Path
+) -> None:
+    ws = site / "bare"
+    ws.mkdir()
+    async with files_of(server, workspace_write(ws)) as files:
+        for number in range(3):
+            await files.write(ws / str(number), b"x")
+        await asyncio.to_thread(_wait_for_names, ws, ["0", "1", "2"])
+        # The next one gets a worker again.
+        await files.write(ws / "3", b"x")
+        assert await files.write_code(ws / ".git/config") in DENIED
+
+
+def _wait_for_names(folder: Path, names: list[str]) -> None:
+    deadline = time.monotonic() + 20
+    while sorted(os.listdir(folder)) != names:
+        assert time.monotonic() < deadline, os.listdir(folder)
+        time.sleep(0.02)

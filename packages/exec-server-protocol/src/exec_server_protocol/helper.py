@@ -26,8 +26,8 @@ Rules beyond the shape:
   and follows the REQUEST as data frames, cut anywhere; the last is REQUEST_DATA_LAST even
   when there is nothing to send. No other frame may come between. Other operations have none.
 * A worker answers in the order of the requests, one at a time. Requests may be sent ahead.
-* The pieces of a result, joined, are one JSON object. It is ASCII, so that any cut lies
-  between two characters.
+* The pieces of a result, joined, are one JSON object, in ASCII. Base64 text is cut at
+  multiples of four characters, a list between two items: a server checks piece by piece.
 * An ERROR may still come after some RESULT_PARTs, when a device fails in the middle of a
   file. What was forwarded by then cannot be completed.
 * EOF ends a worker: it finishes what it has read completely, drops a request that was cut
@@ -93,7 +93,8 @@ REQUEST_ID_MAX: Final = 2**32 - 1
 BULK_MEMBERS: Final = {"fs/writeFile": "dataBase64", "fs/writeBlock": "chunk"}
 """Operation to the member of its params that travels as data frames."""
 
-_DECODER: Final = json.JSONDecoder()
+_SCAN: Final = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+"""Reads one value from a place in a text, without white space around it."""
 
 EXIT_PROTOCOL_ERROR: Final = 65
 """Exit status of a worker that was sent something illegal (``EX_DATAERR``)."""
@@ -181,7 +182,7 @@ class FrameDecoder:
 
     def __init__(self, accept: frozenset[FrameKind]) -> None:
         """``accept`` lists the kinds of the direction: ``FROM_WORKER`` or ``FROM_SERVER``."""
-        self._accept = accept
+        self._accept = {int(kind): kind for kind in accept}
         self._chunks: deque[bytes] = deque()
         self._offset = 0
         self._size = 0
@@ -196,8 +197,8 @@ class FrameDecoder:
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that ``data`` completes, in order; often none.
 
-        When legal frames precede an illegal one, they are returned, ``error`` is set, and
-        the next call raises it.
+        When legal frames precede an illegal one, they are returned, ``error`` is set, and the
+        next call raises it.
 
         Raises:
             MalformedMessageError: A kind that this direction does not have, or an id that
@@ -207,6 +208,13 @@ class FrameDecoder:
         """
         if self._broken is not None:
             raise self._broken
+        if not self._size and self._header is None and len(data) >= HEADER_BYTES:
+            # Nearly always it is one whole frame. What is illegal is told further down.
+            length, kind = int.from_bytes(data[:4], "big"), self._accept.get(data[4])
+            request_id = int.from_bytes(data[5:HEADER_BYTES], "big")
+            whole = length == len(data) - HEADER_BYTES <= MAX_PAYLOAD_BYTES
+            if whole and request_id and kind is not None and kind is not FrameKind.READY:
+                return [Frame(kind, request_id, data[HEADER_BYTES:])]
         if data:
             self._chunks.append(data)
             self._size += len(data)
@@ -244,12 +252,9 @@ class FrameDecoder:
     def _parse_header(self, raw: bytes) -> tuple[FrameKind, int, int]:
         length = int.from_bytes(raw[:4], "big")
         request_id = int.from_bytes(raw[5:], "big")
-        try:
-            kind = FrameKind(raw[4])
-        except ValueError as error:
-            raise MalformedMessageError(f"unknown frame kind {raw[4]}") from error
-        if kind not in self._accept:
-            raise MalformedMessageError(f"unexpected {kind.name} frame")
+        kind = self._accept.get(raw[4])
+        if kind is None:
+            raise MalformedMessageError(f"unexpected frame kind {raw[4]}")
         if length > MAX_PAYLOAD_BYTES:
             raise MessageTooLargeError(f"a frame of {length} bytes")
         if (request_id == 0) is not (kind is FrameKind.READY):
@@ -290,10 +295,9 @@ def encode_header(kind: FrameKind, request_id: int, length: int) -> bytes:
 
 
 def encode_frame(kind: FrameKind, request_id: int, payload: bytes | memoryview) -> bytes:
-    """Return a whole frame. For large payloads, write header and payload apart instead.
+    """Return a whole frame; raises as ``encode_header``.
 
-    Raises:
-        LocalProtocolError: As ``encode_header``.
+    For large payloads, write header and payload apart instead.
     """
     return b"".join((encode_header(kind, request_id, len(payload)), payload))
 
@@ -385,9 +389,12 @@ def _dump(value: Mapping[str, Any]) -> bytes:
 
 def _load(payload: bytes) -> dict[str, Any]:
     try:
-        value = _DECODER.decode(payload.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        text = payload.decode("utf-8")
+        value, end = _SCAN(text, 0)
+    except (ValueError, StopIteration, RecursionError) as error:
         raise MalformedMessageError("a frame whose payload is no JSON") from error
+    if end != len(text):
+        raise MalformedMessageError("a frame with more than JSON in its payload")
     if not isinstance(value, dict):
         raise MalformedMessageError("a frame whose payload is no JSON object")
     return value

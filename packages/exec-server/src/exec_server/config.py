@@ -147,9 +147,10 @@ class FileLimits:
     """How long a request waits while there are as many workers as there may be."""
     idle_seconds: float = 60.0
     """After that an unused worker ends."""
-    idle_marked_seconds: float = 2.0
+    idle_marked_seconds: float = 0.25
     """The same for one whose sandbox marks missing names, such as ``.git``, with empty
-    folders: they are on the disk as long as it lives."""
+    folders: everybody sees them as long as it lives, and some take them for what they are
+    called. Long enough for requests that follow each other."""
     watch_seconds: float = 1.0
     """Between two looks at paths that are missing and watched."""
     plan_seconds: float = 30.0

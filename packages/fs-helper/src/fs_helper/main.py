@@ -33,8 +33,10 @@ __all__ = ["main"]
 
 _STDIN: Final = 0
 _STDOUT: Final = 1
-_READ_BYTES: Final = 256 * 1024
-"""What one read may bring: several frames, or a good part of a large one."""
+_READ_BYTES: Final = 96 * 1024
+"""What one read may bring: several frames, or a part of a large one. From 128 KiB on, the
+memory for it would come from the system and go back to it with each read, which takes longer
+than looking at a file."""
 
 _USAGE: Final = """\
 usage: fs-helper [--version | --help]

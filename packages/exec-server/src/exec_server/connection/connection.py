@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from exec_server_protocol._model import WireModel
 from exec_server_protocol.errors import (
@@ -47,6 +47,9 @@ from .states import ConnectionEvent, ConnectionState, advance
 __all__ = ["Answer", "Connection", "Handler", "Peer"]
 
 logger = logging.getLogger(__name__)
+
+_LATER: Final = (Later, asyncio.Future)
+"""What a handler returns when the answer comes later."""
 
 _POLICY_VIOLATION = 1008
 """RFC 6455: the peer broke a rule that is not about frames."""
@@ -240,7 +243,7 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - the one boundary; it tells faults apart
             self._refuse(request, observed, error)
             return
-        if isinstance(answer, Later | asyncio.Future):
+        if isinstance(answer, _LATER):
             self._park(request, observed, answer)
         else:
             self._answer(request.id, observed, answer)

@@ -29,6 +29,7 @@ from .inbound_budget import InboundBudget
 from .inlet import Inlet
 from .message_sink import MessageSink
 from .outbox import Outbox
+from .reading import SocketReader
 from .sockets import set_keepalive, unacknowledged_bytes
 from .tls import TlsFailedError, TlsTransport
 
@@ -41,7 +42,7 @@ _TRY_AGAIN_LATER: Final = 1013
 """IANA's registry of close codes: the server is overloaded."""
 
 
-class Endpoint(asyncio.Protocol):
+class Endpoint(SocketReader):
     """One accepted socket, from its first byte to its last.
 
     Args:

@@ -88,8 +88,17 @@ class FileLane:
         if self._closed:
             return
         request.prepare(self, answer)
+        if self._is_free and request.sandbox is None and request.handle_id is None:
+            worker = self._workers.take_idle(NO_SANDBOX)
+            if worker is not None:  # what nearly always happens, without a detour
+                self._run(request, worker)
+                return
         self._queue.append(request)
         self._go_on()
+
+    @property
+    def _is_free(self) -> bool:
+        return not (self._running or self._queue or self._preparing)
 
     # ------------------------------------------------------------------ what comes next
 
@@ -198,7 +207,8 @@ class FileLane:
             handle = Handle(self._workers.next_number(), worker, writes=request.writes)
             self._handles.add(request.handle_id, handle)
         if self._worker is not worker:
-            self._workers.claim(worker)
+            if worker.idle:
+                self._workers.claim(worker)
             self._worker = worker
         self._running.append(request)
         request.observed.set("reused", worker.served)
@@ -210,9 +220,12 @@ class FileLane:
 
     def settled(self, request: FileRequest, error: BaseException | None) -> None:
         """Note that a request has ended; its answer goes out next."""
-        if request not in self._running:
+        if self._running and self._running[0] is request:
+            self._running.popleft()
+        elif request in self._running:
+            self._running.remove(request)
+        else:
             return
-        self._running.remove(request)
         if request.worker is not None and was_denied(request.worker.plan, error):
             self._workers.instruments.count(names.SANDBOX_DENIALS, "filesystem")
         if error is None or request.handle_id is None:
@@ -233,7 +246,8 @@ class FileLane:
 
     def proceed(self) -> None:
         """Go on, an answer having gone out."""
-        self._go_on()
+        if self._queue:
+            self._go_on()
         if not self._running and self._worker is not None:
             worker, self._worker = self._worker, None
             self._workers.give_back(worker)

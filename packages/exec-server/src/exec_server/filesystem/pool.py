@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS: Final = 0.5
 """How exactly times are kept. One timer for all workers: requests then cost none."""
+_SWEEP_MARKED_SECONDS: Final = 0.1
+"""The same while there are workers that shall not be idle for long."""
 _EXIT_SECONDS: Final = 1.0
 """How long a worker that owes nothing may take to exit."""
 
@@ -241,7 +243,9 @@ class WorkerPool:
 
     def _schedule(self) -> None:
         if self._timer is None and (self._workers or self._queue):
-            self._timer = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+            marked = any(worker.leaves_marks for worker in self._workers)
+            seconds = _SWEEP_MARKED_SECONDS if marked else _SWEEP_SECONDS
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._sweep)
 
     def _sweep(self) -> None:
         self._timer = None
@@ -271,7 +275,7 @@ class WorkerPool:
                 worker.fail(f"the file system did not answer within {patience:g} s")
         elif worker.idle and not worker.pins:
             # What marks protected names lies on the disk for everybody to see.
-            marked = bool(worker.plan.marks)
+            marked = worker.leaves_marks
             if quiet > (limits.idle_marked_seconds if marked else limits.idle_seconds):
                 worker.close()
 

@@ -95,10 +95,15 @@ class FileRequest:
         observed: Told of its life.
     """
 
-    __slots__ = (
-        "_answer", "_bulk", "_check", "_held", "_lane", "_members", "_own_result", "_size",
-        "_streaming", "handle_id", "observed", "op", "sandbox", "worker", "writes",
-    )  # fmt: skip
+    # What most requests never change is set in the class, not in each of them.
+    worker: Worker | None = None
+    observed: ObservedWork = OFF_WORK
+    _lane: Lane | None = None
+    _answer: Answer | None = None
+    _check: ResultCheck | None = None
+    _held: list[bytes] | None = None
+    _size = 0
+    _streaming = False
 
     def __init__(
         self,
@@ -115,17 +120,9 @@ class FileRequest:
         self.sandbox = sandbox
         self.handle_id = handle_id
         self.writes = writes
-        self.worker: Worker | None = None
-        self.observed: ObservedWork = OFF_WORK
         self._members = members
         self._bulk = bulk
         self._own_result = own_result
-        self._lane: Lane | None = None
-        self._answer: Answer | None = None
-        self._check: ResultCheck | None = None
-        self._held: list[bytes] = []
-        self._size = 0
-        self._streaming = False
 
     def __repr__(self) -> str:
         return f"<FileRequest {self.op}>"
@@ -158,7 +155,7 @@ class FileRequest:
     def drop_answer(self) -> None:
         """Nobody waits for it any more."""
         self._answer = None
-        self._held.clear()
+        self._held = None
         if self.worker is not None:
             self.worker.resume()
 
@@ -179,11 +176,12 @@ class FileRequest:
         if answer is None or worker is None or self._check is None:
             return
         if not self._streaming:
+            self._held = self._held or []
             self._held.append(text)
             if self._size <= _WHOLE_BYTES or not self._check.closing:
                 return
             text = b"".join(self._held)
-            self._held.clear()
+            self._held = None
             self._streaming = worker.streaming = True
         answer.piece(text, last=False)
         if answer.blocked:

@@ -37,9 +37,10 @@ from .states import WorkerEvent, WorkerState, advance
 __all__ = ["Call", "Worker"]
 
 _HEADER: Final = struct.Struct(">IBI")
-_READ_BYTES: Final = 256 * 1024
-"""What one read may bring. Reading and passing on so much takes a few tenths of a
-millisecond; then others get their turn."""
+_BUFFER: Final = memoryview(bytearray(256 * 1024))
+"""What one read may bring. Passing on so much takes a few tenths of a millisecond; then
+others get their turn. One for all workers: memory of this size would come from the system
+and go back to it with each read, which takes longer than handling a short answer."""
 _SENDS_AT_ONCE: Final = 4
 """Pieces of a large request that are written before others get their turn."""
 
@@ -78,6 +79,7 @@ class Worker:
         on_ended: Called once when the child has been reaped.
 
     Attributes:
+        leaves_marks: Something is put on the disk for its sandbox as long as it lives.
         pins: Open files in it.
         idle: Nobody has it; kept by the pool.
         since: Loop time of the last sign of life or of the last request.
@@ -97,6 +99,7 @@ class Worker:
         self.owner = owner
         self.plan = plan
         self.state = WorkerState.STARTING
+        self.leaves_marks = bool(plan.marks)
         self.pins = 0
         self.idle = False
         self.streaming = False
@@ -250,17 +253,17 @@ class Worker:
     def _readable(self) -> bool:
         """Take what there is; returns whether there was anything."""
         try:
-            data = self._socket.recv(_READ_BYTES)
+            count = self._socket.recv_into(_BUFFER)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self.fail("the file helper ended")
             return False
         self.since = self._loop.time()
         try:
-            for frame in self._decoder.feed(data):
+            for frame in self._decoder.feed(bytes(_BUFFER[:count])):
                 self._take(frame.kind, frame.request_id, frame.payload)
             if self._decoder.error is not None:
                 raise self._decoder.error

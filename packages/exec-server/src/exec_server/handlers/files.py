@@ -37,15 +37,17 @@ if TYPE_CHECKING:
 
 __all__ = ["FileMethods"]
 
+_ONE_PATH: Final = (("path", b"path"),)
+
 _PATHS: Final[Mapping[str, tuple[tuple[str, bytes], ...]]] = {
-    "fs/canonicalize": (("path", b"path"),),
+    "fs/canonicalize": _ONE_PATH,
     "fs/copy": (("source_path", b"sourcePath"), ("destination_path", b"destinationPath")),
-    "fs/createDirectory": (("path", b"path"),),
-    "fs/getMetadata": (("path", b"path"),),
+    "fs/createDirectory": _ONE_PATH,
+    "fs/getMetadata": _ONE_PATH,
     "fs/move": (("source_path", b"sourcePath"), ("destination_path", b"destinationPath")),
-    "fs/readDirectory": (("path", b"path"),),
-    "fs/readFile": (("path", b"path"),),
-    "fs/remove": (("path", b"path"),),
+    "fs/readDirectory": _ONE_PATH,
+    "fs/readFile": _ONE_PATH,
+    "fs/remove": _ONE_PATH,
 }
 """Operations without anything special: their members that are paths."""
 
@@ -165,9 +167,24 @@ class FileMethods:
 
     def _plain(self, op: str) -> Callable[[Connection, Any], Later]:
         paths, flags = _PATHS[op], _FLAGS[op]
+        if paths == _ONE_PATH and len(flags) <= 1:
+            return self._plainest(op, flags[0] if flags else None)
 
         def handle(connection: Connection, params: Any) -> Later:
             members = _members(params, paths, flags)
+            return self._submit(connection, FileRequest(op, members, params.sandbox))
+
+        return handle
+
+    def _plainest(
+        self, op: str, flag: tuple[str, bytes] | None
+    ) -> Callable[[Connection, Any], Later]:
+        """The same for what is asked most: one path, and a flag that is mostly left out."""
+
+        def handle(connection: Connection, params: Any) -> Later:
+            members = b'"path":%b' % _text(str(params.path))
+            if flag is not None and (value := getattr(params, flag[0])) is not None:
+                members += b',"%b":%b' % (flag[1], b"true" if value else b"false")
             return self._submit(connection, FileRequest(op, members, params.sandbox))
 
         return handle
@@ -177,7 +194,7 @@ class FileMethods:
         return self._submit(connection, FileRequest("fs/walk", members, params.sandbox))
 
     def _write_file(self, connection: Connection, params: FsWriteFileParams) -> Later:
-        members = _members(params, (("path", b"path"),), _FLAGS["fs/writeFile"])
+        members = _members(params, _ONE_PATH, _FLAGS["fs/writeFile"])
         # Not decoded here: the worker finds out whether it is base64 before it opens the file.
         bulk = params.data_base64.encode()
         return self._submit(
