@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from exec_server.sandbox.bubblewrap import find_bubblewrap
+from exec_server.sandbox.target import Target
 from exec_testkit.liveness import descendants, wait_gone
 from exec_testkit.sandboxes import (
     context,
@@ -499,3 +500,25 @@ async def test_many_sandboxes_start_at_once(server: ServerProcess, site: Path) -
             codes[note["params"]["processId"]] = note["params"]["exitCode"]
     assert set(codes.values()) == {3}
     await client.close()
+
+
+async def test_a_root_that_the_server_s_user_cannot_write_is_shown_read_only(
+    executor: Any,
+) -> None:
+    if executor.owner is None:
+        pytest.skip("root can write everything")
+    with Target() as target, executor.target() as own:
+        # One folder belongs to root, the other to the server's user.
+        os.chmod(os.path.dirname(target.site.root), 0o755)
+        entries = [place("root"), path(target.site.root, "write"), path(own.site.root, "write")]
+        client = await WireClient.ready(executor.url)
+        script = f"touch {own.site.root}/made; touch {target.site.root}/made"
+        await client.start("p", ["/bin/sh", "-c", script], sandbox=context(entries))
+        output, code, _ = await client.finish("p")
+        assert code == 1
+        assert output["stderr"].splitlines() == [
+            f"touch: cannot touch '{target.site.root}/made': Read-only file system".encode()
+        ]
+        assert "made" in os.listdir(own.site.root)
+        assert ".codex" not in os.listdir(target.site.root)
+        await client.close()

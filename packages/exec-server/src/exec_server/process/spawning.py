@@ -95,7 +95,11 @@ class SpawnPool:
         )
         admitted.add_done_callback(_retrieve)
         try:
-            await asyncio.shield(admitted)
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                await asyncio.shield(admitted)
+        except TimeoutError as error:
+            self.abandon(child)
+            raise SandboxUnavailableError("a file system of the sandbox does not answer") from error
         except SandboxUnavailableError as error:
             said = _last_words(child)
             self.abandon(child)

@@ -14,6 +14,7 @@ and a more restricted path in it are mounted on themselves, so that they cannot 
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -57,13 +58,12 @@ def make_plan(
     if rules.confinement is not Confinement.FULL:
         return Plan(rules.confinement, rules.network)
     key = (rules.network, tuple(rules.paths.items()), tuple(readable), tuple(guarded))
-    if not rules.globs:
-        known = _known.get(key)
-        if known is not None and known[1].is_unchanged():
-            return known[0]
+    known = None if rules.globs else _known.get(key)
+    if known is not None and known[1].is_unchanged():
+        return known[0]
     planner = _Planner(rules, readable, guarded)
     plan = planner.plan()
-    if not planner.has_read_files and not rules.globs:
+    if planner.may_be_kept:
         if len(_known) >= _KNOWN_MAX:
             _known.clear()
         _known[key] = plan, planner.lookup
@@ -88,7 +88,7 @@ class _Planner:
     def __init__(self, rules: Rules, readable: Sequence[bytes], guarded: Sequence[bytes]) -> None:
         self._rules = rules
         self._lookup = self.lookup = Lookup()
-        self.has_read_files = False
+        self.may_be_kept = True
         self._access: dict[bytes, Access] = {}
         self._found: list[tuple[Found, Access]] = []
         self._own: set[bytes] = set()
@@ -162,10 +162,26 @@ class _Planner:
         for root in roots:
             if not self._lookup.is_folder(root):
                 continue
+            if not self._can_be_written(root):
+                self._access[root] = Access.READ
+                continue
             for name in _PROTECTED:
                 path = (root if root != b"/" else b"") + b"/" + name
                 if path not in lifted:
                     self._protect_name(path)
+
+    def _can_be_written(self, root: bytes) -> bool:
+        """Whether anybody inside could make something in a folder.
+
+        Inside is the same user. Where it cannot write, names need no protection, and nobody
+        could put a mount point there.
+        """
+        if os.access(root, os.W_OK):
+            return True
+        self.may_be_kept = False  # a lookup does not see who may write, nor where
+        status = self._lookup.stat(root)
+        is_owner = status is not None and status.st_uid == os.geteuid()
+        return is_owner and not os.statvfs(root).f_flag & os.ST_RDONLY
 
     def _protect_name(self, path: bytes) -> None:
         status = self._lookup.stat(path)
@@ -179,7 +195,7 @@ class _Planner:
             )
         self._access.setdefault(path, Access.READ)
         if path.endswith(b"/.git") and stat.S_ISREG(status.st_mode):
-            self.has_read_files = True
+            self.may_be_kept = False
             for folder in git_folders(path):
                 found = self._lookup.resolve(folder)
                 self._found.append((found, Access.READ))
@@ -250,6 +266,7 @@ class _Planner:
     def _expand_globs(self) -> None:
         if not self._rules.globs:
             return
+        self.may_be_kept = False
         resolved: list[globs.Glob] = []
         for glob in self._rules.globs:
             found = self._lookup.resolve(glob.base)
