@@ -165,6 +165,8 @@ class ProcessTable:
         self._unreaped.add(process)
         self._quiet.clear()
         process.started(child)
+        if process.start_cancelled:  # too late for that: it has been let run meanwhile
+            process.terminate()
 
     async def _prepare(self, request: SpawnRequest) -> Launch:
         if request.sandbox is None:
@@ -182,11 +184,9 @@ class ProcessTable:
             raise
         if launch.confined:
             await self._pool.admit(child)
-            try:
-                self._check_wanted(process)
-            except InvalidRequestError:
+            if self._closed:
                 self._pool.abandon(child)
-                raise
+                self._check_wanted(process)
         return child
 
     def _check_wanted(self, process: Process) -> None:
