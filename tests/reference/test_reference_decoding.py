@@ -23,177 +23,14 @@ from exec_server_protocol.methods import REQUESTS
 from exec_server_protocol.path_uri import InvalidPathError, PathUri
 from exec_server_protocol.rpc import Request, decode
 from exec_testkit.server import ServerProcess
+from exec_testkit.wire_params import GOOD_PARAMS, mutants, text_of
 from websockets.sync.client import ClientConnection, connect
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 _BATCH = 50  # requests in flight: fewer than any side's limits
 _WAIT_SECONDS = 20.0
 
-_FILE = "file:///srv/x"
-_ROOTS = ["file:///srv/ws"]
-_PLACES: list[Any] = [
-    {"path": {"type": "special", "value": {"kind": "root"}}, "access": "read"},
-    {
-        "path": {"type": "special", "value": {"kind": "project_roots", "subpath": ".git"}},
-        "access": "write",
-    },
-    {"path": {"type": "special", "value": {"kind": "unknown", "path": ":x"}}, "access": "none"},
-    {"path": {"type": "path", "path": _FILE}, "access": "deny", "missing_path_behavior": "skip"},
-    {"path": {"type": "glob_pattern", "pattern": "**/*.env"}, "access": "deny"},
-]
-_SANDBOX: Any = {
-    "permissions": {
-        "type": "managed",
-        "file_system": {"type": "restricted", "entries": _PLACES, "glob_scan_max_depth": 3},
-        "network": "restricted",
-    },
-    "sandboxOverride": "noOverride",
-    "cwd": "file:///srv/ws",
-    "policyContext": {"cwd": "file:///srv/ws", "workspaceRoots": _ROOTS},
-    "workspaceRoots": _ROOTS,
-    "userHomeDir": "file:///home/u",
-    "temporaryDirectories": ["file:///tmp"],
-    "windowsSandboxLevel": "disabled",
-    "windowsSandboxProxySettingsMode": "reconcile",
-    "useLegacyLandlock": False,
-}
-
-
-def _confined(permissions: Any) -> Any:
-    return {"permissions": permissions, "windowsSandboxLevel": "disabled"}
-
-
-_START = {"processId": "p", "argv": ["a"], "cwd": _FILE, "env": {"A": "b"}, "tty": False}
-_PLAIN: dict[str, Any] = {"sandbox": None}
-_GOOD: dict[str, list[Any]] = {
-    "environment/info": [{}],
-    "environment/status": [{}],
-    "process/start": [
-        {
-            **_START,
-            "metadata": {
-                "threadId": "01a201f4-b8d1-7090-9fa8-54f1326fae0f",
-                "toolCallId": "c",
-            },
-            "envPolicy": {
-                "inherit": "core",
-                "ignoreDefaultExcludes": True,
-                "exclude": ["A"],
-                "set": {"a": "b"},
-                "includeOnly": ["B"],
-            },
-            "pipeStdin": False,
-            "arg0": "x",
-            "sandbox": _SANDBOX,
-            "enforceManagedNetwork": False,
-            "shellSnapshot": {"scopeId": "s", "shell": {"name": "bash", "path": "/bin/bash"}},
-        },
-        {**_START, "sandbox": _confined({"type": "external", "network": "enabled"})},
-        {**_START, "sandbox": _confined({"type": "disabled"})},
-        {
-            **_START,
-            "sandbox": _confined(
-                {"type": "managed", "file_system": {"type": "unrestricted"}, "network": "enabled"}
-            ),
-        },
-    ],
-    "process/read": [{"processId": "p", "afterSeq": 1, "maxBytes": 2, "waitMs": 3}],
-    "process/write": [{"processId": "p", "chunk": "aGk=", "writeId": "w"}],
-    "process/signal": [{"processId": "p", "signal": "interrupt"}],
-    "process/terminate": [{"processId": "p"}],
-    "fs/readFile": [{"path": _FILE, "followSymlinks": True, "sandbox": _SANDBOX}],
-    "fs/writeFile": [{"path": _FILE, "dataBase64": "aGk=", "followSymlinks": True, **_PLAIN}],
-    "fs/createDirectory": [{"path": _FILE, "recursive": True, "followSymlinks": True, **_PLAIN}],
-    "fs/getMetadata": [{"path": _FILE, "followSymlinks": True, **_PLAIN}],
-    "fs/canonicalize": [{"path": _FILE, **_PLAIN}],
-    "fs/readDirectory": [{"path": _FILE, **_PLAIN}],
-    "fs/walk": [
-        {
-            "path": _FILE,
-            "options": {
-                "maxDepth": 1,
-                "maxDirectories": 2,
-                "maxEntries": 3,
-                "followDirectorySymlinks": True,
-                "pruneHiddenDirectories": True,
-            },
-            **_PLAIN,
-        }
-    ],
-    "fs/remove": [
-        {"path": _FILE, "recursive": True, "force": True, "followSymlinks": True, **_PLAIN}
-    ],
-    "fs/copy": [{"sourcePath": _FILE, "destinationPath": _FILE, "recursive": True, **_PLAIN}],
-    "fs/open": [{"handleId": "h", "path": _FILE, "mode": "read", **_PLAIN}],
-    "fs/readBlock": [{"handleId": "h", "offset": 0, "len": 1}],
-    "fs/writeBlock": [{"handleId": "h", "offset": 0, "chunk": "aGk="}],
-    "fs/close": [{"handleId": "h"}],
-    "fs/watchMissing": [{"watchId": 1, "missing": [_FILE], "present": _FILE}],
-    "http/request": [
-        {
-            "method": "GET",
-            "url": "http://x/",
-            "headers": [{"name": "a", "value": "b", "valueEnvVar": "C"}],
-            "bodyBase64": "aGk=",
-            "timeoutMs": 1,
-            "redirectPolicy": "follow",
-            "requestId": "r",
-            "streamResponse": False,
-        }
-    ],
-}
-"""Params that both understand, with every member that can be there."""
-
-_UUIDS = ["urn:uuid:{}", "{{{}}}", "{}"]
-_VALUES = [
-    *("null", "true", "0", "-0", "1", "-1", "1.0", "1e2", "1e999", "[]", "{}", '""', '"a b"'),
-    *(str(n) for n in (2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**30)),
-    *("[1]", "[null]", '["x"]', '{"a":1}', '{"a":"b"}', '{"type":"x"}', '"file:///"', '"/srv"'),
-    *(json.dumps(form.format("01a201f4-b8d1-7090-9fa8-54f1326fae0f")) for form in _UUIDS),
-    *('"01A201F4B8D170909FA854F1326FAE0F"', '"aGk"', '"aGl="', '"aGk=\\n"', '"-_=="'),
-    *(
-        json.dumps(word)
-        for word in (
-            *("all", "none", "core", "stop", "skip", "replace", "write", "deny", "read"),
-            *("root", "minimal", "tmpdir", "slash_tmp", "current_working_directory", "unknown"),
-            *("project_roots", "managed", "unrestricted", "external", "disabled", "path"),
-            *("preserve", "restricted-token", "mxc", "restricted", "enabled", "no_such_word"),
-            *("bypassSandboxFirstAttempt", "escalatedSandboxWithRestrictions"),
-        )
-    ),
-]
-"""What is put in the place of each member in turn, as JSON."""
-
-
 _KINDS: tuple[Any, ...] = (5, "x", True, None, {}, [])
-
-
-class _Json(str):
-    """A value as it is to be spelled."""
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, _Json):
-        return str(value)
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(k)}:{_text(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_text, value)) + "]"
-    return json.dumps(value)
-
-
-def _mutants(value: Any) -> Iterator[Any]:
-    """Yield copies that differ in one place: another value, a member less, a member more."""
-    yield from map(_Json, _VALUES)
-    if isinstance(value, dict):
-        yield {**value, "newer": _Json("[1e999]")}
-        for key, item in value.items():
-            yield {k: v for k, v in value.items() if k != key}
-            yield from ({**value, key: mutant} for mutant in _mutants(item))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            before, after = value[:index], value[index + 1 :]
-            yield from ([*before, mutant, *after] for mutant in _mutants(item))
 
 
 def _answers(connection: ClientConnection, requests: Sequence[str]) -> Iterator[Any]:
@@ -240,16 +77,16 @@ def _is_number_of_an_arm(value: Any, good: Any) -> bool:
     return False
 
 
-@pytest.mark.parametrize("method", sorted(_GOOD))
+@pytest.mark.parametrize("method", sorted(GOOD_PARAMS))
 def test_params_are_understood_by_both_or_by_neither(reference: ServerProcess, method: str) -> None:
     cases = {}
-    for good in _GOOD[method]:
-        for mutant in (good, *_mutants(good)):
-            params = _text(mutant)
+    for good in GOOD_PARAMS[method]:
+        for mutant in (good, *mutants(good)):
+            params = text_of(mutant)
             cases[f'{{"id":1,"method":{json.dumps(method)},"params":{params}}}'] = good
     with connect(reference.url, compression=None, proxy=None) as connection:
         errors = list(_answers(connection, list(cases)))
-    assert sum(error["code"] != INVALID_PARAMS for error in errors) >= len(_GOOD[method])
+    assert sum(error["code"] != INVALID_PARAMS for error in errors) >= len(GOOD_PARAMS[method])
     for (text, good), error in zip(cases.items(), errors, strict=True):
         theirs = error["code"] != INVALID_PARAMS
         if theirs != _understood(text):
@@ -260,14 +97,14 @@ def test_params_are_understood_by_both_or_by_neither(reference: ServerProcess, m
             assert _is_array_for_an_object(params, good) or _is_number_of_an_arm(params, good), text
 
 
-@pytest.mark.parametrize("method", sorted(_GOOD))
+@pytest.mark.parametrize("method", sorted(GOOD_PARAMS))
 def test_params_by_position_are_in_the_same_order(reference: ServerProcess, method: str) -> None:
     """A value of every kind in every position, the others being right: the same are refused."""
     fields = REQUESTS[method].params.model_fields.items()
     positions = [field.alias or name for name, field in fields]
     extensions = ("rows", "cols", "outputPolicy", "atomic", "streamCredit")
     names = [name for name in positions if name not in extensions]
-    known = [_GOOD[method][0].get(name) for name in names]
+    known = [GOOD_PARAMS[method][0].get(name) for name in names]
     texts = []
     for index, name in enumerate(names):
         for value in _KINDS:

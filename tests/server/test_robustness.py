@@ -12,9 +12,11 @@ import struct
 import sys
 
 import pytest
+from exec_server_protocol import errors
 from exec_testkit.liveness import wait_gone
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient, WireError
+from exec_testkit.wire_params import GOOD_PARAMS, mutants, text_of
 from websockets.exceptions import ConnectionClosed
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -90,6 +92,32 @@ async def test_ten_thousand_random_and_mutated_frames(fresh: ServerProcess) -> N
             except ConnectionClosed:
                 client = None
         await _serves(server)
+
+
+_HARMLESS = [
+    *("environment/info", "environment/status", "process/start", "process/read", "process/write"),
+    *("process/signal", "process/terminate", "fs/readFile", "fs/getMetadata", "fs/canonicalize"),
+    *("fs/readDirectory", "fs/readBlock", "fs/writeBlock", "fs/close", "fs/watchMissing"),
+]
+"""What changes nothing on this machine, whatever its params come out as."""
+
+
+@pytest.mark.parametrize("method", _HARMLESS)
+async def test_params_with_something_wrong_are_answered_once(method: str) -> None:
+    """Up to 200 of each method, on a connection where they would be carried out."""
+    rng = random.Random(method)
+    found = [mutant for good in GOOD_PARAMS[method] for mutant in mutants(good)]
+    chosen = rng.sample(found, min(200, len(found)))
+    codes = {0, *(getattr(errors, name) for name in errors.__all__ if name.isupper())}
+    with ServerProcess() as server:
+        client = await WireClient.ready(server.url)
+        for number, mutant in enumerate(chosen):
+            params = text_of(mutant)
+            await client.send_raw(f'{{"id":{number},"method":"{method}","params":{params}}}')
+            assert await client.outcome(number) in codes, params
+        await client.close()
+        await _serves(server)
+        assert "Traceback" not in server.log()
 
 
 async def test_bytes_that_are_no_websocket_at_all(fresh: ServerProcess) -> None:
