@@ -219,12 +219,12 @@ def interop(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def soak(session: nox.Session) -> None:
-    """A thousand seeded cuts, every kind of fault at every frame, thousands of virtual runs.
+    """A thousand seeded cuts, every kind of fault at every frame, a thousand virtual runs.
 
     Takes some ten minutes. ``-- --fault-seed N`` repeats a run, ``--cuts N`` makes it longer.
     """
     _sync(session, "--all-packages", "--group", "test")
-    env = {"CLIENT_FAULT_SEEDS": "2000", "CLIENT_ROUNDS": "100"}
+    env = {"CLIENT_FAULT_SEEDS": "500", "CLIENT_ROUNDS": "100"}
     faults = "packages/exec-client/tests/test_session_under_faults.py"
     session.run("pytest", "--timeout", "1800", faults, env=env)
     session.run("pytest", "--timeout", "600", "tests/recovery/test_client_flow.py", env=env)
