@@ -136,6 +136,8 @@ class Proxy:
             one.close()
 
     def close(self) -> None:
+        if not self._thread.is_alive():
+            return
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._listener.close()

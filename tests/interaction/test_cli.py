@@ -379,6 +379,17 @@ def test_a_cut_is_survived_and_reported_in_one_line(cli: Cli, proxy: Proxy) -> N
     assert line.endswith(" bytes recovered")
 
 
+def test_a_timeout_holds_while_the_connection_is_lost(cli: Cli, proxy: Proxy) -> None:
+    command = ("sh", "-c", "echo ready; sleep 600")
+    process = cli.popen("run", "--url", proxy.url, "--timeout", "2", "--", *command)
+    assert process.stdout is not None
+    read_until(process.stdout.fileno(), b"ready\n")
+    began = time.monotonic()
+    proxy.close()
+    assert process.wait(WAIT_S) == 124
+    assert time.monotonic() - began < 15  # far less than a recovery is given
+
+
 def test_a_cut_is_survived_in_silence_when_quiet(cli: Cli, proxy: Proxy) -> None:
     process, stderr = interrupted_run(cli, proxy, "--quiet")
     assert process.wait(WAIT_S) == 0

@@ -272,11 +272,14 @@ class _Foreground:
         await self._kill(TIMED_OUT)
 
     async def _kill(self, exit_code: int) -> None:
-        """Kill the command, and soon stop waiting for its output."""
+        """Kill the command, and soon stop waiting for its output.
+
+        Nor is a lost connection waited for longer: the command then ends with its session.
+        """
         self._exit_code = exit_code
+        asyncio.get_running_loop().call_later(KILL_GRACE_S, self._given_up.set)
         with suppress(ClientError, RpcError):
             await self._process.terminate()
-        asyncio.get_running_loop().call_later(KILL_GRACE_S, self._given_up.set)
 
 
 class _RawWhen(RawTerminal):
