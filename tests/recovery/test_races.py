@@ -601,13 +601,12 @@ async def test_a_gap_fails_one_process_and_no_other() -> None:
 
     async def second(peer: PeerConnection) -> None:
         await peer.handshake()
-        for _ in range(2):
-            request = await peer.receive()
+        for request in [await peer.expect("process/read") for _ in range(2)]:
             if request["params"]["processId"] == "bad":
                 await peer.answer(request, _read([(408, b"late")], 410, exited=True, exitCode=0))
-                await peer.answer(await peer.expect("process/terminate"), {"running": True})
             else:
                 await peer.answer(request, _read([(1, b"fine")], 2))
+        await peer.answer(await peer.expect("process/terminate"), {"running": True})
         await _finish(peer, "good", 2, 4)
         await _go_on(peer)
 

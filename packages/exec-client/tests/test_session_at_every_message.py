@@ -384,3 +384,31 @@ def test_starts_get_through_a_link_that_breaks_all_the_time_and_lost_ones_do_not
         await _end(client, executor)
 
     run(main(), limit=600)
+
+
+@requirement("CLIENT-INV-13", "CLIENT-INV-24")
+@pytest.mark.slow
+def test_a_thousand_processes_are_caught_up_with_in_one_attempt_over_a_slow_link() -> None:
+    async def main() -> None:
+        executor = _executor(Faults(lose=0))
+        executor.events_per_second = 0.001
+        client, _session = await _connect(executor)
+        processes = [await client.start(["x", "2"], process_id=f"p{n}") for n in range(1000)]
+        executor.latency = 0.1
+        assert executor.attached is not None
+        executor.attached.cut()
+        changes = client.state_changes()
+        started = asyncio.get_running_loop().time()
+        assert await client.status() == "ready"
+        assert asyncio.get_running_loop().time() - started < 10.0
+        assert [(await anext(changes)).new for _ in range(2)] == [
+            ClientState.RECOVERING,
+            ClientState.CONNECTED,
+        ]
+        assert len(executor.dials) == 2
+        methods = [message["method"] for message in executor.connections[1].said]
+        assert methods[2:] == ["process/read"] * 1000 + ["environment/status"]
+        assert all(process.failure is None for process in processes)
+        await _end(client, executor)
+
+    run(main())

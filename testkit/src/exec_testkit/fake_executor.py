@@ -253,6 +253,8 @@ class FakeExecutor:
         self.connections: list[FakeConnection] = []
         self.dials: list[float] = []
         self.messages = 0
+        self.latency = 0.0
+        self.events_per_second = 50.0
         self._down_until = 0.0
         self.processes: dict[str, FakeProcess] = {}
         self.attached: FakeConnection | None = None
@@ -318,7 +320,7 @@ class FakeExecutor:
             handler = getattr(self, "_" + method.replace("/", "_"), self._other)
             answer = handler(params)
         reply = {**answer, "id": message["id"]}
-        delay = self.rng.random() * 0.004  # events overtake it
+        delay = self.latency + self.rng.random() * 0.004  # events overtake it
         asyncio.get_running_loop().call_later(delay, connection.send, reply)
 
     def _initialize(self, connection: FakeConnection, params: dict[str, Any]) -> dict[str, Any]:
@@ -351,7 +353,7 @@ class FakeExecutor:
 
     async def _live(self, process: FakeProcess) -> None:
         for item in process.plan:
-            await asyncio.sleep(self.rng.expovariate(50))
+            await asyncio.sleep(self.rng.expovariate(self.events_per_second))
             process.happen(item)
 
     def _process_read(self, params: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ The order matters:
 
 1. Starts that were in flight settle first: their answers are lost, or were just in time.
 2. Attempts follow each other until the deadline, the first at once.
-3. An attempt opens a connection, resumes the session and catches up with every process. Only
-   then the client uses it, so that no call reaches the executor before.
+3. An attempt opens a connection, resumes the session and catches up with every process, a few
+   at a time. Only then the client uses it, so that no call reaches the executor before.
 4. A process that cannot be caught up with fails alone. A permanent error ends the client.
 """
 
@@ -52,6 +52,10 @@ logger = logging.getLogger(__name__)
 
 _MAX_PAGES: Final = 100_000
 """For one process in one attempt; an executor that never comes to an end shall not hold us."""
+
+_CATCH_UPS_AT_ONCE: Final = 16
+"""Processes: enough for a thousand of them to be read within an attempt when a round trip
+takes a tenth of a second, and few enough for the pages that are under way to fit in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +150,7 @@ async def _attempt(client: Recoverable, progress: _Progress) -> Generation | Exc
     try:
         async with asyncio.timeout(client.options.attempt_timeout):
             generation = await client.open_generation(resume=True)
-            for process in client.recoverable_processes():
-                progress.recovered_bytes += await _catch_up(client, generation, process, known)
+            await _catch_up_with_all(client, generation, known, progress)
             if generation.lost:
                 return GenerationLost(sent=True)
             done = True
@@ -168,6 +171,28 @@ def _is_retryable(error: Exception) -> bool:
     return isinstance(
         error, SessionAlreadyAttachedError | ConnectError | GenerationLost | TimeoutError
     )
+
+
+async def _catch_up_with_all(
+    client: Recoverable,
+    generation: Generation,
+    known: Mapping[FollowedProcess, int],
+    progress: _Progress,
+) -> None:
+    """Bring every process up to date, several at a time: each takes a round trip or more."""
+    waiting = iter(client.recoverable_processes())
+
+    async def work() -> None:
+        for process in waiting:
+            recovered = await _catch_up(client, generation, process, known)
+            progress.recovered_bytes += recovered
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_CATCH_UPS_AT_ONCE):
+                group.create_task(work(), name="exec-client-catch-up")
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
 
 
 async def _catch_up(
