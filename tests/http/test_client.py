@@ -117,6 +117,7 @@ async def test_an_origin_that_cuts_in_the_body_is_exactly_one_error(server: Serv
                 await web.get(origin.url())
 
 
+@requirement("CLIENT-INV-30")
 async def test_a_lost_connection_ends_streams_and_new_ones_work(server: ServerProcess) -> None:
     async with Origin({"/": _endless, "/ok": reply(b"ok")}) as origin:
         async with FaultProxy(server.port) as proxy, connect(proxy.url) as client:

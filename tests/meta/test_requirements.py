@@ -75,6 +75,18 @@ def test_links_are_found_in_either_spelling() -> None:
     assert sorted(_links(text)) == ["A-1", "A-2", "B-1"]
 
 
+def test_every_race_and_every_invariant_of_a_lost_connection_has_a_test_that_names_it() -> None:
+    races = [f"CLIENT-R{number:02}" for number in range(1, 21)]
+    invariants = [f"CLIENT-INV-{number:02}" for number in range(1, 35)]
+    linked = _linked()
+    entries = _entries()
+    assert [name for name in entries if name.startswith(("CLIENT-R", "CLIENT-INV-"))] == [
+        *races,
+        *invariants,
+    ]
+    assert [name for name in [*races, *invariants] if name not in linked] == []
+
+
 def test_every_required_outcome_has_a_test() -> None:
     linked = _linked()
     entries = _entries()

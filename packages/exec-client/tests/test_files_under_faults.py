@@ -30,6 +30,7 @@ from exec_client.filesystem.plan import part_name
 from exec_client.session import Session
 from exec_testkit.fake_executor import Faults
 from exec_testkit.fake_files import FakeFileExecutor
+from exec_testkit.requirements import requirement
 from exec_testkit.virtual_time import run
 
 SEEDS = int(os.environ.get("CLIENT_FAULT_SEEDS", "40")) // 2
@@ -78,6 +79,9 @@ async def _finish(executor: FakeFileExecutor, client: Client) -> None:
         or executor.handles
     ):
         await asyncio.sleep(0.05)
+    said = [message for connection in executor.connections for message in connection.said]
+    closed = Counter(m["params"]["handleId"] for m in said if m["method"] == "fs/close")
+    assert max(closed.values(), default=0) <= 1
     await client.aclose()
     await executor.aclose()
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -110,6 +114,7 @@ def _content(seed: int, blocks: float) -> bytes:
     return random.Random(seed).randbytes(int(blocks * BLOCK_BYTES))
 
 
+@requirement("CLIENT-INV-31")
 @pytest.mark.slow
 def test_what_is_read_is_whole_however_often_the_connection_breaks() -> None:
     reopened = 0
@@ -230,6 +235,7 @@ def test_a_download_gets_there_even_when_its_file_changes(tmp_path: Path) -> Non
     _seeds(one, FILE_SEEDS, _real)
 
 
+@requirement("CLIENT-INV-31")
 @pytest.mark.slow
 def test_cancelling_at_any_moment_leaves_no_file_open() -> None:
     async def one(seed: int) -> None:

@@ -258,7 +258,7 @@ def test_a_stream_that_ended_is_not_cancelled() -> None:
     play(script, **BOTH)
 
 
-@requirement("HTTP-CLIENT-05")
+@requirement("HTTP-CLIENT-05", "CLIENT-INV-30")
 def test_a_lost_connection_is_one_error_and_no_end_even_for_who_does_not_read() -> None:
     async def script(client: Client, executor: Executor) -> None:
         async with client_stream(client, executor, 1) as response:
