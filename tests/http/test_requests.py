@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -297,6 +299,32 @@ async def test_an_answer_is_as_large_as_peers_take_and_no_larger(server: ServerP
             await fetch(client, origin.url("/larger"))
         assert (caught.value.code, caught.value.data) == (-32603, {"kind": "limit"})
         await origin.seen[1].wait_gone()
+        await client.close()
+
+
+async def test_large_answers_of_any_kind_do_not_mix_and_are_not_cut(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    size = 12_000_000
+    (tmp_path / "file").write_bytes(b"f" * size)
+    read = {"path": (tmp_path / "file").as_uri()}
+    async with Origin({"/": reply(b"o" * size)}) as origin:
+        client = await WireClient.ready(server.url)
+        requests = []
+        for number in range(3):
+            request = params(origin.url(), requestId=str(number), timeoutMs=30_000)
+            requests.append((await client.request("http/request", request), "bodyBase64", b"o"))
+            requests.append((await client.request("fs/readFile", read), "dataBase64", b"f"))
+        for request_id, member, letter in requests:
+            answer = await client.answer(request_id)
+            assert base64.b64decode(answer[member]) == letter * size
+        late = await client.request("http/request", params(origin.url()))
+        cancelled = False
+        while not cancelled:
+            await client.call("http/request/cancel", {"requestId": "r"})
+            cancelled = late in client._answers
+        assert await client.outcome(late) in (0, -32603)
+        assert await client.call("environment/status") == {"status": "ready"}
         await client.close()
 
 

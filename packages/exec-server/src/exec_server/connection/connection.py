@@ -74,8 +74,8 @@ class Peer(Sender, Protocol):
     def initialized(self) -> None:
         """The connection has its session."""
 
-    def send_piece(self, piece: bytes, *, last: bool) -> None:
-        """Send a part of a message, the first unless one is under way."""
+    def send_piece(self, piece: bytes, *, last: bool, of: object) -> None:
+        """Send a part of a message; ``of`` says whose, and each has one message at a time."""
 
     @property
     def congested(self) -> bool:

@@ -273,11 +273,11 @@ class Endpoint(SocketReader):
             self._flow.look()
         self._flush()
 
-    def send_piece(self, piece: bytes, *, last: bool) -> None:
-        """Queue a part of a message, the first unless one is under way."""
+    def send_piece(self, piece: bytes, *, last: bool, of: object) -> None:
+        """Queue a part of a message; ``of`` says whose, and each has one message at a time."""
         if self._ending or self._protocol.state is not State.OPEN:
             return
-        if self._outbox.send_piece(piece, last=last):
+        if self._outbox.send_piece(piece, last=last, of=of):
             self._flow.look()
         self._flush()
 

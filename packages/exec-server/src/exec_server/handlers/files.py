@@ -98,14 +98,14 @@ class _FileAnswer:
             text = b'{"result":%b' % text
             self._begun = True
         if not last:
-            self._peer.send_piece(text, last=False)
+            self._peer.send_piece(text, last=False, of=self)
             return
-        self._peer.send_piece(text + self._end(self._later.request_id), last=True)
+        self._peer.send_piece(text + self._end(self._later.request_id), last=True, of=self)
         self._later.set_result(ANSWERED)
 
     def disown(self, closing: bytes, error: BaseException) -> None:
         # An answer to nothing that was asked: peers ignore it.
-        self._peer.send_piece(closing + self._end(MALFORMED_ID), last=True)
+        self._peer.send_piece(closing + self._end(MALFORMED_ID), last=True, of=self)
         self._later.set_exception(error)
 
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import pybase64
@@ -13,6 +13,9 @@ __all__ = ["BodyText", "body_budget", "head", "headers_json", "whole_answer"]
 
 _VISIBLE: Final = re.compile(rb"[\t\x20-\x7e]*")
 """Clients may refuse a whole response for one header value that is anything else."""
+
+_PIECE_BYTES: Final = 1024 * 1024
+"""Of an answer at once: a millisecond's work, after which others get their turn."""
 
 _AROUND_BYTES: Final = 1024
 """Of an answer, apart from its headers and its body: members, and the request's id."""
@@ -81,11 +84,26 @@ def head(status: int, headers: bytes) -> bytes:
     return b'{"status":%d,"headers":%b,"bodyBase64":""}' % (status, headers)
 
 
-def whole_answer(request_id: RequestId, status: int, headers: bytes, body: BodyText) -> bytes:
-    """Return the message that answers a buffered request, copying its body once."""
-    start = b'{"id":%b,"result":{"status":%d,"headers":%b,"bodyBase64":"' % (
-        encode_json(request_id),
-        status,
-        headers,
-    )
-    return b"".join([start, *body.take(), b'"}}'])
+def whole_answer(
+    request_id: RequestId, status: int, headers: bytes, body: BodyText
+) -> Iterator[bytes]:
+    """Return the message that answers a buffered request, in pieces.
+
+    Args:
+        request_id: The request that it answers.
+        status: Of the response.
+        headers: From ``headers_json``.
+        body: All of it; nothing of it is left there.
+    """
+    part = [
+        b'{"id":%b,"result":{"status":%d,"headers":%b,"bodyBase64":"'
+        % (encode_json(request_id), status, headers)
+    ]
+    size = 0
+    for text in body.take():
+        part.append(text)
+        size += len(text)
+        if size >= _PIECE_BYTES:
+            yield b"".join(part)
+            part, size = [], 0
+    yield b"".join([*part, b'"}}'])

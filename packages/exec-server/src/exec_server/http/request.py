@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from exec_server_protocol.errors import RpcError
@@ -22,7 +22,7 @@ from .failures import RequestFailedError
 from .memory import Held
 
 if TYPE_CHECKING:
-    from ..session.sender import Sender
+    from ..connection.connection import Peer
     from .network import Network
     from .sending import IncomingResponse
 
@@ -48,13 +48,14 @@ class HttpRequest:
         id: The client's name for it.
         answer: Settled with the answer, or with the error.
         is_active_stream: Whether frames with its id may still be sent.
+        is_answering: Whether its whole answer is being sent: it cannot be ended any more.
         is_cancelled: Whether the client has ended it: its place is free, it only has to say so.
     """
 
     def __init__(
         self,
         params: HttpRequestParams,
-        peer: Sender,
+        peer: Peer,
         environ: Mapping[str, str],
         held: Held,
         message_bytes: int,
@@ -71,6 +72,7 @@ class HttpRequest:
         self._id_json = encode_json(self.id)
         self.is_active_stream = params.stream_response
         self.is_cancelled = False
+        self.is_answering = False
         self.answer = Later()
         self._answered = False
 
@@ -84,23 +86,27 @@ class HttpRequest:
         seconds = None if milliseconds is None else min(milliseconds / 1000, _LONGEST_SECONDS)
         try:
             async with asyncio.timeout(seconds):
-                await self._exchange(await load_network())
+                whole = await self._exchange(await load_network())
         except TimeoutError as error:
             raise RequestFailedError("timeout", "it took longer than timeoutMs") from error
+        if whole is not None:
+            await self._send_whole(whole)
 
-    async def _exchange(self, network: Network) -> None:
+    async def _exchange(self, network: Network) -> Iterator[bytes] | None:
+        """Do everything but send the answer that it returns, if any."""
         from .exchange import exchange  # these two import httpx, which is loaded by now
         from .outgoing import prepare
 
         request = prepare(self._params, self._environ)
         follow = self._params.redirect_policy == "follow"
         async with exchange(request, network, follow=follow) as response:
-            if self._params.stream_response:
-                await self._stream(response)
-            else:
-                await self._buffer(response)
+            if not self._params.stream_response:
+                return await self._buffer(response)
+            await self._stream(response)
+            return None
 
-    async def _buffer(self, response: IncomingResponse) -> None:
+    async def _buffer(self, response: IncomingResponse) -> Iterator[bytes]:
+        """Return the answer, in pieces, with all of the body in it."""
         headers = headers_json(response.headers)
         budget = body_budget(headers, self._message_bytes)
         body = BodyText()
@@ -109,10 +115,32 @@ class HttpRequest:
             if body.size > budget:
                 text = f"the body is larger than the {budget} bytes that fit into one answer"
                 raise RequestFailedError("limit", f"{text}: ask for streamResponse")
-        request_id = self.answer.request_id
-        self._peer.send(whole_answer(request_id, response.status, headers, body))
+        return whole_answer(self.answer.request_id, response.status, headers, body)
+
+    async def _send_whole(self, pieces: Iterator[bytes]) -> None:
+        """Send the answer in pieces, as the peer takes them.
+
+        Nothing may end it in the middle but the end of the connection: what follows on the
+        connection waits for its last piece.
+        """
+        self.is_answering = True
+        piece = next(pieces)
+        try:
+            for following in pieces:
+                self._peer.send_piece(piece, last=False, of=self)
+                piece = following
+                await self._congestion()
+        finally:
+            self._peer.send_piece(piece, last=True, of=self)
         self._give(ANSWERED)
-        await self._room()  # until the peer has taken it, the memory counts as held
+
+    async def _congestion(self) -> None:
+        """Let others run, and wait while the peer should take something first."""
+        await asyncio.sleep(0)
+        while self._peer.congested:
+            room = asyncio.Event()
+            self._peer.when_uncongested(room.set)
+            await room.wait()
 
     async def _stream(self, response: IncomingResponse) -> None:
         self._give(head(response.status, headers_json(response.headers)))

@@ -103,7 +103,7 @@ class HttpRequests:
     def cancel(self, connection: Connection, request_id: str) -> None:
         """End every request of a connection that has this id; that there is none is fine."""
         for request, task in self._connections.get(connection, {}).items():
-            if request.id == request_id:
+            if request.id == request_id and not request.is_answering:
                 request.is_cancelled = True
                 task.cancel()
 

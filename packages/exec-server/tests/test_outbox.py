@@ -1,0 +1,84 @@
+"""Messages in pieces: nothing overtakes them, nothing is lost, and two never mix."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from exec_server.connection.flow import FlowWindow
+from exec_server.connection.outbox import Outbox
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol, Side, State
+from websockets.server import ServerProtocol
+
+
+def _outbox() -> tuple[Outbox, ServerProtocol]:
+    protocol = ServerProtocol()
+    protocol.state = State.OPEN
+    return Outbox(protocol, FlowWindow(10**9)), protocol
+
+
+def _messages(protocol: ServerProtocol) -> list[bytes]:
+    """What a peer makes of the frames that were sent."""
+    client = Protocol(Side.CLIENT, state=State.OPEN)
+    client.receive_data(b"".join(protocol.data_to_send()))
+    messages: list[bytes] = []
+    whole = True
+    for frame in client.events_received():
+        assert isinstance(frame, Frame)
+        assert (frame.opcode is Opcode.CONT) is not whole
+        if whole:
+            messages.append(b"")
+        messages[-1] += bytes(frame.data)
+        whole = frame.fin
+    assert whole
+    return messages
+
+
+STEPS = st.lists(st.one_of(st.just(None), st.tuples(st.integers(0, 2), st.booleans())), max_size=40)
+
+
+@given(STEPS)
+def test_pieces_of_different_messages_never_mix_and_messages_keep_their_order(
+    steps: list[tuple[int, bool] | None],
+) -> None:
+    outbox, protocol = _outbox()
+    owners = [object() for _ in range(3)]
+    begun: dict[int, bytes] = defaultdict(bytes)
+    whole: list[bytes] = []
+    in_pieces: list[list[bytes]] = [[], [], []]
+
+    def send(owner: int, *, last: bool) -> None:
+        piece = b"<%d:%d>" % (owner, len(begun[owner]))
+        begun[owner] += piece
+        outbox.send_piece(piece, last=last, of=owners[owner])
+        if last:
+            in_pieces[owner].append(begun.pop(owner))
+
+    for number, step in enumerate(steps):
+        if step is None:
+            whole.append(b"message %d" % number)
+            outbox.send(whole[-1])
+        else:
+            send(step[0], last=step[1])
+    for owner in list(begun):
+        send(owner, last=True)
+    assert outbox.held_bytes == 0
+    sent = _messages(protocol)
+    assert [one for one in sent if one.startswith(b"message")] == whole
+    for owner in range(3):
+        assert [one for one in sent if one.startswith(b"<%d" % owner)] == in_pieces[owner]
+    assert len(sent) == len(whole) + sum(map(len, in_pieces))
+
+
+def test_what_waits_is_counted_and_can_be_dropped() -> None:
+    outbox, protocol = _outbox()
+    outbox.send_piece(b"a", last=False, of="one")
+    outbox.send(b"bcd")
+    outbox.send_piece(b"ef", last=False, of="other")
+    assert outbox.held_bytes == 5
+    outbox.clear()
+    assert outbox.held_bytes == 0
+    outbox.send_piece(b"z", last=True, of="one")
+    assert _messages(protocol) == [b"az"]
