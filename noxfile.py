@@ -237,6 +237,7 @@ def bench(session: nox.Session) -> None:
     _reference(session)
     _sync(session, "--all-packages", "--group", "test")
     session.run("python", "bench/compare.py", *session.posargs)
+    session.run("python", "bench/telemetry.py")
 
 
 def _schema(session: nox.Session, verb: str) -> None:

@@ -1,11 +1,11 @@
 """What telemetry costs a call: without it, switched off, exporting; a table of ratios.
 
-``base`` is a build without telemetry: another revision of this repository, by default the one
-before telemetry came. All servers run at once and are asked in turn, so that they see the
-same machine; figures are medians of single calls of ``process/list``. The collector is a real
-one in a process of its own. Nothing here fails; the table goes to ``bench/results/``.
+``base`` is a build without telemetry: the same code with its calls taken out. All servers run
+at once and are asked in turn, so that they see the same machine; figures are medians of
+single calls of ``process/list``. The collector is a real one in a process of its own. Nothing
+here fails; the table goes to ``bench/results/``.
 
-    python bench/telemetry.py [--rounds 20] [--base REVISION]
+    python bench/telemetry.py [--rounds 20]
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +25,8 @@ from exec_client import Client, ClientOptions, connect
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient
 
-ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-BEFORE_TELEMETRY = "8b2e04a"
+WITHOUT = Path(__file__).with_name("without_telemetry.py")
 CALLS = 200
 """In a row, of one server: long enough to be warm, short enough that all see the same moment."""
 
@@ -53,20 +51,6 @@ def collector() -> Iterator[dict[str, str]]:
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         }
         process.communicate()
-
-
-@contextlib.contextmanager
-def base_build(revision: str) -> Iterator[dict[str, str]]:
-    """Check a revision out; yields the variables that run its server."""
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "base"
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--quiet", "--detach", str(tree), revision], check=True)
-        try:
-            sources = ("exec-server", "exec-server-protocol")
-            yield {"PYTHONPATH": os.pathsep.join(f"{tree}/packages/{s}/src" for s in sources)}
-        finally:
-            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
 
 
 async def raw_calls(client: WireClient) -> list[float]:
@@ -143,16 +127,20 @@ def main() -> None:
     """Measure, print the table, keep it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--base", metavar="REVISION", default=BEFORE_TELEMETRY)
-    arguments = parser.parse_args()
-    with collector() as exporting, base_build(arguments.base) as base, contextlib.ExitStack() as s:
-        command = [sys.executable, "-m", "exec_server", "--listen", "ws://127.0.0.1:0"]
+    rounds = parser.parse_args().rounds
+    listen = ["--listen", "ws://127.0.0.1:0"]
+    ours = [sys.executable, "-m", "exec_server", *listen]
+    with collector() as exporting, contextlib.ExitStack() as stack:
         urls = {
-            name: s.enter_context(ServerProcess(command=command, env={**os.environ, **env})).url
-            for name, env in {"base": base, "off": {}, "on": exporting}.items()
+            name: stack.enter_context(ServerProcess(command=command, env={**os.environ, **env})).url
+            for name, command, env in (
+                ("base", [sys.executable, str(WITHOUT), *listen], {}),
+                ("off", ours, {}),
+                ("on", ours, exporting),
+            )
         }
         endpoint = exporting["OTEL_EXPORTER_OTLP_ENDPOINT"]
-        figures = asyncio.run(measure(urls, endpoint, arguments.rounds))
+        figures = asyncio.run(measure(urls, endpoint, rounds))
     text = table(figures)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "telemetry.md").write_text(text, encoding="utf-8")

@@ -14,6 +14,7 @@ and the connection that it makes are linked to the connection that was lost.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from asyncio import CancelledError
 from collections.abc import Mapping
@@ -29,35 +30,15 @@ from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
 
+from .meters import SCOPE, meters_of
 from .observing import Observed
 
 __all__ = ["OpenTelemetryClient"]
 
-_SCOPE: Final = "exec_client"
 _OTHER_METHOD: Final = "_OTHER"
 """What the conventions put for a method that the protocol does not have."""
 _UNKNOWN: Final = "unknown"
 """Stands for such a method where the reference client's names are used."""
-
-_BUCKETS_SECONDS: Final = (
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.075,
-    0.1,
-    0.25,
-    0.5,
-    0.75,
-    1,
-    2.5,
-    5,
-    7.5,
-    10,
-)
-"""As the conventions advise for calls."""
-_RECOVERY_BUCKETS_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 25, 30, 60)
-"""Up to the deadline, 25 s unless it is set, and what may come after it."""
 
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 
@@ -77,24 +58,8 @@ class OpenTelemetryClient:
         tracer_provider: trace.TracerProvider | None,
         meter_provider: metrics.MeterProvider | None,
     ) -> None:
-        self.tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
-        meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)
-        self.requests = meter.create_counter(
-            "exec_server_client_requests_total",
-            description="Attempts of calls, those that failed on this side included.",
-        )
-        self.call_duration = meter.create_histogram(
-            "rpc.client.call.duration",
-            "s",
-            "From a call to its answer.",
-            explicit_bucket_boundaries_advisory=_BUCKETS_SECONDS,
-        )
-        self.recovery_duration = meter.create_histogram(
-            "exec_client_recovery_duration_seconds",
-            "s",
-            "From the loss of a connection to the end of the recovery.",
-            explicit_bucket_boundaries_advisory=_RECOVERY_BUCKETS_SECONDS,
-        )
+        self.tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
+        self.meters = meters_of(meter_provider)
         parts = urlsplit(url)
         self.server: Mapping[str, str | int] = {
             "server.address": parts.hostname or "",
@@ -169,21 +134,24 @@ class _Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
     ) -> None:
-        span = self._span
-        labels = {"method": self._label, "result": "success"}
+        # What is done about it can wait until the caller waits for something again.
+        ended = time.perf_counter() - self._began, time.time_ns()
+        asyncio.get_running_loop().call_soon(self._finish, error, *ended)
+
+    def _finish(self, error: BaseException | None, elapsed: float, end_ns: int) -> None:
+        span, meters = self._span, self._client.meters
         attributes = self._rpc
         if error is not None:
             error_type = _error_type(error)
-            labels["result"] = "error"
             attributes["error.type"] = error_type
             if isinstance(error, RpcError):
                 span.set_attribute("rpc.response.status_code", str(error.code))
             span.set_attribute("error.type", error_type)
             if not isinstance(error, CancelledError):  # that was wanted
                 span.set_status(Status(StatusCode.ERROR))
-        span.end()
-        self._client.requests.add(1, labels)
-        self._client.call_duration.record(time.perf_counter() - self._began, attributes)
+        span.end(end_ns)
+        meters.count_request(self._label, "success" if error is None else "error")
+        meters.call_duration.record(elapsed, attributes)
 
 
 class _Work:
@@ -257,4 +225,4 @@ class _Recovery(_Work):
         super().__exit__(kind, error, traceback)
         result = "success" if error is None else "error"
         elapsed = time.perf_counter() - self._began
-        self._client.recovery_duration.record(elapsed, {"result": result})
+        self._client.meters.recovery_duration.record(elapsed, {"result": result})
