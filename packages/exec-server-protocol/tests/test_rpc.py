@@ -130,6 +130,8 @@ def test_presence_of_members_decides_the_kind(text: str, kind: type) -> None:
         '{"id":1,"error":"no"}',
         '{"id":1,"method":"m","trace":5}',
         '{"id":1,"method":"m","trace":{"traceparent":5}}',
+        '{"id":1,"method":"m","trace":["p","s","more"]}',
+        '{"id":1,"method":"m","trace":[5]}',
         '[{"id":1,"method":"m"}]',
     ],
 )
@@ -166,6 +168,9 @@ def test_a_trace_may_be_absent_null_or_partial() -> None:
         ("null", None),
         ("{}", Trace()),
         ('{"traceparent":"p","tracestate":null,"x":1}', Trace("p")),
+        ("[]", Trace()),
+        ('["p"]', Trace("p")),
+        ('["p","s"]', Trace("p", "s")),
     ):
         message = decode(f'{{"id":1,"method":"m","trace":{trace}}}')
         assert isinstance(message, Request)

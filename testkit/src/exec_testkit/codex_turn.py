@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .fault_proxy import FaultProxy
+from .otlp import Collector
 from .server import ServerProcess
 
 __all__ = ["Job", "Outcome", "call", "patch", "run_isolated"]
@@ -35,6 +36,12 @@ _SIOCSIFFLAGS: Final = 0x8914
 _UP_AND_RUNNING: Final = 0x41
 _MODEL: Final = "gpt-5.5"
 """Of the client's own catalogue: one that gets plain function tools and patches."""
+
+_TRACING: Final = """\
+[otel]
+environment = "test"
+trace_exporter = {{ otlp-http = {{ endpoint = "{0}/v1/traces", protocol = "binary" }} }}
+"""
 
 _CONFIG: Final = """\
 model = "{model}"
@@ -61,6 +68,7 @@ class Job:
         server: Further arguments of the server.
         cut_when: Path of a file that the commands make: when it appears, the link is cut.
         token: What the client shows to the server; empty for nothing.
+        traced: Both export their spans to a collector.
     """
 
     codex: str
@@ -71,6 +79,7 @@ class Job:
     server: list[str] = field(default_factory=list)
     cut_when: str = ""
     token: str = ""
+    traced: bool = False
 
 
 @dataclass
@@ -84,6 +93,7 @@ class Outcome:
         files: The workspace afterwards.
         connections: How many times the client connected.
         log: What client and server wrote to stderr.
+        spans: Service, name, kind, id and parent of each span, when they were traced.
     """
 
     status: int
@@ -92,6 +102,7 @@ class Outcome:
     files: dict[str, str]
     connections: int
     log: str
+    spans: list[list[str]] = field(default_factory=list)
 
 
 def call(name: str, call_id: str, **arguments: Any) -> dict[str, Any]:
@@ -217,9 +228,13 @@ async def _turn(job: Job, home: Path, workspace: Path) -> Outcome:
         (workspace / name).parent.mkdir(parents=True, exist_ok=True)
         (workspace / name).write_text(text)
     model = _Model([_placed(item, workspace) for item in job.items])
+    collector = Collector() if job.traced else None
     config = _CONFIG.format(model=_MODEL, port=model.port) + job.config
+    if collector is not None:
+        config += _TRACING.format(collector.endpoint)
     (home / "config.toml").write_text(config.replace("@WORKSPACE@", str(workspace)))
-    with ServerProcess(*job.server) as server:
+    environ = None if collector is None else collector.environ
+    with ServerProcess(*job.server, env=environ) as server:
         async with FaultProxy(server.port) as proxy:
             where = {"CODEX_EXEC_SERVER_URL": proxy.url}
             if job.token:
@@ -256,6 +271,9 @@ async def _turn(job: Job, home: Path, workspace: Path) -> Outcome:
                     cutter.cancel()
                     await asyncio.wait([cutter])
         log = stderr.decode(errors="replace") + server.log()
+    spans = [] if collector is None else collector.spans
+    if collector is not None:
+        collector.close()
     return Outcome(
         process.returncode or 0,
         model.outputs(),
@@ -263,6 +281,7 @@ async def _turn(job: Job, home: Path, workspace: Path) -> Outcome:
         _read_tree(workspace),
         proxy.connections,
         log,
+        [[span.service, span.name, span.kind, span.span_id, span.parent] for span in spans],
     )
 
 

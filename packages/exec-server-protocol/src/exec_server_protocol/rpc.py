@@ -224,12 +224,18 @@ def _is_id(value: object) -> bool:
     return type(value) is int and _INT64_MIN <= value <= _INT64_MAX
 
 
+_TRACE_MEMBERS: Final = ("traceparent", "tracestate")
+
+
 def _trace(value: object) -> Trace | None:
     if value is None:
         return None
+    if isinstance(value, list) and len(value) <= len(_TRACE_MEMBERS):
+        # Compatible servers also take the values without their names, as far as there are any.
+        value = dict(zip(_TRACE_MEMBERS, value, strict=False))
     if not isinstance(value, Mapping):
         raise MalformedMessageError("trace is no object")
-    parent, state = value.get("traceparent"), value.get("tracestate")
+    parent, state = (value.get(name) for name in _TRACE_MEMBERS)
     if not isinstance(parent, str | None) or not isinstance(state, str | None):
         raise MalformedMessageError("trace holds something that is no string")
     return Trace(parent, state)

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, Final
 
 from exec_server_protocol.rpc import Trace
@@ -29,7 +30,8 @@ _PROTOCOLS: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_htt
 def trace_of_environment(environ: Mapping[str, str]) -> Callable[[str], Trace | None] | None:
     """Return a trace hook for a program that is part of a trace without telemetry of its own."""
     traceparent = environ.get("TRACEPARENT")
-    if not traceparent or _exporters(environ, "TRACES"):
+    makes_spans = _exporters(environ, "TRACES") and find_spec("opentelemetry.sdk")
+    if not traceparent or makes_spans:
         return None
     trace = Trace(traceparent, environ.get("TRACESTATE") or None)
     return lambda _method: trace

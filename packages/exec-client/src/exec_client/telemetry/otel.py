@@ -28,7 +28,7 @@ from exec_server_protocol.rpc import Trace
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from .meters import SCOPE, meters_of
 from .observing import Observed
@@ -89,10 +89,11 @@ class OpenTelemetryClient:
 def _carrier(context: SpanContext) -> Trace | None:
     if not context.is_valid:
         return None
-    state = context.trace_state.to_header()
+    # Only the flag of level 1: compatible servers take any other for a mistake.
+    flags = context.trace_flags & TraceFlags.SAMPLED
     return Trace(
-        f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}",
-        state or None,
+        f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}",
+        context.trace_state.to_header() or None,
     )
 
 
