@@ -103,7 +103,7 @@ SAME = [
             *(f'{{"id":{2**63},"method":"m"}}', f'{{"id":{-(2**63) - 1},"result":1}}'),
             *('{"id":' + "9" * 6000 + ',"method":"m"}', '{"id":1,"method":"m","x":NaN}'),
             *('{"id":1,"method":5}', '{"method":null}', '{"id":1,"method":"\\ud800"}'),
-            *('{"id":1,"method":"m","trace":5}', '{"id":1,"method":"m","trace":[]}'),
+            '{"id":1,"method":"m","trace":5}',
             '{"id":1,"method":"m","trace":{"traceparent":5}}',
             *('{"result":1}', '{"id":1,"error":5}', '{"id":1,"error":{"code":1}}'),
             *('{"id":1,"error":{"code":1.5,"message":"x"}}', '{"error":{"code":1,"message":"x"}}'),
@@ -124,6 +124,12 @@ DIFFERENT = [
     Case('{"id":1,"method":"m","params":null}', _request(params=None), _request(), _APART),
     Case('{"method":"m","params":null}', _notification(params=None), _notification(), _APART),
     Case('{"id":1,"method":"m","trace":null}', _request(trace=None), _request(), _APART),
+    Case(
+        '{"id":1,"method":"m","trace":[]}',
+        "malformed",
+        _request(trace={}),
+        "the exec-server's wire has the members of a trace as an array too",
+    ),
     Case(
         '{"id":1,"method":"m","trace":{"traceparent":"p","tracestate":null}}',
         _request(trace={"traceparent": "p", "tracestate": None}),
