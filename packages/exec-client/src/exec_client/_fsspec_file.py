@@ -1,0 +1,84 @@
+"""Open files of the fsspec filesystem. Imported by ``exec_client.fsspec`` only."""
+
+from __future__ import annotations
+
+import posixpath
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from fsspec.asyn import sync  # type: ignore[import-untyped]
+from fsspec.spec import AbstractBufferedFile  # type: ignore[import-untyped]
+
+from .filesystem.handles import BLOCK_BYTES
+
+if TYPE_CHECKING:
+    from .filesystem import BinaryReader, BinaryWriter
+    from .fsspec import ExecFileSystem
+
+__all__ = ["ExecFile"]
+
+
+class ExecFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed
+    """A file that is read with fsspec's caches, or written in blocks."""
+
+    fs: ExecFileSystem
+
+    def __init__(self, fs: ExecFileSystem, path: str, mode: str, **options: Any) -> None:
+        self._reader: BinaryReader | None = None
+        self._writer: BinaryWriter | None = None
+        self._target = path
+        # Opened before the base class knows of it: it would close what never was.
+        if mode == "wb":
+            if not options.get("autocommit", True):
+                folder, name = posixpath.split(path)
+                part = f".{name[:100]}.{uuid.uuid4().hex[:12]}.part"
+                self._target = posixpath.join(folder, part)
+            self._writer = sync(fs.loop, self._create, fs)
+            options["block_size"] = BLOCK_BYTES
+        else:
+            reader = sync(fs.loop, fs.open_async, path, "rb")
+            self._reader = reader
+            options.setdefault("size", reader.size)
+        super().__init__(fs, path, mode, **options)
+
+    async def _create(self, fs: ExecFileSystem) -> BinaryWriter:
+        async def create() -> BinaryWriter:
+            return await fs.files.open(self._target, "wb")
+
+        return await fs.making_folders(self._target, create)
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        if self._reader is None:
+            raise ValueError("the file is not open for reading")
+        data: bytes = sync(self.fs.loop, self._reader.pread, start, end - start)
+        return data
+
+    def _upload_chunk(self, final: bool = False) -> bool:
+        if self._writer is None:
+            raise ValueError("the file is not open for writing")
+        sync(self.fs.loop, self._writer.write, self.buffer.getvalue())
+        if final:
+            sync(self.fs.loop, self._writer.close)
+        return True
+
+    def commit(self) -> None:
+        """Give the file its name, at the end of a transaction."""
+        if self._target != self.path:
+            files = self.fs.files
+            sync(self.fs.loop, files.move, self._target, self.path, overwrite=True)
+
+    def discard(self) -> None:
+        """Throw the file away, when a transaction fails."""
+        if self._target != self.path:
+            sync(self.fs.loop, self.fs.files.remove, self._target, missing_ok=True)
+
+    def close(self) -> None:
+        """Write what is left, and close the file whatever happens."""
+        if self.closed:
+            return
+        try:
+            super().close()
+        finally:
+            for file in (self._reader, self._writer):
+                if file is not None and not file.closed and self.fs.loop.is_running():
+                    sync(self.fs.loop, file.__aexit__, OSError, OSError(), None)

@@ -1,0 +1,347 @@
+"""Files of an executor for everything that uses fsspec: ``exec://HOST:PORT/path``.
+
+::
+
+    import fsspec
+
+    with fsspec.open("exec://build:8765/srv/results.csv") as file:
+        ...
+    fs = fsspec.filesystem("exec", url="wss://build", options=ClientOptions(token=...))
+    fs.get("/srv/results", "results", recursive=True)
+
+Needs the package's extra: ``pip install 'exec-client[fsspec]'``.
+
+``exec:///path`` has no executor in it: that of ``$EXEC_SERVER_URL`` or
+``$CODEX_EXEC_SERVER_URL`` is used, else a server of its own on this machine.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import posixpath
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+try:
+    from fsspec.asyn import AsyncFileSystem, sync, sync_teardown  # type: ignore[import-untyped]
+    from fsspec.callbacks import DEFAULT_CALLBACK  # type: ignore[import-untyped]
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "exec_client.fsspec needs fsspec: pip install 'exec-client[fsspec]'", name="fsspec"
+    ) from error
+
+from exec_server_protocol.filesystem import CAPABILITY_MOVE
+
+from ._fsspec_file import ExecFile
+from .environment import Environment, EnvironmentConfigError
+from .environment.config import is_disabled, normalize_url, url_from_environ
+
+if TYPE_CHECKING:
+    from exec_server_protocol.sandbox import SandboxContext
+
+    from .filesystem import BinaryReader, BinaryWriter, FileStat, FileSystem
+    from .options import ClientOptions
+
+__all__ = ["ExecFileSystem"]
+
+T = TypeVar("T")
+
+_CLOSE_SECONDS: Final = 5.0
+
+
+class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not typed
+    """The files of one executor.
+
+    Connects when it is first used, and keeps the connection through interruptions; see
+    ``exec_client.Environment``. What the executor refuses is a ``FileError``.
+
+    Args:
+        url: ``ws://`` or ``wss://``; ``None`` for the one in the environment's variables, else
+            a server of its own on this machine.
+        options: How to connect.
+        sandbox: Policy of all calls; ``None`` for that of the options.
+        auto_mkdir: Make missing folders when files are written or copied.
+        **storage: As fsspec defines them, ``asynchronous`` and ``loop`` among them.
+    """
+
+    protocol = "exec"
+    root_marker = "/"
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        options: ClientOptions | None = None,
+        sandbox: SandboxContext | None = None,
+        auto_mkdir: bool = False,
+        **storage: Any,
+    ) -> None:
+        super().__init__(**storage)
+        address = normalize_url(url) or url_from_environ(os.environ)
+        if is_disabled(address):
+            raise EnvironmentConfigError("there is no executor: the URL is `none`")
+        self._environment = Environment.create(address, options=options)
+        self._sandbox = sandbox
+        self._auto_mkdir = auto_mkdir
+        if not self.asynchronous:
+            # It runs on fsspec's loop, which goes on without us.
+            weakref.finalize(self, _close, self.loop, self._environment)
+
+    @property
+    def files(self) -> FileSystem:
+        """The same files with this package's own calls, for use on the same event loop."""
+        return self._environment.fs.with_sandbox(self._sandbox)
+
+    async def _aclose(self) -> None:
+        """End the connection, and the server of its own, for good."""
+        await self._environment.aclose()
+
+    def close(self) -> None:
+        """End the connection, and the server of its own, for good."""
+        sync(self.loop, self._aclose)
+        self.clear_instance_cache()
+
+    # ------------------------------------------------------------------ names
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(one) for one in path]
+        text = os.fspath(path)
+        if text.startswith("exec://"):
+            text = "/" + text.removeprefix("exec://").partition("/")[2]
+        elif not text.startswith("/"):
+            text = "/" + text
+        return text.rstrip("/") or "/"
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        host = path.removeprefix("exec://").partition("/")[0] if "://" in path else ""
+        return {"url": f"ws://{host}"} if host else {}
+
+    # ------------------------------------------------------------------ what is there
+
+    async def _info(self, path: str, **_: Any) -> dict[str, Any]:
+        path = self._strip_protocol(path)
+        return _facts(path, await self.files.stat(path))
+
+    async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
+        from .filesystem.errors import FileError, is_missing
+        from .filesystem.trees import ahead
+
+        path = self._strip_protocol(path)
+        try:
+            items = [item async for item in self.files.iterdir(path)]
+        except NotADirectoryError:
+            info = await self._info(path)
+            return [info] if detail else [path]
+        if not detail:
+            return [item.path for item in items]
+
+        async def look(name: str) -> FileStat | None:
+            try:
+                return await self.files.stat(name)
+            except FileError as error:
+                if is_missing(error):
+                    return None  # gone meanwhile
+                raise
+
+        found = [pair async for pair in ahead([item.path for item in items], look)]
+        return [_facts(name, status) for name, status in found if status is not None]
+
+    def created(self, path: str) -> datetime.datetime:
+        """Return when a file was made, in UTC."""
+        return _time(path, self.info(path)["created"])
+
+    def modified(self, path: str) -> datetime.datetime:
+        """Return when a file was last changed, in UTC."""
+        return _time(path, self.info(path)["mtime"])
+
+    # ------------------------------------------------------------------ contents
+
+    async def _cat_file(
+        self, path: str, start: int | None = None, end: int | None = None, **_: Any
+    ) -> bytes:
+        path = self._strip_protocol(path)
+        if start is None and end is None:
+            return await self.files.read_bytes(path)
+        async with self.files.open(path, "rb") as file:
+            first, last, _step = slice(start, end).indices(file.size)
+            return await file.pread(first, max(0, last - first))
+
+    async def _pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
+        path = self._strip_protocol(path)
+        if mode == "create" and await self.files.exists(path):
+            raise FileExistsError(path)
+        await self.making_folders(path, lambda: self.files.write_bytes(path, value))
+
+    async def _put_file(
+        self,
+        lpath: str,
+        rpath: str,
+        mode: str = "overwrite",
+        callback: Any = DEFAULT_CALLBACK,
+        **_: Any,
+    ) -> None:
+        rpath = self._strip_protocol(rpath)
+        if _is_folder(lpath):
+            await self._makedirs(rpath, exist_ok=True)
+            return
+        if mode == "create" and await self.files.exists(rpath):
+            raise FileExistsError(rpath)
+        await self.making_folders(
+            rpath, lambda: self.files.upload(lpath, rpath, progress=_follower(callback))
+        )
+
+    async def _get_file(
+        self, rpath: str, lpath: str, callback: Any = DEFAULT_CALLBACK, **_: Any
+    ) -> None:
+        rpath = self._strip_protocol(rpath)
+        if await self.files.is_dir(rpath):
+            _make_folder(lpath)
+            return
+        _make_folder(os.path.dirname(lpath))
+        await self.files.download(rpath, lpath, progress=_follower(callback))
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> ExecFile:
+        if mode == "xb":
+            if self.exists(path):
+                raise FileExistsError(path)
+            mode = "wb"
+        if mode not in ("rb", "wb"):
+            raise NotImplementedError(f"mode {mode!r}: the protocol reads and replaces files")
+        return ExecFile(self, self._strip_protocol(path), mode, **options)
+
+    async def open_async(
+        self, path: str, mode: Literal["rb", "wb"] = "rb", **_: Any
+    ) -> BinaryReader | BinaryWriter:
+        """Open a file for use on this event loop; see ``exec_client.FileSystem.open``."""
+        if mode == "wb":
+            return await self.files.open(self._strip_protocol(path), "wb")
+        return await self.files.open(self._strip_protocol(path), mode)
+
+    # ------------------------------------------------------------------ changes
+
+    async def _mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:
+        path = self._strip_protocol(path)
+        await self.files.mkdir(path, parents=create_parents)
+
+    async def _makedirs(self, path: str, exist_ok: bool = False) -> None:
+        path = self._strip_protocol(path)
+        await self.files.mkdir(path, parents=True, exist_ok=exist_ok)
+
+    async def _rmdir(self, path: str) -> None:
+        path = self._strip_protocol(path)
+        if not await self.files.is_dir(path):
+            await self.files.stat(path)
+            raise NotADirectoryError(path)
+        await self.files.remove(path)
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory."""
+        sync(self.loop, self._rmdir, path)
+
+    async def _rm_file(self, path: str, **_: Any) -> None:
+        await self.files.remove(self._strip_protocol(path))
+
+    async def _rm(self, path: Any, recursive: bool = False, **_: Any) -> None:
+        # One request a tree, however large; patterns are expanded as ever.
+        for one in await self._expand_path(path):
+            await self.files.remove(one, recursive=recursive)
+
+    async def _cp_file(self, path1: str, path2: str, **_: Any) -> None:
+        path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
+        if await self.files.is_dir(path1):
+            await self._makedirs(path2, exist_ok=True)
+        else:
+            await self.making_folders(path2, lambda: self.files.copy(path1, path2), path1)
+
+    async def _mv_file(self, path1: str, path2: str) -> None:
+        await self._move(path1, path2)
+
+    async def _move(self, path1: str, path2: str) -> None:
+        source, target = self._strip_protocol(path1), self._strip_protocol(path2)
+        if path2.endswith("/") or await self.files.is_dir(target):
+            target = posixpath.join(target, posixpath.basename(source))
+        await self.making_folders(target, lambda: self.files.move(source, target, overwrite=True))
+
+    def mv(
+        self,
+        path1: Any,
+        path2: Any,
+        recursive: bool = False,
+        maxdepth: int | None = None,
+        **options: Any,
+    ) -> None:
+        """Rename a file or a tree; several of them are copied and removed.
+
+        So is everything on an executor that cannot move.
+        """
+        whole = isinstance(path1, str) and isinstance(path2, str) and maxdepth is None
+        if path1 == path2:
+            return
+        if whole and not any(c in path1 for c in "*?[") and sync(self.loop, self._can_move):
+            if self.isdir(path1) and not recursive:
+                raise IsADirectoryError(path1)
+            sync(self.loop, self._move, path1, path2)
+        else:
+            super().mv(path1, path2, recursive=recursive, maxdepth=maxdepth, **options)
+
+    async def _can_move(self) -> bool:
+        return (await self.files.session()).supports(CAPABILITY_MOVE)
+
+    async def making_folders(
+        self, path: str, act: Callable[[], Awaitable[T]], source: str | None = None
+    ) -> T:
+        """Do something to a path; where its folder is missing, and may be made, once more."""
+        try:
+            return await act()
+        except FileNotFoundError:
+            if not self._auto_mkdir or not (source is None or await self.files.exists(source)):
+                raise
+            # Others may be making it at this moment.
+            await self._makedirs(posixpath.dirname(path), exist_ok=True)
+            return await act()
+
+
+def _facts(path: str, status: FileStat) -> dict[str, Any]:
+    return {
+        "name": path,
+        "size": status.size,
+        "type": "directory" if status.is_dir else "file" if status.is_file else "other",
+        "islink": status.is_symlink,
+        "mtime": status.modified_at,
+        "created": status.created_at,
+    }
+
+
+def _time(path: str, seconds: float | None) -> datetime.datetime:
+    if seconds is None:
+        raise NotImplementedError(f"the executor does not tell for {path}")
+    return datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+
+
+def _follower(callback: Any) -> Callable[[Any], None]:
+    def follow(progress: Any) -> None:
+        callback.set_size(progress.total_bytes)
+        callback.absolute_update(progress.done_bytes)
+
+    return follow
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path)
+
+
+def _make_folder(path: str) -> None:
+    if path:
+        os.makedirs(path, exist_ok=True)
+
+
+def _close(loop: Any, environment: Environment) -> None:
+    try:
+        sync_teardown(loop, environment.aclose, timeout=_CLOSE_SECONDS)
+    except (RuntimeError, TimeoutError):
+        return  # the loop has ended: the server of its own ends with this process
