@@ -195,6 +195,55 @@ def run_between(server: Path, client: Path, folder: Path) -> None:
         sys.exit(f"without a server the client says: {missing.stderr}")
 
 
+FILE_REQUESTS = """
+import asyncio, json, sys
+from websockets.asyncio.client import connect
+
+async def main(url, *requests):
+    async with connect(url, max_size=None) as socket:
+        async def call(number, method, params):
+            await socket.send(json.dumps({"id": number, "method": method, "params": params}))
+            return json.loads(await socket.recv())
+        await call(1, "initialize", {"clientName": "smoke"})
+        await socket.send('{"method":"initialized"}')
+        print(json.dumps([await call(2, *json.loads(request)) for request in requests]))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def ask_for_files(server: Path, client: Path, folder: Path, *options: str | Path) -> str:
+    """Write and read a file through a server; returns the answers."""
+    path = (folder / "a file").as_uri()
+    requests = [
+        json.dumps(["fs/writeFile", {"path": path, "dataBase64": "c21va2U="}]),
+        json.dumps(["fs/readFile", {"path": path}]),
+    ]
+    with subprocess.Popen(
+        [server / "exec-server", "--exit-on-stdin-close", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        answers = call(client / "python", "-I", "-c", FILE_REQUESTS, url, *requests, cwd=folder)
+        assert process.stdin is not None
+        process.stdin.close()
+    return answers
+
+
+def files_between(server: Path, client: Path, helper: Path, folder: Path) -> None:
+    """Use files through a server of one environment with the helper of another, and without."""
+    answers = ask_for_files(server, client, folder, "--fs-helper", helper / "fs-helper")
+    wanted = [{}, {"dataBase64": "c21va2U="}]
+    if [answer.get("result") for answer in json.loads(answers)] != wanted:
+        sys.exit(f"files between three environments: {answers}")
+    answers = ask_for_files(server, client, folder)
+    if answers.count("install the distribution exec-fs-helper") != 2:
+        sys.exit(f"without a helper the server says: {answers}")
+
+
 def must_not_install(folder: Path, dist: Path) -> None:
     """Without the protocol's wheel there has to be an error, not somebody else's package."""
     poor = folder / "dist-without-protocol"
@@ -222,8 +271,9 @@ def main() -> int:
             call("uv", "build", "--quiet", "--no-sources", "--package", distribution, "-o", dist)
         bins = {distribution: install(folder, dist, distribution) for distribution in MODULES}
         run_between(bins["exec-server"], bins["exec-client"], folder)
+        files_between(bins["exec-server"], bins["exec-client"], bins["exec-fs-helper"], folder)
         must_not_install(folder, dist)
-    print(f"{len(MODULES)} wheels install alone, and a command ran from one to another")
+    print(f"{len(MODULES)} wheels install alone; a command ran and a file was written between them")
     return 0
 
 

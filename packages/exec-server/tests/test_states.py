@@ -1,4 +1,4 @@
-"""The three state tables of the server, walked over every (state, event) pair."""
+"""The state tables of the server, walked over every (state, event) pair."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 from exec_server.connection import states as connection
+from exec_server.filesystem import states as worker
 from exec_server.process import states as process
 from exec_server.session.attachment import (
     TRANSITIONS,
@@ -27,6 +28,17 @@ def test_every_step_of_a_process_is_in_the_table_or_refused(
     else:
         with pytest.raises(ValueError, match=state.value):
             process.advance(state, event)
+
+
+@pytest.mark.parametrize(("state", "event"), list(product(worker.WorkerState, worker.WorkerEvent)))
+def test_every_step_of_a_worker_is_in_the_table_or_refused(
+    state: worker.WorkerState, event: worker.WorkerEvent
+) -> None:
+    if (state, event) in worker.TRANSITIONS:
+        assert worker.advance(state, event) is worker.TRANSITIONS[state, event]
+    else:
+        with pytest.raises(ValueError, match=state.value):
+            worker.advance(state, event)
 
 
 def test_a_closed_process_never_changes_again() -> None:
