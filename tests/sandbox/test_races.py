@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from exec_server.sandbox.bubblewrap import find_bubblewrap
 from exec_server_protocol._scalars import decode_base64
 from exec_testkit.sandboxes import context, path, place, workspace_write
 from exec_testkit.server import ServerProcess
@@ -73,6 +74,10 @@ async def test_ten_thousand_swaps_under_a_running_process_lead_nowhere(
     await client.close()
 
 
+@pytest.mark.skipif(
+    not find_bubblewrap().mounts_descriptors,
+    reason="an older bubblewrap can be raced into making an empty folder elsewhere",
+)
 async def test_a_root_that_is_swapped_while_sandboxes_start_is_never_another_folder(
     server: ServerProcess, site: Path
 ) -> None:

@@ -101,3 +101,9 @@ def test_a_mask_is_closed_after_what_is_mounted_in_it() -> None:
         "--perms 111 --tmpfs /h --bind /h/a /h/a --perms 000 --tmpfs /h/a/b --remount-ro /h/a/b "
         "--bind /h/c /h/c --remount-ro /h --bind /hh /hh"
     )
+
+
+def test_what_is_mounted_can_be_named_by_descriptors() -> None:
+    plan = full(Mount(Kind.WRITE, b"/ws", SOURCE), Mount(Kind.READ, b"/ws/.git", SOURCE))
+    found = options(plan, lambda: 0, source=lambda mount: (b"-fd", b"7"))
+    assert b" ".join(found).endswith(b"--bind-fd 7 /ws --ro-bind-fd 7 /ws/.git")

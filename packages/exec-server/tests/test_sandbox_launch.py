@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,17 @@ def process_plan(wire: dict[str, Any], cwd: Path, *, staged: bool = False) -> Pl
 class Run:
     """One launch of a shell script, step by step."""
 
-    def __init__(self, plan: Plan, script: str, cwd: Path, **members: Any) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        script: str,
+        cwd: Path,
+        between: Callable[[], object] = lambda: None,
+        **members: Any,
+    ) -> None:
         argv = [b"/bin/sh", b"-c", script.encode()]
         self.launch: Launch = prepare(plan, argv, env=ENV, cwd=os.fsencode(cwd), **members)
+        between()
         self.popen = subprocess.Popen(
             self.launch.argv,
             executable=self.launch.executable,
@@ -139,51 +148,94 @@ os.kill(os.getpid(), 9)
     assert not (site / "ws/ran").exists()
 
 
-@pytest.mark.parametrize("attack", ["folder", "link", "outside"])
-def test_a_root_that_is_replaced_between_plan_and_mount_is_never_used(
-    site: Path, attack: str
-) -> None:
-    plan = process_plan(workspace_write(site / "ws"), site)
-    (site / "ws").rename(site / "old")
-    if attack == "folder":
-        (site / "ws").mkdir()
-    else:
-        (site / "ws").symlink_to(site / "out" if attack == "outside" else "old")
+def attempt(plan: Plan, site: Path, swap: Callable[[], object], when: str) -> None:
+    """Launch something, and swap what it is made from before or after it is prepared."""
+    script = f"touch {site}/ws/ran {site}/out/ran"
+    if when == "before":
+        swap()
+        swap = bool
+    one = Run(plan, script, site, between=swap)
     try:
-        one = Run(plan, f"touch {site}/ws/ran {site}/out/ran", site)
-    except SandboxError:
-        pass  # the marks could not be put where they belong
-    else:
-        with pytest.raises(SandboxError):
-            one.launch.admit()
-        one.close()
-    assert not list(site.rglob("ran"))
-
-
-def test_a_protected_folder_that_is_swapped_for_a_link_is_noticed(site: Path) -> None:
-    (site / "ws/.git").mkdir()
-    plan = process_plan(workspace_write(site / "ws"), site)
-    (site / "ws/.git").rename(site / "ws/moved")
-    (site / "ws/.git").symlink_to("moved")
-    one = Run(plan, f"touch {site}/ws/ran", site)
-    with pytest.raises(SandboxError):
         one.launch.admit()
-    one.close()
-    assert not (site / "ws/ran").exists()
+        one.finish()
+    finally:
+        one.close()
 
 
-def test_a_folder_on_the_way_that_is_swapped_for_a_link_is_noticed(site: Path) -> None:
+def never_runs(plan: Plan, site: Path, swap: Callable[[], object], when: str) -> None:
+    """Show that such a launch is given up."""
+    with pytest.raises(SandboxError):
+        attempt(plan, site, swap, when)
+    assert not list(site.rglob("ran"))
+    assert os.listdir(site / "out") == ["secret"]
+
+
+WHEN = pytest.mark.parametrize("when", ["before", "after"])
+
+
+@WHEN
+@pytest.mark.parametrize("target", ["old", "out"])
+def test_a_root_that_is_swapped_for_a_link_between_plan_and_mount_is_never_used(
+    site: Path, target: str, when: str
+) -> None:
+    def swap() -> None:
+        (site / "ws").rename(site / "old")
+        (site / "ws").symlink_to(target)
+
+    never_runs(process_plan(workspace_write(site / "ws"), site), site, swap, when)
+
+
+@WHEN
+def test_a_folder_that_takes_the_place_of_a_planned_root_is_never_written(
+    site: Path, when: str
+) -> None:
+    def swap() -> None:
+        (site / "ws").rename(site / "old")
+        (site / "ws").mkdir()
+
+    # One that was open already is mounted where it was planned, whatever is there now.
+    with contextlib.suppress(SandboxError):
+        attempt(process_plan(workspace_write(site / "ws"), site), site, swap, when)
+    assert os.listdir(site / "ws") == []
+    assert os.listdir(site / "out") == ["secret"]
+
+
+@WHEN
+def test_a_protected_folder_that_is_swapped_for_a_link_is_noticed(site: Path, when: str) -> None:
+    def swap() -> None:
+        (site / "ws/.git").rename(site / "ws/moved")
+        (site / "ws/.git").symlink_to("moved")
+
+    (site / "ws/.git").mkdir()
+    never_runs(process_plan(workspace_write(site / "ws"), site), site, swap, when)
+
+
+@WHEN
+def test_a_folder_on_the_way_that_is_swapped_for_a_link_is_noticed(site: Path, when: str) -> None:
+    def swap() -> None:
+        (site / "ws/sub").rename(site / "ws/moved")
+        (site / "ws/sub").symlink_to("decoy")
+
     (site / "ws/sub/keep").mkdir()
     (site / "ws/decoy/keep").mkdir(parents=True)
     entries = [path(site / "ws/sub/keep", "read")]
-    plan = process_plan(workspace_write(site / "ws", *entries), site)
-    (site / "ws/sub").rename(site / "ws/moved")
-    (site / "ws/sub").symlink_to("decoy")
-    one = Run(plan, f"touch {site}/ws/ran", site)
-    with pytest.raises(SandboxError):
-        one.launch.admit()
-    one.close()
-    assert not (site / "ws/ran").exists()
+    never_runs(process_plan(workspace_write(site / "ws", *entries), site), site, swap, when)
+
+
+def test_an_old_bubblewrap_is_held_to_the_plan_as_well(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = find_bubblewrap()
+    monkeypatch.setattr(confined, "find_bubblewrap", lambda: type(found)(found.path, (0, 8, 0)))
+
+    def swap() -> None:
+        (site / "ws").rename(site / "old")
+        (site / "ws").symlink_to("old")
+
+    plan = process_plan(workspace_write(site / "ws"), site)
+    assert run(plan, f"touch {site}/ws/made", site) == (0, "")
+    (site / "ws/made").unlink()
+    never_runs(plan, site, swap, "after")
 
 
 def test_something_real_that_appears_where_a_mask_belongs_stops_the_launch(site: Path) -> None:

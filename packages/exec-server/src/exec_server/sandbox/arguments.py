@@ -14,7 +14,7 @@ from typing import Final
 from .plan import Base, Kind, Mount, Plan
 from .rules import Confinement
 
-__all__ = ["PROC_READ_ONLY", "options", "read_only_paths"]
+__all__ = ["PROC_READ_ONLY", "Source", "by_path", "options", "read_only_paths"]
 
 PROC_READ_ONLY: Final = (
     b"/proc/sys",
@@ -49,12 +49,28 @@ def read_only_paths(plan: Plan) -> list[bytes]:
     return paths
 
 
-def options(plan: Plan, nothing: Callable[[], int], *, own_session: bool = True) -> list[bytes]:
+Source = Callable[[Mount], tuple[bytes, bytes]]
+"""For what is mounted: what comes after ``--bind`` or ``--ro-bind``, and what names it."""
+
+
+def by_path(mount: Mount) -> tuple[bytes, bytes]:
+    """Name what is mounted by its path."""
+    return b"", mount.path
+
+
+def options(
+    plan: Plan,
+    nothing: Callable[[], int],
+    *,
+    source: Source = by_path,
+    own_session: bool = True,
+) -> list[bytes]:
     """Return what to tell bubblewrap, without the command and without descriptors of ours.
 
     Args:
         plan: With a confinement other than ``NONE``.
         nothing: Opens an empty file and returns its number; each is read once.
+        source: Names what is mounted.
         own_session: Take the controlling terminal away.
     """
     found = [b"--die-with-parent", b"--unshare-pid"]
@@ -68,7 +84,7 @@ def options(plan: Plan, nothing: Callable[[], int], *, own_session: bool = True)
     found += [b"--unshare-user", b"--unshare-ipc", b"--cap-drop", b"ALL", *_base(plan.base)]
     for path in read_only_paths(plan):
         found += [b"--ro-bind", path, path]
-    found += _mounts(plan, nothing)
+    found += _mounts(plan, nothing, source)
     return found
 
 
@@ -81,24 +97,23 @@ def _base(base: Base) -> list[bytes]:
     return [b"--bind", b"/", b"/", *own, b"--bind-try", _SHARED_MEMORY, _SHARED_MEMORY]
 
 
-def _mounts(plan: Plan, nothing: Callable[[], int]) -> Iterator[bytes]:
+def _mounts(plan: Plan, nothing: Callable[[], int], source: Source) -> Iterator[bytes]:
     open_masks: list[bytes] = []
     for mount in plan.mounts:
         while open_masks and not mount.path.startswith(open_masks[-1] + b"/"):
             yield from (b"--remount-ro", open_masks.pop())
         if mount.kind in (Kind.HIDE_FOLDER, Kind.BLOCK_FOLDER):
             open_masks.append(mount.path)
-        yield from _mount(mount, nothing)
+        yield from _mount(mount, nothing, source)
     while open_masks:
         yield from (b"--remount-ro", open_masks.pop())
 
 
-def _mount(mount: Mount, nothing: Callable[[], int]) -> list[bytes]:
+def _mount(mount: Mount, nothing: Callable[[], int], source: Source) -> list[bytes]:
     path = mount.path
-    if mount.kind is Kind.READ:
-        return [b"--ro-bind", path, path]
-    if mount.kind in (Kind.WRITE, Kind.PIN):
-        return [b"--bind", path, path]
+    if mount.kind in (Kind.READ, Kind.WRITE, Kind.PIN):
+        how, what = source(mount)
+        return [(b"--ro-bind" if mount.kind is Kind.READ else b"--bind") + how, what, path]
     if mount.kind is Kind.LINK:
         return [b"--symlink", mount.target, path]
     if mount.kind is Kind.HIDE_FOLDER:

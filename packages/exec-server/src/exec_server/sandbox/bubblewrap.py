@@ -23,6 +23,7 @@ _HOW_TO_GET_IT: Final = (
 _VERSION_TIMEOUT: Final = 10.0
 """It answers in milliseconds, except on a machine that is about to stop."""
 _ARGV0_SINCE: Final = (0, 9)
+_DESCRIPTORS_SINCE: Final = (0, 10)
 _RECENT_SECONDS: Final = 2.0
 """How long the same program is used without searching the PATH for another one."""
 _recent: Final[dict[str, tuple[str, float]]] = {}
@@ -44,6 +45,11 @@ class Bubblewrap:
     def sets_argv0(self) -> bool:
         """Whether it can start a program under another name."""
         return self.version >= _ARGV0_SINCE
+
+    @property
+    def mounts_descriptors(self) -> bool:
+        """Whether it can be told a descriptor to mount, and compares what it has mounted."""
+        return self.version >= _DESCRIPTORS_SINCE
 
 
 def find_bubblewrap(search_path: str | None = None) -> Bubblewrap:

@@ -20,18 +20,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from .arguments import options
 from .bubblewrap import find_bubblewrap
-from .errors import SandboxUnavailableError
+from .errors import PolicyNotEnforceableError, SandboxUnavailableError
 from .launch import ADMIT_TIMEOUT, Launch
+from .lookup import Identity
 from .marks import Mark, Marks
-from .plan import Base, Kind, Plan
+from .mounts import Base, Kind, Mount, Plan
 from .rules import Confinement
 from .seccomp import Filter, program
 from .stage import EXIT_NOT_RUN, staged
 from .verify import verify
+from .walking import open_without_links
 
 __all__ = ["ConfinedLaunch", "confine", "shows"]
 
@@ -186,13 +189,15 @@ class ConfinedLaunch(Launch):
         arg0: bytes | None,
         *,
         own_session: bool,
+        with_descriptors: bool,
     ) -> None:
         """Compose bubblewrap's command line."""
         self._gate = self._open()
         status, ready, code = self.pass_fds
         for mount in self._plan.marks:
             self._held.append(_marks.hold(mount.path, folder=mount.kind is Kind.BLOCK_FOLDER))
-        told = options(self._plan, self._nothing, own_session=own_session)
+        source = partial(self._source, with_descriptors)
+        told = options(self._plan, self._nothing, source=source, own_session=own_session)
         told += [b"--json-status-fd", b"%d" % status, b"--block-fd", b"%d" % ready]
         told += [b"--seccomp", b"%d" % code, b"--clearenv"]
         for name, value in env.items():
@@ -200,6 +205,24 @@ class ConfinedLaunch(Launch):
         if arg0 is not None:
             told += [b"--argv0", arg0]
         self.argv = [b"bwrap", b"--args", b"%d" % self._listed(told), b"--", *command]
+
+    def _source(self, with_descriptors: bool, mount: Mount) -> tuple[bytes, bytes]:
+        """Open what is to be mounted, so that it is that and nothing else.
+
+        An old bubblewrap takes a path. It finds where the open file is by then, and is held
+        to it when everything is mounted.
+        """
+        try:
+            descriptor = open_without_links(mount.path, os.O_PATH)
+        except OSError as error:
+            raise _changed() from error
+        self.pass_fds = (*self.pass_fds, descriptor)
+        status = os.fstat(descriptor)
+        if mount.source != Identity(status.st_dev, status.st_ino):
+            raise _changed()
+        if with_descriptors:
+            return b"-fd", b"%d" % descriptor
+        return b"", b"/proc/self/fd/%d" % descriptor
 
     def _nothing(self) -> int:
         descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -214,6 +237,12 @@ class ConfinedLaunch(Launch):
             file.write(b"".join(option + b"\0" for option in told))
         os.lseek(descriptor, 0, os.SEEK_SET)
         return descriptor
+
+
+def _changed() -> PolicyNotEnforceableError:
+    return PolicyNotEnforceableError(
+        "a path of the sandbox policy changed while the sandbox was set up"
+    )
 
 
 def confine(
@@ -235,7 +264,13 @@ def confine(
     command = staged(argv, arg0) if stage else list(argv)
     launch = ConfinedLaunch(plan, found.path, cwd if shows(plan, cwd) else b"/")
     try:
-        launch.compose(command, env, None if stage else arg0, own_session=not terminal)
+        launch.compose(
+            command,
+            env,
+            None if stage else arg0,
+            own_session=not terminal,
+            with_descriptors=found.mounts_descriptors,
+        )
     except OSError as error:
         launch.close()
         raise SandboxUnavailableError(

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import PolicyNotEnforceableError
+from .walking import open_without_links
 
 __all__ = ["Mark", "Marks", "is_mark"]
 
@@ -33,7 +34,6 @@ _FOLDER_MODE: Final = 0o1555
 _FILE_MODE: Final = 0o1400
 _ATTEMPTS: Final = 100
 """Times to try again while another server takes the same one away, a millisecond apart."""
-_WALK: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def is_mark(path: bytes, status: os.stat_result) -> bool:
@@ -83,7 +83,7 @@ class Marks:
         """
         with self._lock:
             try:
-                above = _open_folder(path[: path.rfind(b"/")])
+                above = open_without_links(path[: path.rfind(b"/")], os.O_RDONLY | os.O_DIRECTORY)
             except OSError as error:
                 raise _problem(error) from error
             name = path[path.rfind(b"/") + 1 :]
@@ -128,19 +128,6 @@ def _problem(error: OSError) -> PolicyNotEnforceableError:
     return PolicyNotEnforceableError(
         f"cannot protect a missing path of the sandbox policy: {os.strerror(error.errno or 0)}"
     )
-
-
-def _open_folder(path: bytes) -> int:
-    """Open a folder, following no link on the way."""
-    descriptor = os.open(b"/", _WALK)
-    for name in path.split(b"/"):
-        if name:
-            above = descriptor
-            try:
-                descriptor = os.open(name, _WALK, dir_fd=above)
-            finally:
-                os.close(above)
-    return descriptor
 
 
 def _is_same(folder: int, name: bytes, descriptor: int) -> bool:
