@@ -8,17 +8,22 @@ import sys
 import termios
 from typing import Final
 
-__all__ = ["set_keepalive", "unacknowledged_bytes"]
+__all__ = ["prepare_socket", "unacknowledged_bytes"]
 
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2}
 """Seconds, seconds, probes: a peer that vanished while idle is noticed after 20 s, inside
 the 25 s for which a client tries to resume; until then its session counts as attached."""
 
 
-def set_keepalive(sock: socket.socket | None) -> None:
-    """Let the kernel find out when the peer has vanished."""
+def prepare_socket(sock: socket.socket | None) -> None:
+    """Send small messages at once, and let the kernel find out when the peer has vanished.
+
+    asyncio turns Nagle's algorithm off too, but only where the socket says that it is TCP's,
+    and one that was accepted says what the listening one was made with, which may be nothing.
+    """
     if sock is None:
         return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEPALIVE.items():
         if hasattr(socket, name):

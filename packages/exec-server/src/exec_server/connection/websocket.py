@@ -30,7 +30,7 @@ from .inlet import Inlet
 from .message_sink import MessageSink
 from .outbox import Outbox
 from .reading import SocketReader
-from .sockets import set_keepalive, unacknowledged_bytes
+from .sockets import prepare_socket, unacknowledged_bytes
 from .tls import TlsFailedError, TlsTransport
 
 __all__ = ["Endpoint"]
@@ -88,7 +88,7 @@ class Endpoint(SocketReader):
         self._transport = cast("asyncio.Transport", transport)
         high = self._limits.outbound_bytes
         self._transport.set_write_buffer_limits(high=high, low=high // 4)
-        set_keepalive(self._transport.get_extra_info("socket"))
+        prepare_socket(self._transport.get_extra_info("socket"))
         if self._tls_context is not None:
             self._transport = self._tls = TlsTransport(self._transport, self._tls_context)
         patience = self._limits.contended_message_seconds
