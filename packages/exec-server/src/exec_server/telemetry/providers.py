@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points, version
 from typing import Any, Final
 
@@ -84,7 +86,8 @@ class Telemetry:
         if not found:
             return NoOpTracerProvider(), None
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        processors = [BatchSpanProcessor(exporter) for exporter in found]
+        with _without_fork_handlers():
+            processors = [BatchSpanProcessor(exporter) for exporter in found]
         for processor in processors:
             provider.add_span_processor(processor)
         self._ends.append(provider.shutdown)
@@ -101,12 +104,15 @@ class Telemetry:
         # What is asked by its collector is a reader already, which our histograms do not reach.
         ours = not any(isinstance(item, MetricReader) for item in found)
         histograms = Histograms()
-        readers = [
-            item
-            if isinstance(item, MetricReader)
-            else PeriodicExportingMetricReader(WithHistograms(item, histograms) if ours else item)
-            for item in found
-        ]
+        with _without_fork_handlers():
+            readers = [
+                item
+                if isinstance(item, MetricReader)
+                else PeriodicExportingMetricReader(
+                    WithHistograms(item, histograms) if ours else item
+                )
+                for item in found
+            ]
         provider = MeterProvider(readers, resource, shutdown_on_exit=False)
         self._ends.append(provider.shutdown)
         return provider, histograms.record if ours else None
@@ -116,8 +122,9 @@ class Telemetry:
         if not found:
             return None
         provider = LoggerProvider(resource, shutdown_on_exit=False)
-        for exporter in found:
-            provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+        with _without_fork_handlers():
+            for exporter in found:
+                provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
         self._ends.append(provider.shutdown)
         export = LogExport(provider)
         export.install()
@@ -154,6 +161,24 @@ class Telemetry:
                 await ended.wait()
         except TimeoutError:
             logger.warning("telemetry: the collector did not take everything in %g s", timeout)
+
+
+@contextmanager
+def _without_fork_handlers() -> Iterator[None]:
+    """Keep what is made in the block from starting its thread anew in every forked child.
+
+    This server forks for nothing but to execute something else: a child with a terminal. The
+    SDK would start three threads in it before that, which takes milliseconds.
+    """
+    register = getattr(os, "register_at_fork", None)
+    if register is None:
+        yield
+        return
+    os.register_at_fork = lambda **_handlers: None
+    try:
+        yield
+    finally:
+        os.register_at_fork = register
 
 
 def _resource(environ: Mapping[str, str], package_version: str) -> Resource:
