@@ -23,7 +23,7 @@ from exec_server_protocol.rpc import (
     encode_request,
     encode_result,
 )
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 ids = st.one_of(st.integers(-(2**63), 2**63 - 1), st.text())
@@ -152,6 +152,38 @@ def test_what_is_malformed(text: str) -> None:
 def test_a_duplicate_key_is_malformed_at_any_depth(text: str) -> None:
     with pytest.raises(MalformedMessageError, match="duplicate"):
         decode(text)
+
+
+_PIECES = [
+    *('"a"', '"b"', '"a":', '"b":', '"":', '":"', '":a"', '"x:y"', '"\\u0061":', '"\\"":'),
+    *("{", "}", "[", "]", ",", ":", " ", "\n", "1", "null", '"method":"m"', '"id":1', "1e999"),
+]
+
+
+def _outcome(text: str) -> Any:
+    try:
+        return decode(text)
+    except MalformedMessageError:
+        return "malformed"
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=14), st.booleans())
+@example(['"a":', "1", ",", '"a"', " :", "2"], True)
+@example(['"a":', "{", '"b":', "1", ",", '"b":', "1", "}"], True)
+@example(['"a":', '":"'], True)
+def test_blanks_around_a_text_change_nothing(pieces: list[str], is_member: bool) -> None:
+    """Texts without them are read in a quicker way."""
+    inner = "".join(pieces)
+    text = f'{{"id":1,"method":"m",{inner}}}' if is_member else inner
+    assert _outcome(text) == _outcome(f" {text}") == _outcome(f"{text}\r\n\t ")
+
+
+@given(json_values)
+def test_what_any_encoder_writes_is_read_alike(value: Any) -> None:
+    members = {"id": 1, "method": "m", "params": value}
+    texts = [json.dumps(members), json.dumps(members, ensure_ascii=False, indent=1)]
+    texts.append(json.dumps(members, separators=(" ,", " : ")))
+    assert {repr(decode(text)) for text in texts} == {repr(Request(1, "m", value))}
 
 
 def test_bytes_that_are_no_utf_8_are_malformed() -> None:
