@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,13 @@ pytestmark = [pytest.mark.process, pytest.mark.slow]
 MIB = 1024 * 1024
 NUMBERS = b"".join(b"%d\n" % number for number in range(1, 8_000_001))
 """What ``seq 8000000`` writes: 60 MiB."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    """One that keeps a closed process for as long as it takes to read it."""
+    with ServerProcess() as process:
+        yield process
 
 
 class _Watching(ClientConnection):

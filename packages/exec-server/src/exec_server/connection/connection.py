@@ -41,7 +41,7 @@ from ..session.session import Session
 from ..telemetry.instruments import OFF, Instruments, ObservedRequest
 from ..telemetry.names import MALFORMED_MESSAGES
 from .error_boundary import to_error_data
-from .later import ANSWERED, Later
+from .later import ANSWERED, Later, Noted
 from .states import ConnectionEvent, ConnectionState, advance
 
 __all__ = ["Answer", "Connection", "Handler", "Peer"]
@@ -54,7 +54,7 @@ _LATER: Final = (Later, asyncio.Future)
 _POLICY_VIOLATION = 1008
 """RFC 6455: the peer broke a rule that is not about frames."""
 
-Answer = WireModel | bytes
+Answer = WireModel | bytes | Noted
 """A result: a model, or its JSON when that is cheaper to make."""
 
 Handler = Callable[["Connection", Any], "Answer | asyncio.Future[Any] | Later"]
@@ -259,8 +259,11 @@ class Connection:
     # ------------------------------------------------------------------ out
 
     def _answer(self, request_id: RequestId, observed: ObservedRequest, answer: Answer) -> None:
-        result = answer if isinstance(answer, bytes) else answer.to_json()
-        if result is not ANSWERED:
+        if isinstance(answer, Noted):
+            self.peer.send(encode_result(request_id, answer.json))
+            answer.sent()
+        elif answer is not ANSWERED:
+            result = answer if isinstance(answer, bytes) else answer.to_json()
             self.peer.send(encode_result(request_id, result))
         observed.answered()
 

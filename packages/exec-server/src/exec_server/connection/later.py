@@ -11,10 +11,25 @@ from typing import Any, Final
 
 from exec_server_protocol.rpc import MALFORMED_ID, RequestId
 
-__all__ = ["ANSWERED", "Later"]
+__all__ = ["ANSWERED", "Later", "Noted"]
 
 ANSWERED: Final = b""
 """The result of a request whose answer has been sent already."""
+
+
+class Noted:
+    """A result that wants to know when it has been sent, which may be some turns of the loop later.
+
+    Args:
+        json: The result.
+        sent: Called right behind it, before anything else is sent.
+    """
+
+    __slots__ = ("json", "sent")
+
+    def __init__(self, json: bytes, sent: Callable[[], None]) -> None:
+        self.json = json
+        self.sent = sent
 
 
 class Later:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pybase64
 from exec_server_protocol.errors import InvalidRequestError
 from exec_server_protocol.process import ProcessReadParams
 
+from ..connection.later import Noted
 from ..process.process import Process
 from ..process.retained_output import Chunk
 from ..process.states import ProcessState
 from .futures import hand_on, then
 
 if TYPE_CHECKING:
-    from ..connection.connection import Connection
+    from ..connection.connection import Answer, Connection
 
 __all__ = ["read"]
 
@@ -23,7 +25,7 @@ _LONGEST_WAIT_SECONDS = 365 * 24 * 3600.0
 """Clients may ask for 2**64 ms, which the event loop's clock cannot add."""
 
 
-def read(connection: Connection, params: ProcessReadParams) -> bytes | asyncio.Future[bytes]:
+def read(connection: Connection, params: ProcessReadParams) -> Answer | asyncio.Future[Answer]:
     """Return what there is after the cursor, or wait for the next event.
 
     It waits only while there is nothing to return, the process is not closed, and the
@@ -49,7 +51,7 @@ def _has_news(process: Process, after_seq: int) -> bool:
     return process.kept.has_after(after_seq)
 
 
-def _answer(process: Process, params: ProcessReadParams) -> bytes | asyncio.Future[bytes]:
+def _answer(process: Process, params: ProcessReadParams) -> Answer | asyncio.Future[Answer]:
     """Return the answer as of now, or a future of it while output comes from disk."""
     process.confirm_arrived()
     chunks = process.kept.read(params.after_seq or 0, params.max_bytes)
@@ -62,7 +64,7 @@ def _answer(process: Process, params: ProcessReadParams) -> bytes | asyncio.Futu
     )
     next_seq = process.next_seq
 
-    def encode(chunks: list[Chunk]) -> bytes:
+    def encode(chunks: list[Chunk]) -> Answer:
         bounded = params.max_bytes is not None and chunks
         after = chunks[-1].seq + 1 if bounded else next_seq
         encoded = b",".join(
@@ -71,9 +73,7 @@ def _answer(process: Process, params: ProcessReadParams) -> bytes | asyncio.Futu
             for chunk in chunks
         )
         answer = b'{"chunks":[%b],"nextSeq":%d,%b' % (encoded, after, state)
-        if chunks:
-            process.answered(chunks[-1].seq, len(answer))
-        return answer
+        return Noted(answer, partial(process.answered, chunks[-1].seq)) if chunks else answer
 
     return then(chunks, encode) if isinstance(chunks, asyncio.Future) else encode(chunks)
 
@@ -92,7 +92,7 @@ class _LongPoll:
         self._deadline = loop.time() + wait
         self._timer: asyncio.TimerHandle | None = None
         self._answering = False
-        self.future: asyncio.Future[bytes] = loop.create_future()
+        self.future: asyncio.Future[Answer] = loop.create_future()
         self.future.add_done_callback(self._done)
         process.watch(self._look)
         connection.long_polls.add(self)
@@ -131,7 +131,7 @@ class _LongPoll:
             else:
                 self.future.set_result(answer)
 
-    def _done(self, future: asyncio.Future[bytes]) -> None:
+    def _done(self, future: asyncio.Future[Answer]) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._process.unwatch(self._look)

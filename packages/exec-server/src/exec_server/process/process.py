@@ -227,10 +227,10 @@ class Process:
             self.kept.arrival.confirm(self._sender.arrived)
             self.kept.trim()
 
-    def answered(self, seq: int, size: int) -> None:
-        """An answer of ``size`` bytes that ends with this number is about to be sent."""
+    def answered(self, seq: int) -> None:
+        """An answer that ends with this number has just been sent."""
         if self._sender is not None:
-            self.kept.arrival.sent(seq, self._sender.sent + size, live=False)
+            self.kept.arrival.sent(seq, self._sender.sent, live=False)
 
     def _exited(self, code: int) -> None:
         for pump in self._pumps:
