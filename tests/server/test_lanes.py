@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import statistics
+import time
 
 import pytest
 from exec_testkit.server import ServerProcess
@@ -142,3 +144,16 @@ async def test_another_connection_never_notices(server: ServerProcess) -> None:
         assert (await other.finish("q"))[1] == 0
     await busy.close()
     await other.close()
+
+
+async def test_small_messages_do_not_wait_for_acknowledgements(server: ServerProcess) -> None:
+    client = await WireClient.ready(server.url)
+    taken = []
+    for _ in range(30):
+        start = time.perf_counter()
+        for request_id in [await client.request("environment/status") for _ in range(3)]:
+            await client.answer(request_id)
+        taken.append(time.perf_counter() - start)
+    # With Nagle's algorithm the second answer waits 40 ms for the acknowledgement of the first.
+    assert statistics.median(taken) < 0.03
+    await client.close()
