@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exec_server_protocol.path_uri import PathUri
+from exec_server_protocol.path_uri import InvalidPathError, PathUri
 from exec_server_protocol.sandbox import (
     DisabledPermissions,
     ExternalPermissions,
@@ -395,3 +395,15 @@ def test_policies_that_would_have_to_be_guessed_at_are_refused(policy: Any) -> N
 def test_a_relative_writable_root_is_refused() -> None:
     with pytest.raises(ValueError, match="absolute"):
         SandboxContext.from_policy({"type": "workspaceWrite", "writableRoots": ["d"]}, cwd=WS)
+
+
+def test_roots_can_be_written_as_paths() -> None:
+    uri = PathUri.parse("file:///srv/a%20b")
+    for root in (uri, "/srv/a b", "file:///srv/a%20b", Path("/srv/a b")):
+        context = SandboxContext.workspace_write([root])
+        assert (context.workspace_roots, context.cwd) == ([uri], uri)
+        assert SandboxContext.read_only(cwd=root).cwd == uri
+        old = SandboxContext.from_policy("workspaceWrite", cwd=root, roots=["/more"])
+        assert old.workspace_roots == [uri, PathUri.parse("file:///more")]
+    with pytest.raises(InvalidPathError):
+        SandboxContext.workspace_write(["relative"])

@@ -1,4 +1,4 @@
-"""Open files of the fsspec filesystem. Imported by ``exec_client.fsspec`` only."""
+"""What ``exec_client.fsspec`` needs of fsspec, and its open files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import posixpath
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from fsspec.asyn import sync  # type: ignore[import-untyped]
-from fsspec.spec import AbstractBufferedFile  # type: ignore[import-untyped]
+try:
+    from fsspec.asyn import AsyncFileSystem, sync, sync_teardown  # type: ignore[import-untyped]
+    from fsspec.callbacks import DEFAULT_CALLBACK  # type: ignore[import-untyped]
+    from fsspec.spec import AbstractBufferedFile  # type: ignore[import-untyped]
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "exec_client.fsspec needs fsspec: pip install 'exec-client[fsspec]'", name="fsspec"
+    ) from error
 
 from .filesystem.handles import BLOCK_BYTES
 
@@ -15,7 +21,7 @@ if TYPE_CHECKING:
     from .filesystem import BinaryReader, BinaryWriter
     from .fsspec import ExecFileSystem
 
-__all__ = ["ExecFile"]
+__all__ = ["DEFAULT_CALLBACK", "AsyncFileSystem", "ExecFile", "sync", "sync_teardown"]
 
 
 class ExecFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed

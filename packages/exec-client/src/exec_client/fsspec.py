@@ -24,17 +24,9 @@ import weakref
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-try:
-    from fsspec.asyn import AsyncFileSystem, sync, sync_teardown  # type: ignore[import-untyped]
-    from fsspec.callbacks import DEFAULT_CALLBACK  # type: ignore[import-untyped]
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "exec_client.fsspec needs fsspec: pip install 'exec-client[fsspec]'", name="fsspec"
-    ) from error
-
 from exec_server_protocol.filesystem import CAPABILITY_MOVE
 
-from ._fsspec_file import ExecFile
+from ._fsspec_file import DEFAULT_CALLBACK, AsyncFileSystem, ExecFile, sync, sync_teardown
 from .environment import Environment, EnvironmentConfigError
 from .environment.config import is_disabled, normalize_url, url_from_environ
 

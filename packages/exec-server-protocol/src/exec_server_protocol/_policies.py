@@ -20,7 +20,14 @@ from ._permissions import (
 )
 from .path_uri import PathUri
 
-__all__ = ["PROTECTED_NAMES", "from_old_policy", "managed", "read_entries", "write_entries"]
+__all__ = [
+    "PROTECTED_NAMES",
+    "as_uri",
+    "from_old_policy",
+    "managed",
+    "read_entries",
+    "write_entries",
+]
 
 PROTECTED_NAMES: Final = (".git", ".agents", ".codex", ".aws")
 """Directly below a writable root these stay read-only, unless an entry grants them."""
@@ -123,7 +130,7 @@ class _Members:
         value = self.take(name, [])
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise ValueError(f"{name} of a sandbox policy is a list of paths")
-        return [_as_uri(path) for path in value]
+        return [as_uri(path) for path in value]
 
     def readable(self, name: str) -> list[FileSystemEntry]:
         """Return the entries that let be read what the policy says, everything unless told."""
@@ -164,7 +171,8 @@ def _squash(name: str) -> str:
     return name.replace("-", "").replace("_", "").lower()
 
 
-def _as_uri(path: object) -> PathUri:
+def as_uri(path: object) -> PathUri:
+    """Return the URI of a path that is one already, spells one, or is an absolute path here."""
     if isinstance(path, PathUri):
         return path
     text = str(path)

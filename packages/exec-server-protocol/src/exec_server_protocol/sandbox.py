@@ -6,8 +6,9 @@ Casing is mixed on the wire: the outer object is camelCase, everything inside
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -33,7 +34,14 @@ from ._permissions import (
     UnknownPlace,
     UnrestrictedFileSystem,
 )
-from ._policies import PROTECTED_NAMES, from_old_policy, managed, read_entries, write_entries
+from ._policies import (
+    PROTECTED_NAMES,
+    as_uri,
+    from_old_policy,
+    managed,
+    read_entries,
+    write_entries,
+)
 from .path_uri import PathUri
 
 __all__ = [
@@ -59,6 +67,10 @@ __all__ = [
     "UnknownPlace",
     "UnrestrictedFileSystem",
 ]
+
+
+AnyPath: TypeAlias = "PathUri | str | os.PathLike[str]"
+"""A path on the executor: absolute, or a URI."""
 
 
 class PolicyContext(AsGiven):
@@ -113,40 +125,42 @@ class SandboxContext(AsGiven):
 
     @classmethod
     def read_only(
-        cls, *, network: NetworkAccess = "restricted", cwd: PathUri | None = None
+        cls, *, network: NetworkAccess = "restricted", cwd: AnyPath | None = None
     ) -> SandboxContext:
         """Return a context that lets everything be read and nothing be written."""
-        return cls._of(managed(read_entries(), network), cwd, [])
+        here = None if cwd is None else as_uri(cwd)
+        return cls._of(managed(read_entries(), network), here, [])
 
     @classmethod
     def workspace_write(
         cls,
-        roots: Iterable[PathUri],
+        roots: Iterable[AnyPath],
         *,
         network: NetworkAccess = "restricted",
-        cwd: PathUri | None = None,
+        cwd: AnyPath | None = None,
         exclude_slash_tmp: bool = False,
         exclude_tmpdir: bool = False,
     ) -> SandboxContext:
         """Return a context that lets everything be read and the workspace be written.
 
         Args:
-            roots: The workspace. Directly below, ``.git``, ``.agents``, ``.codex`` and
-                ``.aws`` stay read-only.
+            roots: The workspace: absolute paths, or URIs. Directly below, ``.git``,
+                ``.agents``, ``.codex`` and ``.aws`` stay read-only.
             network: ``restricted`` for none.
             cwd: What relative globs are resolved against; the first root when ``None``.
             exclude_slash_tmp: Do not let ``/tmp`` be written.
             exclude_tmpdir: Do not let the directory in ``TMPDIR`` be written.
         """
-        folders = list(roots)
+        folders = [as_uri(root) for root in roots]
+        here = as_uri(cwd) if cwd is not None else folders[0] if folders else None
         entries = write_entries(
             read_entries(), slash_tmp=not exclude_slash_tmp, tmpdir=not exclude_tmpdir
         )
-        return cls._of(managed(entries, network), cwd or (folders[0] if folders else None), folders)
+        return cls._of(managed(entries, network), here, folders)
 
     @classmethod
     def from_policy(
-        cls, policy: str | Mapping[str, Any], *, cwd: PathUri, roots: Iterable[PathUri] = ()
+        cls, policy: str | Mapping[str, Any], *, cwd: AnyPath, roots: Iterable[AnyPath] = ()
     ) -> SandboxContext:
         """Return the context for a policy in one of the old forms, which no wire accepts.
 
@@ -167,7 +181,8 @@ class SandboxContext(AsGiven):
         permissions = from_old_policy(policy)
         if not isinstance(permissions, ManagedPermissions):
             return cls._of(permissions, None, [])
-        return cls._of(permissions, cwd, list(dict.fromkeys([cwd, *roots])))
+        here = as_uri(cwd)
+        return cls._of(permissions, here, list(dict.fromkeys([here, *map(as_uri, roots)])))
 
     @classmethod
     def _of(
