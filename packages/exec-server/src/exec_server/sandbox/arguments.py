@@ -102,7 +102,7 @@ def _mounts(plan: Plan, nothing: Callable[[], int], source: Source) -> Iterator[
     for mount in plan.mounts:
         while open_masks and not mount.path.startswith(open_masks[-1] + b"/"):
             yield from (b"--remount-ro", open_masks.pop())
-        if mount.kind in (Kind.HIDE_FOLDER, Kind.BLOCK_FOLDER):
+        if mount.kind is Kind.HIDE_FOLDER:
             open_masks.append(mount.path)
         yield from _mount(mount, nothing, source)
     while open_masks:
@@ -111,14 +111,15 @@ def _mounts(plan: Plan, nothing: Callable[[], int], source: Source) -> Iterator[
 
 def _mount(mount: Mount, nothing: Callable[[], int], source: Source) -> list[bytes]:
     path = mount.path
-    if mount.kind in (Kind.READ, Kind.WRITE, Kind.PIN):
+    if mount.kind in (Kind.WRITE, Kind.PIN):
         how, what = source(mount)
-        return [(b"--ro-bind" if mount.kind is Kind.READ else b"--bind") + how, what, path]
+        return [b"--bind" + how, what, path]
+    if mount.kind in (Kind.READ, Kind.BLOCK_FOLDER, Kind.BLOCK_FILE):
+        # What is put there to be covered can as well cover itself.
+        how, what = source(mount)
+        return [b"--ro-bind" + how, what, path]
     if mount.kind is Kind.LINK:
         return [b"--symlink", mount.target, path]
     if mount.kind is Kind.HIDE_FOLDER:
         return [b"--perms", b"111" if mount.opened else b"000", b"--tmpfs", path]
-    if mount.kind is Kind.BLOCK_FOLDER:
-        return [b"--perms", b"555", b"--tmpfs", path]
-    mode = b"000" if mount.kind is Kind.HIDE_FILE else b"444"
-    return [b"--perms", mode, b"--ro-bind-data", b"%d" % nothing(), path]
+    return [b"--perms", b"000", b"--ro-bind-data", b"%d" % nothing(), path]

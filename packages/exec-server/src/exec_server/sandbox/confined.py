@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from .arguments import options
+from .arguments import by_path, options
 from .bubblewrap import find_bubblewrap
 from .errors import PolicyNotEnforceableError, SandboxUnavailableError
 from .launch import ADMIT_TIMEOUT, Launch
 from .lookup import Identity
-from .marks import Mark, Marks
+from .marks import Mark, Marks, is_mark
 from .mounts import Base, Kind, Mount, Plan
 from .rules import Confinement
 from .seccomp import Filter, program
@@ -209,20 +209,24 @@ class ConfinedLaunch(Launch):
     def _source(self, with_descriptors: bool, mount: Mount) -> tuple[bytes, bytes]:
         """Open what is to be mounted, so that it is that and nothing else.
 
-        An old bubblewrap takes a path. It finds where the open file is by then, and is held
-        to it when everything is mounted.
+        An old bubblewrap takes a path, and would leave the descriptor open for the command.
+        What it has mounted is compared when everything is.
         """
+        if not with_descriptors:
+            return by_path(mount)
         try:
             descriptor = open_without_links(mount.path, os.O_PATH)
         except OSError as error:
             raise _changed() from error
         self.pass_fds = (*self.pass_fds, descriptor)
         status = os.fstat(descriptor)
-        if mount.source != Identity(status.st_dev, status.st_ino):
+        if mount.source is None:
+            planned = is_mark(mount.path, status)
+        else:
+            planned = mount.source == Identity(status.st_dev, status.st_ino)
+        if not planned:
             raise _changed()
-        if with_descriptors:
-            return b"-fd", b"%d" % descriptor
-        return b"", b"/proc/self/fd/%d" % descriptor
+        return b"-fd", b"%d" % descriptor
 
     def _nothing(self) -> int:
         descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

@@ -181,7 +181,10 @@ class _Planner:
         self.may_be_kept = False  # a lookup does not see who may write, nor where
         status = self._lookup.stat(root)
         is_owner = status is not None and status.st_uid == os.geteuid()
-        return is_owner and not os.statvfs(root).f_flag & os.ST_RDONLY
+        try:
+            return is_owner and not os.statvfs(root).f_flag & os.ST_RDONLY
+        except OSError:  # it has just vanished, which will be noticed
+            return True
 
     def _protect_name(self, path: bytes) -> None:
         status = self._lookup.stat(path)

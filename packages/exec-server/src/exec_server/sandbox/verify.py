@@ -17,6 +17,7 @@ from typing import Final
 
 from .arguments import read_only_paths
 from .errors import PolicyNotEnforceableError, SandboxUnavailableError
+from .marks import is_mark
 from .plan import Base, Kind, Mount, Plan
 from .rules import Confinement
 
@@ -119,13 +120,13 @@ class _Inspection:
             same = (status.st_dev, status.st_ino) == (mount.source.device, mount.source.inode)
             self._require(same and (read_only or mount.kind is not Kind.READ), mount.path)
             return
-        self._require(read_only and found.kind == b"tmpfs", mount.path)
-        if mount.kind in (Kind.HIDE_FOLDER, Kind.BLOCK_FOLDER):
-            self._require(stat.S_ISDIR(status.st_mode), mount.path)
-        else:
-            self._require(stat.S_ISREG(status.st_mode) and status.st_size == 0, mount.path)
-        if mount.kind in (Kind.HIDE_FOLDER, Kind.HIDE_FILE):
-            self._require(not status.st_mode & 0o666, mount.path)
+        if mount.kind in (Kind.BLOCK_FOLDER, Kind.BLOCK_FILE):
+            mark = is_mark(self._root + mount.path, status)
+            self._require(read_only and mark, mount.path)
+            return
+        is_kind = stat.S_ISDIR if mount.kind is Kind.HIDE_FOLDER else stat.S_ISREG
+        hidden = is_kind(status.st_mode) and not status.st_mode & 0o666
+        self._require(read_only and found.kind == b"tmpfs" and hidden, mount.path)
 
     def _at(self, path: bytes) -> tuple[Mounted, os.stat_result]:
         """Return the mount whose root is seen at a path, and what is there.
