@@ -76,8 +76,10 @@ class Server:
             ListenError: The address cannot be bound.
         """
         access = self._config.access
-        if access.authenticates or access.uses_tls:
+        if access.uses_files:
             self._gate.use(await asyncio.to_thread(load_credentials, access))
+        elif access.authenticates:
+            self._gate.use(load_credentials(access))
         wanted = self._config.address
         loop = asyncio.get_running_loop()
         try:

@@ -72,8 +72,9 @@ class SignedToken:
 
         signatures = PyJWS()
         try:
-            key = self._keys.find(signatures.get_unverified_header(token).get("kid"))
-            if key is None:
+            header = signatures.get_unverified_header(token)
+            key = self._keys.find(header.get("kid"))
+            if key is None or "crit" in header:  # nothing that could be critical is known here
                 return None
             payload = signatures.decode(token, key.key, algorithms=list(key.algorithms))
             claims = json.loads(payload)
