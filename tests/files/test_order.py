@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
+import time
 from pathlib import Path
 
 import pytest
 from exec_testkit.liveness import descendants, wait_gone
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient
+from websockets.frames import Frame, Opcode
 
 from .conftest import MakeHelper
 
@@ -92,6 +95,55 @@ async def test_a_file_system_that_hangs_holds_up_only_the_file_requests_behind_i
         assert (await third.call("fs/getMetadata", {"path": "file:///"}))["isDirectory"]
         await third.close()
         await other.close()
+
+
+async def test_large_requests_behind_one_that_hangs_are_not_read_without_limit(
+    make_helper: MakeHelper, tmp_path: Path
+) -> None:
+    with ServerProcess("--fs-helper", make_helper(_HANGS_ON_HANG)) as server:
+        client = await WireClient.ready(server.url)
+        await client.request("fs/getMetadata", {"path": "file:///hang"})
+        data = {"path": (tmp_path / "f").as_uri(), "dataBase64": _b64(bytes(8 * 1024 * 1024))}
+        sending = asyncio.create_task(_send_many(client, data))
+        await _let_work(server)
+        assert server.resident_bytes < 300 * 1024 * 1024
+        assert not sending.done()
+        sending.cancel()
+        client.abort()
+
+
+async def test_answers_that_nobody_takes_are_not_made_without_limit(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_bytes(bytes(2 * 1024 * 1024))
+    client = await WireClient.ready(server.url)
+    client.connection.transport.pause_reading()
+    params = {"path": (tmp_path / "f").as_uri()}
+    frames = [
+        Frame(
+            Opcode.TEXT, json.dumps({"id": n, "method": "fs/readFile", "params": params}).encode()
+        ).serialize(mask=True)
+        for n in range(100, 1000)
+    ]
+    client.connection.transport.write(b"".join(frames))  # all at once
+    await _let_work(server)
+    assert server.resident_bytes < 200 * 1024 * 1024
+    client.abort()
+
+
+async def _send_many(client: WireClient, data: dict[str, str]) -> None:
+    for _ in range(60):
+        await client.request("fs/writeFile", data)
+
+
+async def _let_work(server: ServerProcess) -> None:
+    """Give the server time to do what it should not do: what another client gets done."""
+    other = await WireClient.ready(server.url)
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        await other.call("fs/getMetadata", {"path": "file:///"})
+        await asyncio.sleep(0.01)
+    await other.close()
 
 
 async def test_a_client_that_goes_frees_the_worker_that_hangs(make_helper: MakeHelper) -> None:

@@ -166,6 +166,11 @@ class FileLimits:
     grace_seconds: float = 1.0
     """How long a request goes on when its client is gone; then its worker is killed."""
 
+    def __post_init__(self) -> None:
+        for limit in dataclasses.fields(self):
+            if not getattr(self, limit.name) > 0:
+                raise ConfigError(f"the file limit {limit.name} must be greater than 0")
+
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:

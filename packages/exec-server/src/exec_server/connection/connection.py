@@ -148,6 +148,8 @@ class Connection:
         self._inbound: deque[tuple[str | bytes, float]] = deque()
         self.long_polls = LongPolls(limits.parked_reads)
         self._parked: dict[asyncio.Future[Any] | Later, ObservedRequest] = {}
+        self._parked_bytes = 0
+        self._message_bytes = 0
         self._handling = False
         self._lost_callbacks: list[Callable[[], None]] = []
         self.waiting_bytes = 0
@@ -195,7 +197,7 @@ class Connection:
         self._handling = True
         try:
             while self._inbound and self.state is not ConnectionState.CLOSED:
-                if self.peer.full or len(self._parked) >= self.limits.parked_requests:
+                if self.peer.full or self._parked_too_much:
                     self.peer.pause_reading()
                     return
                 data, received = self._inbound.popleft()
@@ -205,7 +207,15 @@ class Connection:
             self._handling = False
         self.peer.resume_reading()
 
+    @property
+    def _parked_too_much(self) -> bool:
+        return (
+            len(self._parked) >= self.limits.parked_requests
+            or self._parked_bytes >= self.limits.message_bytes
+        )
+
     def _handle(self, data: str | bytes, received: float) -> None:
+        self._message_bytes = len(data)
         try:
             message = decode(data)
         except MalformedMessageError as error:
@@ -281,11 +291,17 @@ class Connection:
         future: asyncio.Future[Answer] | Later,
     ) -> None:
         self._parked[future] = observed
+        request = Request(request.id, request.method)  # not the params: they may be large
+        size = self._message_bytes
+        self._parked_bytes += size
         if isinstance(future, Later):
             future.request_id = request.id
 
         def settle(done: asyncio.Future[Answer] | Later) -> None:
-            if self._parked.pop(done, None) is None or done.cancelled():
+            if self._parked.pop(done, None) is None:
+                return
+            self._parked_bytes -= size
+            if done.cancelled():
                 return
             error = done.exception()
             if error is None:

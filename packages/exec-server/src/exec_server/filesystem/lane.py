@@ -78,6 +78,7 @@ class FileLane:
         self._running: deque[FileRequest] = deque()
         self._worker: Worker | None = None
         self._going = False
+        self._waits_for_peer = False
         self._closed = False
 
     def __repr__(self) -> str:
@@ -103,18 +104,26 @@ class FileLane:
     # ------------------------------------------------------------------ what comes next
 
     def _go_on(self) -> None:
-        if self._going:
+        if self._going or self._waits_for_peer:
             return
         self._going = True
         try:
             while self._queue and self._preparing is None and self._may_begin(self._queue[0]):
                 request = self._queue.popleft()
+                if request.must_wait(self._peer_has_room):
+                    self._queue.appendleft(request)
+                    self._waits_for_peer = True
+                    break
                 try:
                     self._begin(request)
                 except RpcError as error:
                     request.fail(error)
         finally:
             self._going = False
+
+    def _peer_has_room(self) -> None:
+        self._waits_for_peer = False
+        self._go_on()
 
     def _may_begin(self, request: FileRequest) -> bool:
         """Whether it can be sent while those before it have not been answered."""
@@ -261,6 +270,10 @@ class FileLane:
         writing a file does not break off for nothing; then its worker is killed.
         """
         self._closed = True
+        if self._preparing is not None:
+            self._queue.append(self._preparing)
+        for request in self._queue:
+            request.drop_answer()
         self._queue.clear()
         if self._cancel_preparing is not None:
             self._cancel_preparing()

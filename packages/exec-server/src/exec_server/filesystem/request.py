@@ -132,6 +132,13 @@ class FileRequest:
         self._lane = lane
         self._answer = answer
 
+    def must_wait(self, callback: Callable[[], None]) -> bool:
+        """Whether the client should take something before this is begun; then calls back."""
+        if self._answer is None or not self._answer.blocked:
+            return False
+        self._answer.when_unblocked(callback)
+        return True
+
     def run(self, worker: Worker, handle: int | None) -> None:
         """Send it to a worker. Whatever goes wrong with it is its answer.
 
@@ -155,6 +162,8 @@ class FileRequest:
     def drop_answer(self) -> None:
         """Nobody waits for it any more."""
         self._answer = None
+        if self.worker is None:
+            self.observed.ended(failed=True)
         self._held = None
         if self.worker is not None:
             self.worker.resume()
