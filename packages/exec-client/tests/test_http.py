@@ -504,8 +504,10 @@ def test_what_the_executor_refuses_is_raised_and_leaves_nothing_open() -> None:
             with pytest.raises(kind):
                 await task
         assert len((await client.http.session()).bodies) == 0
+        await asyncio.sleep(1)
+        assert {message["method"] for message in executor.said} == {"http/request"}
 
-    play(script)
+    play(script, **BOTH)
 
 
 def test_a_header_from_a_variable_needs_an_executor_that_takes_it() -> None:

@@ -59,6 +59,9 @@ if TYPE_CHECKING:
     from .filesystem import FileHandleLostError as FileHandleLostError
     from .filesystem import FileStat as FileStat
     from .filesystem import FileSystem as FileSystem
+    from .http import Http as Http
+    from .http import HttpResponse as HttpResponse
+    from .http import HttpStream as HttpStream
     from .options import ClientOptions as ClientOptions
     from .output import OutputStream as OutputStream
     from .process import CompletedProcess as CompletedProcess
@@ -87,7 +90,10 @@ _HOME = {
     "HandshakeRejectedError": "errors",
     "HandshakeTimeoutError": "errors",
     "InsecureTokenError": "errors",
+    "Http": "http",
     "HttpBodyError": "errors",
+    "HttpResponse": "http",
+    "HttpStream": "http",
     "OutputEvent": "events",
     "OutputLostError": "errors",
     "OutputStream": "output",

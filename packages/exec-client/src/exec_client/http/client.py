@@ -178,7 +178,10 @@ class Http:
         errors are those of ``request``; ``timeout`` covers the body too.
 
         Yields:
-            The response. It must be read, or left: what is not read holds up its origin.
+            The response. It must be read, or left: what is not read holds up its origin. An
+            executor without credit, such as the reference, sends on all the same: there,
+            calls of the same client between two pieces of a large body take long, and may
+            let the body fail.
         """
         session = await self.session()
         incoming = session.bodies.open()
@@ -244,7 +247,11 @@ class _Request:
             stream_response=stream,
             stream_credit=self._use_credit() if stream else None,
         )
-        answer: Any = await self._session.call("http/request", params, bind=self._bind)
+        try:
+            answer: Any = await self._session.call("http/request", params, bind=self._bind)
+        except RpcError:
+            self._generation = None  # it is over: there is nothing to end
+            raise
         return HttpRequestResult.model_validate(answer)
 
     def _use_credit(self) -> int | None:

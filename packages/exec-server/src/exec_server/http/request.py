@@ -43,6 +43,7 @@ class HttpRequest:
         environ: Variables of the executor.
         held: Counts the bytes that it holds.
         message_bytes: Largest answer.
+        turn: Held while a whole answer is sent: one at a time on a connection.
 
     Attributes:
         id: The client's name for it.
@@ -59,12 +60,14 @@ class HttpRequest:
         environ: Mapping[str, str],
         held: Held,
         message_bytes: int,
+        turn: asyncio.Lock,
     ) -> None:
         self._params = params
         self._peer = peer
         self._environ = environ
         self._held = held
         self._message_bytes = message_bytes
+        self._turn = turn
         self._seq = 0
         self._credit = params.stream_credit
         self._more_credit = asyncio.Event()
@@ -90,7 +93,8 @@ class HttpRequest:
         except TimeoutError as error:
             raise RequestFailedError("timeout", "it took longer than timeoutMs") from error
         if whole is not None:
-            await self._send_whole(whole)
+            async with self._turn:
+                await self._send_whole(whole)
 
     async def _exchange(self, network: Network) -> Iterator[bytes] | None:
         """Do everything but send the answer that it returns, if any."""

@@ -34,7 +34,17 @@ logger = logging.getLogger(__name__)
 _END_SECONDS: Final = 5.0
 """For cancelled requests to close their sockets when the server stops: they do not wait."""
 
-_Running = dict[HttpRequest, asyncio.Task[None]]
+
+class _Running(dict[HttpRequest, asyncio.Task[None]]):
+    """The requests of one connection.
+
+    Attributes:
+        turn: Of those that send a whole answer: several at once would fill the memory.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = asyncio.Lock()
 
 
 class HttpRequests:
@@ -67,7 +77,7 @@ class HttpRequests:
         """
         running = self._connections.get(connection)
         if running is None:
-            running = self._connections[connection] = {}
+            running = self._connections[connection] = _Running()
             connection.when_lost(lambda: self._drop(connection))
         if params.stream_response and any(
             one.is_active_stream and one.id == params.request_id for one in running
@@ -81,7 +91,12 @@ class HttpRequests:
         held = Held(self._memory)
         held.take(len(params.body_base64 or b""))
         request = HttpRequest(
-            params, connection.peer, self._environ, held, self._limits.http_answer_bytes
+            params,
+            connection.peer,
+            self._environ,
+            held,
+            self._limits.http_answer_bytes,
+            running.turn,
         )
         task = asyncio.get_running_loop().create_task(
             request.run(self._load_network), name="exec-server-http"
