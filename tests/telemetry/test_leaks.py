@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exec_client import ClientOptions, connect
+from exec_client import ClientError, ClientOptions, connect
 from exec_server_protocol.errors import RpcError
 from exec_testkit.otlp import Collector
 from exec_testkit.server import ServerProcess
@@ -139,3 +139,28 @@ async def test_an_unknown_method_is_cut_to_64_characters(
     assert span.attributes["rpc.method"] == "_OTHER"
     assert span.attributes["rpc.method_original"] == method[:64]
     await client.close()
+
+
+async def test_no_credential_is_exported_or_logged(
+    collector: Collector, options: Callable[..., ClientOptions], tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(MARK * 4, encoding="utf-8")
+    token.chmod(0o600)
+    environ = {**collector.environ, "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={MARK}"}
+    arguments = ("--ws-auth", "capability-token", "--ws-token-file", str(token))
+    with ServerProcess(*arguments, "--log-level", "debug", env=environ) as server:
+        for shown, accepted in ((MARK * 4, True), (MARK, False)):
+            wanted = options(collector, token=shown, recovery_deadline=0)
+            if accepted:
+                async with connect(server.url, options=wanted) as client:
+                    done = await client.run(["env"], inherit_env="all")
+                    assert MARK.encode() not in done.stdout
+            else:
+                with pytest.raises(ClientError):
+                    await connect(server.url, options=wanted)
+        await asyncio.to_thread(collector.span, "exec_server.process")
+        failed = await asyncio.to_thread(collector.span, "exec_client.connect", result="error")
+        assert failed.attributes["error.type"] == "AccessDeniedError"
+        _assert_clean(server.log().encode())
+    _assert_clean(collector.raw)
