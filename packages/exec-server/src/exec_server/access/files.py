@@ -14,7 +14,7 @@ from typing import Final
 
 from ..errors import ConfigError
 
-__all__ = ["check_permissions", "read_key_file", "read_secret_file"]
+__all__ = ["check_permissions", "read_key_file", "read_secret_file", "reason_of"]
 
 MAX_BYTES: Final = 1024 * 1024
 """No token, key or key set is as long; what is was not meant."""
@@ -84,7 +84,7 @@ def _read(option: str, path: str, *, secret: bool, allow_insecure: bool) -> byte
         # Without O_NONBLOCK, opening a FIFO that nobody writes to would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{option}: cannot open the file: {_reason(error)}") from error
+        raise ConfigError(f"{option}: cannot open the file: {reason_of(error)}") from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -94,7 +94,7 @@ def _read(option: str, path: str, *, secret: bool, allow_insecure: bool) -> byte
         with open(descriptor, "rb", closefd=False) as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{option}: cannot read the file: {_reason(error)}") from error
+        raise ConfigError(f"{option}: cannot read the file: {reason_of(error)}") from error
     finally:
         os.close(descriptor)
     if len(content) > MAX_BYTES:
@@ -105,6 +105,6 @@ def _read(option: str, path: str, *, secret: bool, allow_insecure: bool) -> byte
     return content
 
 
-def _reason(error: OSError | ValueError) -> str:
-    # Without the path, which the text of an OSError would add.
+def reason_of(error: OSError | ValueError) -> str:
+    """Return what was wrong with a file, without its path."""
     return (error.strerror if isinstance(error, OSError) else None) or "not a path"

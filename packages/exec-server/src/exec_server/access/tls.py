@@ -6,7 +6,7 @@ import os
 import ssl
 
 from ..errors import ConfigError
-from .files import check_permissions
+from .files import check_permissions, reason_of
 from .settings import AccessSettings
 
 __all__ = ["make_tls_context"]
@@ -49,7 +49,7 @@ def _check(option: str, path: str, *, secret: bool) -> None:
         raise ConfigError(f"{option}: cannot open the file: {_reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: OSError | ValueError) -> str:
     if isinstance(error, ssl.SSLError):
         return (error.reason or "not PEM").lower().replace("_", " ")
-    return (error.strerror if isinstance(error, OSError) else None) or "not a path"
+    return reason_of(error)
