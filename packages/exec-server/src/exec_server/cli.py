@@ -46,6 +46,7 @@ examples:
   exec-server                                   a free port on this machine
   exec-server --listen ws://127.0.0.1:8765
   exec-server --session-ttl-seconds 60          keep lost sessions for a minute
+  exec-server sandbox-check                     try the known ways out of a sandbox here
   exec-server --listen ws://0.0.0.0:8765 --ws-auth capability-token \\
       --ws-token-file token --tls-cert cert.pem --tls-key key.pem
 
