@@ -43,7 +43,7 @@ def _digest(seed: int) -> str:
 
 async def test_both_streams_arrive_complete_again_and_again(server: ServerProcess) -> None:
     wanted = [_digest(1), _digest(2)]
-    async with asyncio.timeout(50 + ROUNDS), connect(server.url) as client:
+    async with asyncio.timeout(50 + 3 * ROUNDS), connect(server.url) as client:
         for _ in range(ROUNDS):
             done = await client.run([sys.executable, "-I", "-c", BOTH_STREAMS], check=True)
             found = [hashlib.sha256(part).hexdigest() for part in (done.stdout, done.stderr)]
