@@ -221,7 +221,8 @@ def interop(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """A thousand seeded cuts, every kind of fault at every frame, a thousand virtual runs.
 
-    Takes some ten minutes on an idle machine. ``-- --fault-seed N`` repeats a run, ``--cuts N`` makes it longer.
+    Takes some ten minutes on an idle machine. ``-- --fault-seed N`` repeats a run, and
+    ``--cuts N`` makes it longer.
     """
     _sync(session, "--all-packages", "--group", "test")
     env = {"CLIENT_FAULT_SEEDS": "500", "CLIENT_ROUNDS": "100"}

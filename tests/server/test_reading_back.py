@@ -168,6 +168,36 @@ async def test_what_sat_in_the_buffers_of_a_dead_link_is_still_there(server: Ser
         await watcher.connection.close()
 
 
+@requirement("PROC-RESUME-01")
+async def test_live_output_waits_for_a_resumed_client_to_catch_up(server: ServerProcess) -> None:
+    async with asyncio.timeout(60):
+        first = await WireClient.ready(server.url)
+        await first.start("p", ["yes"])
+        await first.notification()
+        first.connection.transport.abort()
+        client = await WireClient.ready(server.url, first.session_id)
+        watcher = await WireClient.ready(server.url)
+        await watcher.start("s", ["sleep", "1"])
+        await watcher.finish("s")
+        assert await client.call("environment/status") == {"status": "ready"}
+        ahead = list(client.notifications)
+        waiting = sum(len(decode_base64(event["params"]["chunk"])) for event in ahead)
+        assert 0 < len(ahead) <= 256  # what clients keep, by number and by size
+        assert 0 < waiting <= MIB
+        after = 0
+        while after < ahead[0]["params"]["seq"] - 1:
+            page = await _read(client, afterSeq=after, maxBytes=16 * MIB)
+            after = page["nextSeq"] - 1
+        client.notifications.clear()
+        more = 0
+        while more < 4 * MIB:
+            event = await client.notification()
+            more += len(decode_base64(event["params"]["chunk"]))
+        await client.call("process/terminate", {"processId": "p"})
+        await client.connection.close()
+        await watcher.connection.close()
+
+
 @requirement("PROC-READ-03")
 async def test_a_peer_that_reads_but_answers_no_ping_is_not_left_waiting(
     server: ServerProcess,

@@ -73,7 +73,9 @@ def _answer(process: Process, params: ProcessReadParams) -> Answer | asyncio.Fut
             for chunk in chunks
         )
         answer = b'{"chunks":[%b],"nextSeq":%d,%b' % (encoded, after, state)
-        return Noted(answer, partial(process.answered, chunks[-1].seq)) if chunks else answer
+        seq = chunks[-1].seq if chunks else None
+        through = seq if bounded and seq is not None else next_seq - 1
+        return Noted(answer, partial(process.answered, seq, through))
 
     return then(chunks, encode) if isinstance(chunks, asyncio.Future) else encode(chunks)
 

@@ -26,6 +26,7 @@ from ..sandbox.launch import Launch
 from ..session.sender import Sender
 from ..telemetry.instruments import Instruments, ObservedProcess
 from ..telemetry.names import OUTPUT_BYTES, SANDBOX_DENIALS
+from .live_ahead import LiveAhead
 from .output_store import OutputStore
 from .pump import Pump
 from .reaping import ChildWatch
@@ -110,6 +111,7 @@ class Process:
         self.sandbox_denied = False
         self._waiting_for_room: list[Callable[[], None]] = []
         self.kept = store(self._room)
+        self._ahead = LiveAhead(self._room)
         self.start_cancelled = False
         self._limits = limits
         self._on_closed = on_closed
@@ -184,8 +186,10 @@ class Process:
         self._sender = sender
         if sender is None:
             self.kept.detached()
+            self._ahead.release()
         else:
             self.kept.attached(self._next_seq)
+            self._ahead.attached(self._next_seq)
         self._room()
 
     def _number(self) -> int:
@@ -195,7 +199,8 @@ class Process:
 
     def output_full(self) -> bool:
         """Whether to leave output where it is for now."""
-        return (self._sender is not None and self._sender.full) or self.kept.full
+        held = self.kept.full or self._ahead.full
+        return held or (self._sender is not None and self._sender.full)
 
     def when_output_drained(self, callback: Callable[[], None]) -> None:
         """Call back when it is worth reading again."""
@@ -218,6 +223,7 @@ class Process:
             sender.send(process_output(self._id_json, seq, stream, data))
             self.kept.arrival.sent(seq, sender.sent, live=True)
             self.kept.arrival.confirm(sender.arrived)
+            self._ahead.sent(len(data))
         self.kept.append(Chunk(seq, stream, data))
         self._changed()
 
@@ -227,14 +233,21 @@ class Process:
             self.kept.arrival.confirm(self._sender.arrived)
             self.kept.trim()
 
-    def answered(self, seq: int) -> None:
-        """An answer that ends with this number has just been sent."""
-        if self._sender is not None:
+    def answered(self, seq: int | None, through: int) -> None:
+        """An answer has just been sent.
+
+        Args:
+            seq: Number of the last output in it.
+            through: Up to this number, it has everything behind its cursor.
+        """
+        if self._sender is not None and seq is not None:
             self.kept.arrival.sent(seq, self._sender.sent, live=False)
+        self._ahead.answered(through)
 
     def _exited(self, code: int) -> None:
-        for pump in self._pumps:
-            pump.drain()
+        if not self._ahead.full or self._killed or self.sandboxed:
+            for pump in self._pumps:
+                pump.drain()
         if self._launch is not None:
             code = self._launch.exit_code(code)
             self._on_exited(self._launch)
@@ -341,6 +354,7 @@ class Process:
     def destroy(self) -> None:
         """Kill what is left of the group and let go of everything: the session is over."""
         self._sender = None
+        self._ahead.release()
         self.kept.close()
         if self._watch is not None:
             self._killed = True
