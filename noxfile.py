@@ -146,7 +146,7 @@ def schema(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON, name="schema-compare")
 def schema_compare(session: nox.Session) -> None:
-    """Compare the app-server's schema, registry and manners with the real binary's.
+    """Compare both protocol packages, and the app-server's manners, with the real binary.
 
     It is the program named by $CODEX_BIN, or is installed by npm: the pinned version, or the one
     named as argument (``-- latest``), which is compared with only. Without either, and when npm
@@ -156,7 +156,7 @@ def schema_compare(session: nox.Session) -> None:
     manifest = ROOT / "packages/app-server-protocol/src/app_server_protocol/schema/manifest.json"
     pinned = json.loads(manifest.read_text(encoding="utf-8"))["binary"]
     version = arguments[0] if arguments else pinned["version"]
-    _sync(session, "--exact", "--package", "app-server-protocol", "--group", "test")
+    _sync(session, "--all-packages", "--group", "test")
     folder = Path(session.create_tmp()) / "codex"
     try:
         given = "" if arguments else os.environ.get("CODEX_BIN", "")
@@ -165,12 +165,15 @@ def schema_compare(session: nox.Session) -> None:
             refuse = session.error if "--required" in session.posargs else session.skip
             refuse("no binary to compare with: CODEX_BIN is not set and npm did not install one")
         differing = []
-        for module, verb in (("schema", "compare"), ("registry", "census")):
-            command = ("python", "-m", f"app_server_protocol.{module}", verb)
+        for module, *verb in (
+            ("app_server_protocol.schema", "compare", "--codex-bin", binary),
+            ("app_server_protocol.registry", "census", "--codex-bin", binary),
+            ("exec_server_protocol.schema", "compare", binary),
+        ):
             try:
-                session.run(*command, "--codex-bin", binary)
+                session.run("python", "-m", module, *verb)
             except CommandFailed:  # one says more about the other
-                differing.append(verb)
+                differing.append(f"{module} {verb[0]}")
         if differing:
             session.error(f"the binary is different: {', '.join(differing)}")
         if version == pinned["version"]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from exec_server_protocol import schema
 from exec_server_protocol.errors import (
     INVALID_PARAMS,
     InvalidParamsError,
@@ -123,6 +124,14 @@ def test_params_by_position_are_in_the_same_order(reference: ServerProcess, meth
             assert any(
                 item == [] and (good is None or isinstance(good, dict)) for item, good in pairs
             )
+
+
+def test_the_registry_is_what_the_reference_knows(
+    reference: ServerProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its methods, the members that each requires, in their order, and how many there are."""
+    assert schema.main(["compare"]) == 0
+    assert "0 differences" in capsys.readouterr().out
 
 
 # --------------------------------------------------------------------------- envelopes

@@ -4,6 +4,7 @@
 
     python -m exec_server_protocol.schema write     rewrite the fixtures from the code
     python -m exec_server_protocol.schema check     say what differs; exit status 1 if anything
+    python -m exec_server_protocol.schema compare   ask the binary $CODEX_BIN what it knows
 
 Fixtures are structure only, without prose, so that a better docstring changes nothing. They
 live beside the sources, in ``schema/`` of the package's folder, and are not installed.
@@ -12,6 +13,7 @@ live beside the sources, in ``schema/`` of the package's folder, and are not ins
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -140,14 +142,33 @@ def _check(folder: Path) -> int:
     return 1 if found else 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb. Returns the exit status; 2 for bad usage."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    verbs = {"write": _write, "check": _check}
-    if len(arguments) not in (1, 2) or arguments[0] not in verbs:
-        sys.stderr.write("usage: python -m exec_server_protocol.schema write|check [FOLDER]\n")
+def _compare(binary: str) -> int:
+    from . import _reference  # only for this
+
+    try:
+        lines = _reference.compare(binary)
+    except _reference.ReferenceError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
-    return verbs[arguments[0]](Path(arguments[1]) if len(arguments) == 2 else _folder())
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.write(f"{len(lines)} differences between {WIRE_REVISION} here and the binary\n")
+    return 1 if lines else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb. Returns the exit status: 0 equal, 1 different, 2 bad usage or could not run."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    match arguments:
+        case ["compare", *rest] if len(rest) < 2:
+            return _compare(rest[0] if rest else os.environ.get("CODEX_BIN", ""))
+        case ["write" | "check" as verb, *rest] if len(rest) < 2:
+            folder = Path(rest[0]) if rest else _folder()
+            return _write(folder) if verb == "write" else _check(folder)
+    sys.stderr.write(
+        "usage: python -m exec_server_protocol.schema write|check [FOLDER]\n"
+        "       python -m exec_server_protocol.schema compare [CODEX]\n"
+    )
+    return 2
 
 
 if __name__ == "__main__":
