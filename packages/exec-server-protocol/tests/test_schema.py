@@ -105,12 +105,13 @@ for line in sys.stdin:
 @pytest.mark.process
 @pytest.mark.slow
 def test_another_binary_is_compared_method_by_method(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "codex"
     program.write_text(_OTHER_VERSION.format(python=sys.executable))
     program.chmod(0o755)
-    assert main(["compare", str(program)]) == 1
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "./codex"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         f"changed  version: {WIRE_REVISION} -> 9.9.9",
         "added    process/list: it was ours alone, as processList",

@@ -17,6 +17,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 from .errors import METHOD_NOT_FOUND
@@ -47,6 +48,7 @@ def compare(binary: str) -> list[str]:
     program = shutil.which(binary) if binary else None
     if program is None:
         raise ReferenceError("no binary: name one, or set CODEX_BIN")
+    program = str(Path(program).resolve())  # it runs in another folder
     with tempfile.TemporaryDirectory(prefix="exec-server-compare-") as home:
         return [*_version(program, home), *_methods(program, home)]
 
@@ -82,17 +84,20 @@ def _errors(program: str, home: str, params: Mapping[str, Any]) -> dict[str, Any
         json.dumps({"id": name, "method": name, "params": value}) + "\n"
         for name, value in params.items()
     ]
-    child = subprocess.Popen(  # the binary that the caller named
-        [program, "exec-server", "--listen", "stdio://"],
-        env=_environment(home),
-        cwd=home,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        encoding="utf-8",
-        process_group=0,  # what npm installs is a launcher with the server as its child
-    )
+    try:
+        child = subprocess.Popen(  # the binary that the caller named
+            [program, "exec-server", "--listen", "stdio://"],
+            env=_environment(home),
+            cwd=home,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            process_group=0,  # what npm installs is a launcher with the server as its child
+        )
+    except OSError as error:
+        raise ReferenceError(f"{program} did not run: {error}") from error
     guard = threading.Timer(_SECONDS, os.killpg, (child.pid, signal.SIGKILL))
     guard.start()
     try:
