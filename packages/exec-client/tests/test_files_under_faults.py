@@ -28,7 +28,8 @@ from exec_client.connection.websocket import NotSentError
 from exec_client.filesystem.handles import BLOCK_BYTES
 from exec_client.filesystem.plan import part_name
 from exec_client.session import Session
-from exec_testkit.fake_executor import Faults
+from exec_server_protocol import MalformedMessageError
+from exec_testkit.fake_executor import FakeConnection, Faults
 from exec_testkit.fake_files import FakeFileExecutor
 from exec_testkit.requirements import requirement
 from exec_testkit.virtual_time import run
@@ -48,9 +49,12 @@ URI = "file:///data/file"
 
 
 async def _connected(
-    seed: int, faults: Faults, capabilities: dict[str, bool] | None = None
+    seed: int,
+    faults: Faults,
+    capabilities: dict[str, bool] | None = None,
+    kind: type[FakeFileExecutor] = FakeFileExecutor,
 ) -> tuple[FakeFileExecutor, Client]:
-    executor = FakeFileExecutor(
+    executor = kind(
         seed,
         faults,
         nobody=ConnectError,
@@ -365,6 +369,57 @@ def test_what_the_executor_lacks_is_refused_before_anything_is_sent(tmp_path: Pa
         with pytest.raises(UnsupportedError, match="do not fit into one request"):
             await fs.write_bytes("/a", bytes(45 * 1024 * 1024))
         assert executor.asked == []
+        await _finish(executor, client)
+
+    _real(main())
+
+
+def test_an_executor_that_does_not_keep_the_order_costs_a_round_trip_and_nothing_else() -> None:
+    class Late(FakeFileExecutor):
+        """Opens files after the requests that come behind."""
+
+        def handle(self, connection: FakeConnection, message: dict[str, Any]) -> None:
+            handle = super().handle
+            if message["method"] == "fs/open":
+                asyncio.get_running_loop().call_later(0.05, handle, connection, message)
+            else:
+                handle(connection, message)
+
+    async def main() -> None:
+        executor, client = await _connected(1, Faults(), kind=Late)
+        for blocks in (0.1, 2.5):
+            wanted = _content(1, blocks)
+            executor.add(URI, wanted)
+            assert await client.fs.read_bytes(URI) == wanted
+        await _finish(executor, client)
+
+    run(main())
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../escape", "/etc/passwd", "a\0b"])
+def test_a_name_that_is_none_is_refused_before_it_becomes_a_path(tmp_path: Path, name: str) -> None:
+    class Hostile(FakeFileExecutor):
+        """Says that its files have strange names."""
+
+        def _fs_getMetadata(self, _: FakeConnection, params: dict[str, Any]) -> dict[str, Any]:
+            kinds = {"isDirectory": params["path"] == URI, "isFile": params["path"] != URI}
+            times = {"createdAtMs": 0, "modifiedAtMs": 0}
+            return {"result": {**kinds, "isSymlink": False, "size": 1, **times}}
+
+        def _fs_canonicalize(self, _: FakeConnection, params: dict[str, Any]) -> dict[str, Any]:
+            return {"result": {"path": params["path"]}}
+
+        def _fs_readDirectory(self, _: FakeConnection, params: dict[str, Any]) -> dict[str, Any]:
+            entry = {"fileName": name, "isDirectory": False, "isFile": True}
+            return {"result": {"entries": [entry]}}
+
+    async def main() -> None:
+        executor, client = await _connected(1, Faults(), kind=Hostile)
+        with pytest.raises(MalformedMessageError, match="no name"):
+            await client.fs.download(URI, tmp_path / "target")
+        with pytest.raises(MalformedMessageError, match="no name"):
+            [item async for item in client.fs.iterdir(URI)]
+        assert os.listdir(tmp_path) == []
         await _finish(executor, client)
 
     _real(main())

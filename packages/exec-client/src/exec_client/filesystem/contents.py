@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from exec_server_protocol._scalars import encode_base64
@@ -18,10 +17,10 @@ from exec_server_protocol.filesystem import (
 
 from ..errors import UnsupportedError
 from .base import FileSystemBase
-from .errors import FileError, is_directory_error
+from .errors import FileError
 from .files import BinaryReader, BinaryWriter, Opening
 from .paths import FilePath, native
-from .reading import BlockReader, get_metadata, is_directory, read_whole
+from .reading import BlockReader, explained, read_whole
 from .text_files import TextReader, TextWriter
 from .writing import BlockWriter, blocks_of
 
@@ -78,12 +77,7 @@ class Contents(FileSystemBase):
         try:
             answer = await self._call(session, "fs/readFile", params, uri, idempotent=True)
         except FileError as error:
-            folder = False
-            with suppress(FileError):
-                folder = is_directory(await get_metadata(session, uri, sandbox))
-            if folder:
-                raise is_directory_error(error) from error.__cause__
-            raise
+            raise await explained(session, uri, sandbox, error) from error.__cause__
         return FsReadFileResult.model_validate(answer).data_base64
 
     async def read_text(

@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from exec_server_protocol.errors import RpcError
+from exec_server_protocol.errors import INVALID_REQUEST, RpcError
 from exec_server_protocol.filesystem import FsGetMetadataParams, FsGetMetadataResult
 
 from ..connection.generation import DISCONNECTED, GenerationLost
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..connection.generation import Generation
     from ..session import Session
 
-__all__ = ["BlockReader", "ReadAhead", "get_metadata", "is_directory", "read_whole"]
+__all__ = ["BlockReader", "ReadAhead", "explained", "get_metadata", "is_directory", "read_whole"]
 
 READ_AHEAD_BLOCKS: Final = 4
 """Blocks in flight: 4 MiB fill 100 MB/s at 40 ms, and a file is in memory four times over."""
@@ -73,35 +73,22 @@ class BlockReader:
         self._uri = uri
         self._sandbox = sandbox
         self._handle: Handle | None = None
-        self._first: tuple[bytes, bool] | None = None
         self._version: tuple[int, int] | None = None
         self._opening = asyncio.Lock()
         self._closed = False
 
     @classmethod
     async def opened(
-        cls,
-        session: Session,
-        uri: PathUri,
-        sandbox: SandboxContext | None,
-        *,
-        prefetch: bool = False,
+        cls, session: Session, uri: PathUri, sandbox: SandboxContext | None
     ) -> BlockReader:
         """Open a file.
-
-        Args:
-            session: Where it is.
-            uri: Which.
-            sandbox: Under which policy.
-            prefetch: Fetch the first block in the same round trip. It is given to whoever
-                reads it first.
 
         Raises:
             FileError: The executor refused.
         """
         reader = cls(session, uri, sandbox)
         try:
-            await reader._current(prefetch)
+            await reader._current()
         except BaseException:
             reader.close()
             raise
@@ -128,15 +115,12 @@ class BlockReader:
             FileError: The executor refused.
             FileHandleLostError: The connection was lost, and the file is another one now.
         """
-        first, self._first = self._first, None
-        if first is not None and (offset, length) == (0, BLOCK_BYTES):
-            return first
         while True:
             handle = await self._current()
             with suppress(GenerationLost):
                 return await handle.read(offset, length)
 
-    async def _current(self, prefetch: bool = False) -> Handle:
+    async def _current(self) -> Handle:
         """Return a handle on the connection of the moment, opening the file where needed."""
         async with self._opening:
             while True:
@@ -145,24 +129,18 @@ class BlockReader:
                 if self._handle is not None and not self._handle.lost:
                     return self._handle
                 with suppress(GenerationLost):
-                    await self._open(prefetch)
+                    await self._open()
 
-    async def _open(self, prefetch: bool) -> None:
+    async def _open(self) -> None:
         generation = await self._session.live_generation()
         handle = self._handle = Handle(self._session, generation, self._uri)
-        # All at once: the later requests are sent before the first is answered. The first
-        # time the version is asked for before the file is opened, later after it: a change
-        # between the two is taken for a change since then, never overlooked.
+        # Both at once: the second is sent before the first is answered. The first time the
+        # version is asked for before the file is opened, later after it: a change between
+        # the two is taken for a change since then, never overlooked.
         ask = get_metadata(self._session, self._uri, self._sandbox, only=generation)
         opening = handle.open("read", self._sandbox)
-        first: object = None
         if self._version is None:
-            now, refused, first = await asyncio.gather(
-                ask,
-                opening,
-                handle.read(0, BLOCK_BYTES) if prefetch else _nothing(),
-                return_exceptions=True,
-            )
+            now, refused = await asyncio.gather(ask, opening, return_exceptions=True)
         else:
             refused, now = await asyncio.gather(opening, ask, return_exceptions=True)
         if isinstance(refused, BaseException):
@@ -181,8 +159,6 @@ class BlockReader:
             handle.close()
             raise self._changed("has changed")
         self._version = version
-        if isinstance(first, tuple):  # an error will come again when the block is read
-            self._first = first
 
     def _changed(self, what: str) -> FileHandleLostError:
         return FileHandleLostError(f"{DISCONNECTED}: {native(self._uri)} {what} since then")
@@ -194,10 +170,6 @@ class BlockReader:
             self._handle.close()
 
 
-async def _nothing() -> None:
-    return None
-
-
 async def read_whole(session: Session, uri: PathUri, sandbox: SandboxContext | None) -> bytes:
     """Return the content of a file, however large; a small one takes one round trip.
 
@@ -205,14 +177,14 @@ async def read_whole(session: Session, uri: PathUri, sandbox: SandboxContext | N
         FileError: The executor refused.
         FileHandleLostError: The connection was lost, and the file is another one now.
     """
-    reader = await BlockReader.opened(session, uri, sandbox, prefetch=True)
+    small = await _read_small(session, uri, sandbox)
+    if small is not None:
+        return small
+    reader = await BlockReader.opened(session, uri, sandbox)
     ahead = ReadAhead(reader)
+    whole = bytearray()
     try:
-        data, end = await reader.read(0, BLOCK_BYTES)
-        if end:
-            return data
-        whole = bytearray(data)
-        await ahead.stop(len(data))
+        end = False
         while not end:
             data, end = await ahead.next()
             whole += data
@@ -220,6 +192,48 @@ async def read_whole(session: Session, uri: PathUri, sandbox: SandboxContext | N
     finally:
         reader.close()
         await ahead.stop()
+
+
+async def _read_small(
+    session: Session, uri: PathUri, sandbox: SandboxContext | None
+) -> bytes | None:
+    """Return the content of a file that fits into a block; ``None`` for a larger one.
+
+    Both requests are sent before the first is answered. There is no question for the version:
+    what is read is of one file, or read again.
+    """
+    while True:
+        handle = Handle(session, await session.live_generation(), uri)
+        try:
+            refused, block = await asyncio.gather(
+                handle.open("read", sandbox), handle.read(0, BLOCK_BYTES), return_exceptions=True
+            )
+        finally:
+            handle.close()
+        if isinstance(refused, FileError):
+            raise await explained(session, uri, sandbox, refused) from refused.__cause__
+        for failure in (refused, block):
+            # An executor that does not keep the order knows no such handle yet.
+            if isinstance(failure, BaseException) and not isinstance(
+                failure, GenerationLost | RemoteFileNotFoundError
+            ):
+                raise failure
+        if isinstance(block, RemoteFileNotFoundError):
+            return None
+        if isinstance(block, tuple) and refused is None:
+            data, end = block
+            return data if end else None
+
+
+async def explained(
+    session: Session, uri: PathUri, sandbox: SandboxContext | None, refused: FileError
+) -> FileError:
+    """Return a refusal to open a file, with what the wire does not tell: it is a directory."""
+    if refused.code == INVALID_REQUEST:
+        with suppress(FileError):
+            if is_directory(await get_metadata(session, uri, sandbox)):
+                return is_directory_error(refused)
+    return refused
 
 
 def is_directory(metadata: FsGetMetadataResult | BaseException) -> bool:
