@@ -37,6 +37,32 @@ def test_what_is_written_is_read_back(ask: Ask, tmp_path: Path, size: int, follo
     assert content_of(ask("fs/readFile", path=tmp_path / "f", followSymlinks=follow)) == data
 
 
+@pytest.mark.parametrize("old", [0, 1, 4096, 70_000, 2 * 1024 * 1024])
+@pytest.mark.parametrize("new", [0, 1, 4095, 4096, 70_000, 1024 * 1024, 1024 * 1024 + 1])
+def test_what_was_longer_or_shorter_before_leaves_nothing(
+    ask: Ask, tmp_path: Path, old: int, new: int
+) -> None:
+    (tmp_path / "f").write_bytes(b"o" * old)
+    ask("fs/writeFile", path=tmp_path / "f", dataBase64=b"n" * new)
+    assert (tmp_path / "f").read_bytes() == b"n" * new
+
+
+def test_when_the_disk_is_full_a_file_ends_where_its_new_content_ends(
+    fails: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "f").write_bytes(b"o" * 10_000)
+    real = os.pwrite
+
+    def full(fd: int, data: memoryview, offset: int) -> int:
+        if offset >= 4096:
+            raise OSError(errno.ENOSPC, "")
+        return real(fd, data[: 4096 - offset], offset)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    fails(-32603, "fs/writeFile", path=tmp_path / "f", dataBase64=b"n" * 9000)
+    assert (tmp_path / "f").read_bytes() == b"n" * 4096
+
+
 def test_a_small_file_is_one_frame_and_a_large_one_is_cut(ask: Any, tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"x" * (RAW_PIECE_BYTES - 1))

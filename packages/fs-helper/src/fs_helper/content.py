@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import Final
 
 from exec_server_protocol.errors import INVALID_REQUEST
@@ -17,6 +18,8 @@ from .regular import open_for_reading, open_for_writing, truncate, write_all
 
 __all__ = ["read_file", "write_file"]
 
+_OVERWRITE_MAX_BYTES: Final = 1024 * 1024
+"""What is written over the old content at once; before more of it the file is emptied."""
 _FIRST_BYTES: Final = 4096
 """Buffer for a file that claims to be empty: procfs hands out a page at a time."""
 
@@ -61,8 +64,8 @@ def read_file(params: Params) -> Pieces:
 def write_file(params: Params, data: bytearray) -> bytes:
     """Write a whole file and return the JSON text of the answer to ``fs/writeFile``.
 
-    In place: inode, mode, owner and hard links stay, and a reader may see a part. With
-    ``atomic`` see ``atomic.replace``.
+    In place: inode, mode, owner and hard links stay, and a reader may see a part, or a part of
+    the old content behind it. With ``atomic`` see ``atomic.replace``.
 
     Raises:
         OperationError: Something that cannot be written to, or not in this way.
@@ -75,11 +78,30 @@ def write_file(params: Params, data: bytearray) -> bytes:
         return EMPTY
     fd = open_for_writing(path, follow=follow, special=follow)
     try:
-        truncate(fd)
-        write_all(fd, [data])
+        if data and len(data) <= _OVERWRITE_MAX_BYTES and stat.S_ISREG(os.fstat(fd).st_mode):
+            _overwrite(fd, data)
+        else:
+            truncate(fd)
+            write_all(fd, [data])
     finally:
         os.close(fd)
     return EMPTY
+
+
+def _overwrite(fd: int, data: bytearray) -> None:
+    """Put ``data`` in place of what a file holds, without an instant at which it is empty.
+
+    Emptying a file first costs 150 µs on ext4, and milliseconds on a busy disk: it is written
+    out when it is closed. When the disk is full, the file ends where the new data end.
+    """
+    written = 0
+    view = memoryview(data)
+    try:
+        while written < len(data):
+            written += os.pwrite(fd, view[written:], written)
+    finally:
+        if os.fstat(fd).st_size > written:
+            os.ftruncate(fd, written)
 
 
 def _fill(fd: int, buffer: memoryview) -> int:

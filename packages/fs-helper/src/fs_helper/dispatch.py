@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from exec_server_protocol.errors import (
@@ -81,63 +81,58 @@ class Dispatcher:
 
     def answer(
         self, request_id: int, request: Request, bulk: Base64Collector | None
-    ) -> Iterator[Buffers]:
-        """Perform a request and yield the frames of its answer, ending with RESULT or ERROR.
+    ) -> Iterable[Buffers]:
+        """Perform a request and return the frames of its answer, ending with RESULT or ERROR.
 
-        Never raises: whatever goes wrong with a request is its answer. The next frame is
-        made when it is asked for.
+        Never raises: whatever goes wrong with a request is its answer. Of a long one, the
+        next frame is made when it is asked for.
         """
         try:
-            yield from self._perform(request_id, request, bulk)
-        except OSError as error:
-            failure = from_os_error(error)
-        except OperationError as error:
-            failure = error
-        except MemoryError:
-            failure = OperationError(INTERNAL_ERROR, "the file helper is out of memory")
+            answer = self._perform(request, bulk)
         except Exception as error:  # noqa: BLE001 - a fault of ours costs one request, not all
-            failure = OperationError(
-                INTERNAL_ERROR, f"the file helper failed: {type(error).__name__}"
-            )
-        else:
-            return
-        yield (encode_error(request_id, failure.code, failure.message[:_MESSAGE_MAX_CHARACTERS]),)
+            return (_failure(request_id, error),)
+        if isinstance(answer, bytes):
+            return (_frame(FrameKind.RESULT, request_id, answer),)
+        return _parts(request_id, answer)
 
-    def _perform(
-        self, request_id: int, request: Request, bulk: Base64Collector | None
-    ) -> Iterator[Buffers]:
+    def _perform(self, request: Request, bulk: Base64Collector | None) -> bytes | Pieces:
         if bulk is not None:
             try:
                 data = bulk.finish()
             except Base64Error as error:
                 name = BULK_MEMBERS[request.op]
                 raise OperationError(BAD_BASE64_CODES[request.op], f"{name}: {error}") from error
-            yield _frame(
-                FrameKind.RESULT,
-                request_id,
-                self._bulk_operations[request.op](request.params, data),
-            )
-            return
+            return self._bulk_operations[request.op](request.params, data)
         operation = self._operations.get(request.op)
         if operation is None:
             raise OperationError(METHOD_NOT_FOUND, "the file helper does not know this operation")
-        answer = operation(request.params)
-        if isinstance(answer, bytes):
-            yield _frame(FrameKind.RESULT, request_id, answer)
-            return
-        last = yield from _parts(request_id, answer)
-        yield _frame(FrameKind.RESULT, request_id, last)
+        return operation(request.params)
 
 
-def _parts(request_id: int, pieces: Pieces) -> Generator[Buffers, None, bytes]:
-    """Yield the frames of all pieces but the last, and return that."""
+def _parts(request_id: int, pieces: Pieces) -> Iterator[Buffers]:
+    """Yield the frames of an answer that is made piece by piece."""
     while True:
         try:
             piece = next(pieces)
         except StopIteration as stop:
-            last: bytes = stop.value
-            return last
+            yield _frame(FrameKind.RESULT, request_id, stop.value)
+            return
+        except Exception as error:  # noqa: BLE001 - as above
+            yield _failure(request_id, error)
+            return
         yield _frame(FrameKind.RESULT_PART, request_id, piece)
+
+
+def _failure(request_id: int, error: Exception) -> Buffers:
+    if isinstance(error, OSError):
+        error = from_os_error(error)
+    elif isinstance(error, MemoryError):
+        error = OperationError(INTERNAL_ERROR, "the file helper is out of memory")
+    elif not isinstance(error, OperationError):
+        text = f"the file helper failed: {type(error).__name__}"
+        error = OperationError(INTERNAL_ERROR, text)
+    message = error.message[:_MESSAGE_MAX_CHARACTERS]
+    return (encode_error(request_id, error.code, message),)
 
 
 def _frame(kind: FrameKind, request_id: int, payload: bytes) -> Buffers:
