@@ -19,7 +19,7 @@ from typing import Final, Protocol, cast
 
 __all__ = ["COMMAND_NAMES", "Command", "load_commands"]
 
-COMMAND_NAMES: Final = ("run", "shell", "cp", "ls", "cat", "info", "ps")
+COMMAND_NAMES: Final = ("run", "shell", "cp", "ls", "cat", "http", "info", "ps")
 """In the order of the list that people see. The module has the same name."""
 
 
