@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -422,3 +424,57 @@ def test_verifying_a_process_outside_any_sandbox_fails(site: Path) -> None:
         verify.verify(plan, os.getpid())
     with pytest.raises(SandboxUnavailableError, match="cannot examine"):
         verify.verify(plan, 2**22 + 1)
+
+
+@pytest.mark.parametrize("kernel", ["new", "old"])
+def test_signals_reach_the_command_and_not_bubblewrap(
+    site: Path, kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kernel == "old":  # before 6.9 the group of a pidfd could not be signalled
+        real = signal.pidfd_send_signal
+
+        def send(pidfd: int, number: int, info: None = None, flags: int = 0) -> None:
+            if flags:
+                raise OSError(errno.EINVAL, "")
+            real(pidfd, number, info, flags)
+
+        monkeypatch.setattr(signal, "pidfd_send_signal", send)
+    script = f"trap 'exit 9' INT; touch {site}/ws/ready; while :; do sleep 0.02; done"
+    one = Run(process_plan(workspace_write(site / "ws"), site), script, site)
+    try:
+        assert not one.launch.signal(signal.SIGINT)
+        one.launch.admit()
+        while not (site / "ws/ready").exists():
+            assert one.popen.poll() is None
+        assert one.launch.signal(signal.SIGINT)
+        assert one.finish()[0] == 9
+    finally:
+        one.close()
+    assert not one.launch.signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("wire", [read_only("/"), SandboxContext.external().to_wire()])
+def test_systems_without_bubblewrap_confine_nothing_and_run_nothing(
+    site: Path, wire: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(SandboxUnavailableError, match="need Linux"):
+        Run(process_plan(wire, site), f"touch {site}/ran", site)
+    assert not (site / "ran").exists()
+    disabled = SandboxContext.disabled().to_wire()
+    assert process_plan(disabled, site) is NO_SANDBOX
+    assert run(NO_SANDBOX, "exit 3", site) == (3, "")
+
+
+def test_marks_stay_until_nothing_runs_inside_any_more(site: Path) -> None:
+    one = Run(process_plan(workspace_write(site / "ws"), site), "exec sleep 60", site)
+    one.launch.admit()
+    closing = threading.Thread(target=one.launch.close)
+    closing.start()
+    closing.join(0.2)
+    assert closing.is_alive()
+    assert (site / "ws/.git").is_dir()
+    one.close()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert os.listdir(site / "ws") == ["sub"]

@@ -38,6 +38,9 @@ from .walking import open_without_links
 
 __all__ = ["ConfinedLaunch", "confine", "shows"]
 
+_END_TIMEOUT: Final = 10.0
+"""For what was killed to be gone; only a process that is stuck in the kernel takes longer."""
+
 _STATUS_BYTES: Final = 4096
 """What bubblewrap reports about itself: a few hundred bytes in all."""
 _SETUP_FAILED: Final = 1
@@ -154,12 +157,24 @@ class ConfinedLaunch(Launch):
             if self._gate is not None:
                 self._gate.close()
                 self._gate = None
+            held, self._held = self._held, []
+            if self._has_ended():
+                for mark in reversed(held):
+                    _marks.release(mark)
             if self._inner is not None:
                 os.close(self._inner)
                 self._inner = None
-            held, self._held = self._held, []
-            for mark in reversed(held):
-                _marks.release(mark)
+
+    def _has_ended(self) -> bool:
+        """Wait until nothing runs inside any more: bubblewrap does not.
+
+        As long as something does, it would take the place of a mark that is taken away.
+        """
+        if self._inner is None:
+            return True  # nothing has ever run
+        poll = select.poll()
+        poll.register(self._inner, select.POLLIN)
+        return bool(poll.poll(_END_TIMEOUT * 1000))
 
     # ------------------------------------------------------------------ preparation
 
