@@ -141,6 +141,7 @@ def schema(session: nox.Session) -> None:
     """Compare schema fixtures and public names with the code; says what changed."""
     _sync(session, "--all-packages")
     _schema(session, "check")
+    session.run("python", "packages/app-server-protocol/tools/generate.py", "--check")
     session.run("python", "scripts/check_public_names.py")
 
 

@@ -7,6 +7,8 @@ what each of them does and gives the reason, which is a fact of the one or the o
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -250,3 +252,19 @@ def test_the_public_names_differ_as_the_wires_do() -> None:
         *("ErrorData", "ErrorResponse", "Message", "Notification", "Request", "RequestId"),
         *("Response", "Trace", "decode"),
     }
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("loaded", "absent"),
+    [
+        ("exec_server_protocol.rpc, exec_server_protocol.process", "app_server_protocol"),
+        ("exec_server.cli, exec_server.server", "app_server_protocol"),
+        ("exec_client.cli, exec_client.client", "app_server_protocol"),
+        ("fs_helper.main", "app_server_protocol"),
+        ("app_server_protocol.inbound, app_server_protocol.types", "exec_server_protocol"),
+    ],
+)
+def test_what_one_wire_needs_loads_nothing_of_the_other(loaded: str, absent: str) -> None:
+    code = f"import sys, {loaded}; sys.exit({absent!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

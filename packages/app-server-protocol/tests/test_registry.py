@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
+from app_server_protocol import _binary, legacy_v1, types
 from app_server_protocol import _overrides as overrides
-from app_server_protocol import legacy_v1, types
 from app_server_protocol._census import main
 from app_server_protocol.registry import (
     CLIENT_METHODS,
@@ -107,3 +108,21 @@ def test_the_binary_knows_the_same_methods(
         "server requests": pinned["server_requests"],
     }.items():
         assert f"{what}: {count} here, {count} in the binary" in out
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_the_types_kept_by_hand_have_the_fields_of_the_binary_s_typescript(codex_bin: Path) -> None:
+    """No schema has them; each field's name, and whether it may be null."""
+    with _binary.dump(codex_bin, "ts", experimental=True) as folder:
+        for name in legacy_v1.__all__:
+            kind = getattr(legacy_v1, name)
+            if not hasattr(kind, "__required_keys__") or name.startswith("GetConversationSummaryP"):
+                continue
+            (file,) = folder.rglob(f"{name}.ts")
+            _, _, body = file.read_text(encoding="utf-8").partition("export type")
+            theirs = dict(re.findall(r"(\w+): ([^,]+),", body))
+            mine = get_type_hints(kind)
+            assert mine.keys() == theirs.keys(), name
+            for field, text in theirs.items():
+                assert ("| null" in text) == (type(None) in get_args(mine[field])), field
