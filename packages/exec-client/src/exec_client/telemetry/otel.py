@@ -30,6 +30,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from .late_spans import late_spans
 from .meters import SCOPE, meters_of
 from .observing import Observed
 
@@ -39,6 +40,9 @@ _OTHER_METHOD: Final = "_OTHER"
 """What the conventions put for a method that the protocol does not have."""
 _UNKNOWN: Final = "unknown"
 """Stands for such a method where the reference client's names are used."""
+
+_UNSET: Final = Status(StatusCode.UNSET)
+_ERROR: Final = Status(StatusCode.ERROR)
 
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 
@@ -59,6 +63,7 @@ class OpenTelemetryClient:
         meter_provider: metrics.MeterProvider | None,
     ) -> None:
         self.tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
+        self.late_spans = late_spans(self.tracer)
         self.meters = meters_of(meter_provider)
         parts = urlsplit(url)
         self.server: Mapping[str, str | int] = {
@@ -105,7 +110,7 @@ def _error_type(error: BaseException) -> str:
 class _Call:
     """One attempt of a call."""
 
-    __slots__ = ("_began", "_client", "_label", "_rpc", "_span")
+    __slots__ = ("_began", "_began_ns", "_client", "_label", "_lineage", "_rpc", "_span")
 
     def __init__(self, client: OpenTelemetryClient, method: str) -> None:
         known = method in REQUESTS
@@ -116,15 +121,22 @@ class _Call:
             "rpc.method": method if known else _OTHER_METHOD,
         }
         self._began = time.perf_counter()
-        self._span: Span = client.tracer.start_span(
-            self._label,
-            kind=SpanKind.CLIENT,
-            attributes={**self._rpc, **client.server},
-        )
+        self._began_ns = time.time_ns()
+        self._lineage = client.late_spans.begin() if client.late_spans is not None else None
+        self._span: Span | None = None
+        if self._lineage is None:
+            self._span = client.tracer.start_span(
+                self._label,
+                kind=SpanKind.CLIENT,
+                attributes={**self._rpc, **client.server},
+                start_time=self._began_ns,
+            )
 
     @property
     def trace(self) -> Trace | None:
-        return _carrier(self._span.get_span_context())
+        if self._lineage is not None:
+            return _carrier(self._lineage[0])
+        return None if self._span is None else _carrier(self._span.get_span_context())
 
     def recovered(self, attempts: int, size: int) -> None:
         raise NotImplementedError
@@ -136,23 +148,35 @@ class _Call:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
     ) -> None:
         # What is done about it can wait until the caller waits for something again.
-        ended = time.perf_counter() - self._began, time.time_ns()
-        asyncio.get_running_loop().call_soon(self._finish, error, *ended)
+        elapsed = time.perf_counter() - self._began
+        asyncio.get_running_loop().call_soon(self._finish, error, elapsed)
 
-    def _finish(self, error: BaseException | None, elapsed: float, end_ns: int) -> None:
-        span, meters = self._span, self._client.meters
-        attributes = self._rpc
+    def _finish(self, error: BaseException | None, elapsed: float) -> None:
+        outcome: dict[str, str] = {}
         if error is not None:
-            error_type = _error_type(error)
-            attributes["error.type"] = error_type
+            outcome["error.type"] = _error_type(error)
             if isinstance(error, RpcError):
-                span.set_attribute("rpc.response.status_code", str(error.code))
-            span.set_attribute("error.type", error_type)
-            if not isinstance(error, CancelledError):  # that was wanted
-                span.set_status(Status(StatusCode.ERROR))
-        span.end(end_ns)
+                outcome["rpc.response.status_code"] = str(error.code)
+        # A cancelled call was wanted to end like that.
+        failed = error is not None and not isinstance(error, CancelledError)
+        self._finish_span(outcome, _ERROR if failed else _UNSET, elapsed)
+        meters = self._client.meters
         meters.count_request(self._label, "success" if error is None else "error")
-        meters.call_duration.record(elapsed, attributes)
+        outcome.pop("rpc.response.status_code", None)
+        meters.call_duration.record(elapsed, {**self._rpc, **outcome})
+
+    def _finish_span(self, outcome: Mapping[str, str], status: Status, elapsed: float) -> None:
+        end_ns = self._began_ns + int(elapsed * 1e9)
+        late = self._client.late_spans
+        if self._lineage is not None and late is not None:
+            attributes = {**self._rpc, **self._client.server, **outcome}
+            times_ns = (self._began_ns, end_ns)
+            late.end(self._label, self._lineage, attributes, times_ns, status)
+        elif self._span is not None:
+            self._span.set_attributes(outcome)
+            if status is _ERROR:
+                self._span.set_status(status)
+            self._span.end(end_ns)
 
 
 class _Work:
