@@ -256,7 +256,7 @@ async def test_a_timeout_is_for_the_whole_exchange_and_null_is_none(server: Serv
             with pytest.raises(WireError) as caught:
                 await client.call("http/request", params(origin.url(), timeoutMs=milliseconds))
             assert (caught.value.code, caught.value.data) == (-32603, {"kind": "timeout"})
-        stream = params(origin.url(), timeoutMs=300, streamResponse=True, requestId="s")
+        stream = params(origin.url(), timeoutMs=2000, streamResponse=True, requestId="s")
         assert (await client.call("http/request", stream))["status"] == 200
         assert await deltas(client, "s") == (b"a", "it took longer than timeoutMs")
         proceed.set()

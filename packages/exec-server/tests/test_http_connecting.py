@@ -106,16 +106,19 @@ class Silent(Connector):
     """Connects nowhere but to 127.0.0.1, and never says so.
 
     Attributes:
+        begun: Addresses that were tried.
         cancelled: Addresses that were given up.
     """
 
     def __init__(self, names: Names) -> None:
         super().__init__(names)
+        self.begun: asyncio.Queue[str] = asyncio.Queue()
         self.cancelled: list[str] = []
 
     async def connect(self, host: str, *rest: object) -> httpcore.AsyncNetworkStream:
         if host == "127.0.0.1":
             return await super().connect(host, *rest)
+        self.begun.put_nowait(host)
         try:
             await asyncio.Event().wait()
         finally:
@@ -140,7 +143,10 @@ async def test_when_all_refuse_the_error_says_why() -> None:
 
 async def test_cancelling_gives_every_address_up() -> None:
     connector = Silent(names("192.0.2.1", "192.0.2.2"))
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.4):
-            await connector.connect_tcp("x.test", 80)
+    connecting = asyncio.ensure_future(connector.connect_tcp("x.test", 80))
+    for address in ("192.0.2.1", "192.0.2.2"):
+        assert await connector.begun.get() == address
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
     assert sorted(connector.cancelled) == ["192.0.2.1", "192.0.2.2"]
