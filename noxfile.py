@@ -216,6 +216,7 @@ def interop(session: nox.Session) -> None:
         return
     _sync(session, "--all-packages", "--group", "test")
     session.run("pytest", "tests/reference", *session.posargs)
+    session.run("pytest", "tests/files_client/test_contract.py", "-k", "reference")
     recovery = [f"tests/recovery/test_{name}.py" for name in ("boundaries", "cuts", "client_flow")]
     client_tests = [*recovery, "tests/interaction/test_mcp.py"]
     session.run("pytest", "-rs", *client_tests, "--executor", "reference", *session.posargs)

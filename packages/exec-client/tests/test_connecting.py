@@ -25,6 +25,7 @@ from exec_client import (
 )
 from exec_testkit.requirements import requirement
 from exec_testkit.scripted_peer import PeerConnection, ScriptedPeer
+from opentelemetry.trace import NoOpTracerProvider
 
 FAST = ClientOptions(retry_delay=0.005, recovery_deadline=3.0, attempt_timeout=1.0)
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -302,3 +303,9 @@ async def test_a_peer_that_waits_for_acknowledgements_gets_them_at_once() -> Non
             await asyncio.gather(client.status(), client.status())
         # A delayed acknowledgement takes 40 ms: two seconds for all of them.
         assert loop.time() - started < 1.0
+
+
+async def test_a_url_that_is_none_is_told_in_the_same_words_with_telemetry() -> None:
+    provider = NoOpTracerProvider()
+    with pytest.raises(ConnectError, match="not a ws:// or wss:// URL"):
+        await connect("ws://[::1", options=ClientOptions(tracer_provider=provider))

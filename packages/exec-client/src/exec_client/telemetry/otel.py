@@ -47,6 +47,15 @@ _ERROR: Final = Status(StatusCode.ERROR)
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 
 
+def _server_of(url: str) -> dict[str, str | int]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    except ValueError:  # no URL: connecting says so, in its own words
+        return {}
+    return {"server.address": parts.hostname or "", "server.port": port}
+
+
 class OpenTelemetryClient:
     """Makes the spans of one client.
 
@@ -65,11 +74,7 @@ class OpenTelemetryClient:
         self.tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
         self.late_spans = late_spans(self.tracer)
         self.meters = meters_of(meter_provider)
-        parts = urlsplit(url)
-        self.server: Mapping[str, str | int] = {
-            "server.address": parts.hostname or "",
-            "server.port": parts.port or _DEFAULT_PORTS.get(parts.scheme, 0),
-        }
+        self.server: Mapping[str, str | int] = _server_of(url)
         self.connected: SpanContext | None = None
         """The span that made the connection of now."""
 
