@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from exec_testkit.nobody import NOBODY
 from exec_testkit.sandboxes import context, path, place, read_only, restricted_read, workspace_write
 from exec_testkit.server import ServerProcess
 
+from .nobody import open_folder, server_of_nobody
 from .speaking import DENIED, files_of
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.usefixtures("needs_sandbox")]
@@ -20,10 +22,42 @@ pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.usefixtures("ne
 Policy = Callable[[Path], dict[str, Any]]
 
 
+@pytest.fixture(scope="module", params=["own", "nobody"])
+def user(request: pytest.FixtureRequest) -> str:
+    """Whom the server runs as: the tests' own user, or nobody in particular."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def server(user: str) -> Iterator[ServerProcess]:
+    with ServerProcess() if user == "own" else server_of_nobody() as process:
+        yield process
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
-    """A workspace with links that lead out of it, and what they lead to."""
-    base = Path(os.path.realpath(tmp_path))
+def site(user: str) -> Iterator[Path]:
+    with open_folder() as base:
+        _fill(base)
+        _give(user, base)
+        yield base
+
+
+def _give(user: str, folder: Path) -> None:
+    """Let everything in a folder belong to the user whom the server runs as."""
+    if user == "nobody":
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
+@pytest.fixture
+def own_user(user: str) -> None:
+    """For what needs its own server, or files of the tests' own environment."""
+    if user != "own":
+        pytest.skip("tried as the tests' own user")
+
+
+def _fill(base: Path) -> None:
+    """Make a workspace with links that lead out of it, and what they lead to."""
     for folder in ("ws/.git/hooks", "ws/.codex", "out/sub"):
         (base / folder).mkdir(parents=True)
     (base / "ws/in.txt").write_bytes(b"inside")
@@ -31,7 +65,6 @@ def site(tmp_path: Path) -> Path:
     (base / "ws/to-out").symlink_to(base / "out")
     (base / "ws/to-secret").symlink_to(base / "out/secret")
     (base / "ws/to-new").symlink_to(base / "out/new")
-    return base
 
 
 def _hides(site: Path) -> dict[str, Any]:
@@ -170,7 +203,7 @@ async def test_a_read_only_sandbox_writes_nowhere(server: ServerProcess, site: P
 
 @WRITE_POLICIES
 async def test_protected_names_stay_as_they_are(
-    server: ServerProcess, site: Path, policy: Policy
+    server: ServerProcess, site: Path, policy: Policy, user: str
 ) -> None:
     async with files_of(server, policy(site)) as files:
         ws = site / "ws"
@@ -190,6 +223,7 @@ async def test_protected_names_stay_as_they_are(
         assert os.listdir(ws / ".git/hooks") == []
         assert os.listdir(ws / ".codex") == []
         (ws / "deeper/.git").mkdir(parents=True)
+        _give(user, ws / "deeper")
         assert await files.write(ws / "deeper/.git/config", b"fine") == {}
 
 
@@ -247,6 +281,7 @@ async def test_sockets_of_the_host_cannot_be_used_as_files(
             assert await files.write_code(site / "ws/socket") in DENIED
 
 
+@pytest.mark.usefixtures("own_user")
 async def test_files_beside_the_helper_cannot_be_read(server: ServerProcess, site: Path) -> None:
     import sys
 
@@ -328,10 +363,13 @@ async def test_no_workspace_roots_grant_nothing(server: ServerProcess, site: Pat
         assert (site / "ws/in.txt").read_bytes() == b"inside"
 
 
-async def test_what_else_is_granted_can_be_used(server: ServerProcess, site: Path) -> None:
+async def test_what_else_is_granted_can_be_used(
+    server: ServerProcess, site: Path, user: str
+) -> None:
     (site / "extra").mkdir()
     (site / "readable").mkdir()
     (site / "readable/f").write_bytes(b"content")
+    _give(user, site)
     policy = restricted_read(
         site / "ws", path(site / "extra", "write"), path(site / "readable", "read")
     )
@@ -359,6 +397,7 @@ async def test_a_sandbox_that_cannot_be_enforced_is_refused(
         assert await files.client.refused("fs/writeFile", old) == -32602
 
 
+@pytest.mark.usefixtures("own_user")
 @pytest.mark.parametrize(
     "permissions",
     [
@@ -377,6 +416,7 @@ async def test_policies_that_leave_files_free_need_no_bubblewrap(
             assert await files.read(site / "out/new") == b"free"
 
 
+@pytest.mark.usefixtures("own_user")
 async def test_the_bubblewrap_that_is_first_on_path_is_the_one_that_runs(
     site: Path, tmp_path: Path
 ) -> None:

