@@ -17,8 +17,8 @@ from exec_testkit.wire import WireClient
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
-STOPS_WITHIN_SECONDS = 9.0
-"""5 s for the collector, and a loaded machine."""
+STOPS_WITHIN_SECONDS = 15.0
+"""5 s for the collector, and a loaded machine; an SDK that is let have its way takes 30."""
 FLOOD = 12_000
 """Requests: some times what the queue holds, and a few MiB if all of their spans were kept."""
 GROWTH_BYTES = 24 * 1024 * 1024
@@ -53,7 +53,7 @@ async def test_a_collector_that_takes_nothing_neither_slows_nor_grows_a_server(
             await client.call("process/list")
             slowest = max(slowest, time.perf_counter() - began)
         assert server.resident_bytes - before < GROWTH_BYTES
-        assert slowest < 2.0, "a request waited for the collector"
+        assert slowest < 5.0, "a request waited for the collector, which has 10 s to answer"
         await client.start("p", ["echo", "works"])
         assert (await client.finish("p"))[0]["stdout"] == b"works\n"
         await client.close()

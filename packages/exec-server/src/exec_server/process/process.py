@@ -159,7 +159,7 @@ class Process:
         self._pumps = [Pump(stream, fd, self) for stream, fd in child.outputs]
         self._launch = child.launch
         self._watch = ChildWatch(child.popen, self._exited, child.launch.signal)
-        self.observed.started(tty=self.tty, sandboxed=self.sandboxed)
+        self.observed.started(tty=self.tty, sandboxed=child.launch.confined)
         self.observed.run(_log_started)
         self._run_deferred()
 
