@@ -14,7 +14,7 @@ from .errors import FileError, FileHandleLostError
 from .handles import BLOCK_BYTES
 from .paths import native, to_uri
 from .plan import MAX_FRUITLESS, FileTally, FileTransfer, Plan, part_name
-from .reading import BlockReader, ReadAhead
+from .reading import BlockReader, ReadAhead, read_whole
 from .trees import ahead
 
 if TYPE_CHECKING:
@@ -111,14 +111,21 @@ class Download:
         if self._resume and await asyncio.to_thread(_is_complete, item):
             tally.start(item.size)
             return
+        copy = self._copy_small if item.size < BLOCK_BYTES else self._copy
         for attempt in range(MAX_FRUITLESS + 1):
             try:
-                await self._copy(item, tally)
+                await copy(item, tally)
                 return
             except FileHandleLostError:
                 if attempt == MAX_FRUITLESS:
                     raise
                 tally.move(0, 0)  # it is another file now: from the beginning
+
+    async def _copy_small(self, item: FileTransfer, tally: FileTally) -> None:
+        """Copy a file that was small when it was looked at, with one round trip and one thread."""
+        data = await read_whole(self._session, item.remote, self._sandbox)
+        await asyncio.to_thread(_write_whole, item, data)
+        tally.move(len(data), len(data))
 
     async def _copy(self, item: FileTransfer, tally: FileTally) -> None:
         reader = await BlockReader.opened(self._session, item.remote, self._sandbox)
@@ -204,6 +211,16 @@ class _Target:
         if self._part is not None and not keep:
             with suppress(OSError):
                 os.unlink(self._part)
+
+
+def _write_whole(item: FileTransfer, data: bytes) -> None:
+    target = _Target(item.local, item.size, item.modified_ms, resume=False)
+    try:
+        target.write(data)
+        target.finish()
+    except BaseException:
+        target.abandon(keep=False)
+        raise
 
 
 def _is_complete(item: FileTransfer) -> bool:
