@@ -65,6 +65,19 @@ def test_segments_have_no_name_and_nobody_else_can_open_them(tmp_path: Path) -> 
         os.close(descriptor)
 
 
+def test_where_files_need_a_name_it_is_gone_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)  # as on macOS, and on some file systems
+    with _spool(10**9, tmp_path) as spool:
+        segment = Segment(spool)
+        assert list(tmp_path.iterdir()) == []
+        chunks = _chunks([100, 200])
+        segment.write(chunks)
+        assert list(segment.read(0)) == chunks
+        segment.close()
+
+
 @asynccontextmanager
 async def _store(
     *, memory: int = MIB, disk: int = 64 * MIB, total: int = 10**9, hold_up: bool = False
