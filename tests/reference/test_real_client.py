@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from exec_testkit.codex_turn import Job, Outcome, call, patch, run_isolated
+from exec_testkit.requirements import requirement
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(150)]
 
@@ -118,6 +119,23 @@ def test_a_cut_link_costs_the_command_nothing(codex: str) -> None:
     assert outcome.connections == 2
     assert "code 0" in outcome.outputs["long"]
     assert all(f"line-{number}\n" in outcome.outputs["long"] for number in range(1, 41))
+
+
+@requirement("PROC-RESUME-01")
+def test_a_cut_over_a_slow_link_does_not_cost_a_busy_command_its_follower(codex: str) -> None:
+    burst = "head -c 500000 /dev/zero | tr '\\0' x; echo; sleep 0.005"
+    script = f"touch cut-here; for i in $(seq 300); do {burst}; done; echo the-end; exit 7"
+    job = Job(
+        codex,
+        [_shell("long", script, yield_time_ms=30000)],
+        [UNCONFINED],
+        cut_when="cut-here",
+        read_delay=0.5,
+    )
+    outcome = _finished(job)
+    assert outcome.connections == 2
+    assert "code 7" in outcome.outputs["long"]
+    assert "the-end" in outcome.outputs["long"]
 
 
 MCP_SERVER = '''

@@ -21,11 +21,12 @@ import sys
 import tempfile
 import threading
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-from .fault_proxy import FaultProxy
+from .fault_proxy import Cut, FaultProxy, Kind
 from .otlp import Collector
 from .server import ServerProcess
 
@@ -67,6 +68,7 @@ class Job:
         config: Further lines of the client's configuration.
         server: Further arguments of the server.
         cut_when: Path of a file that the commands make: when it appears, the link is cut.
+        read_delay: Seconds for which its first request after a resume is held up on its way.
         token: What the client shows to the server; empty for nothing.
         traced: Both export their spans to a collector.
     """
@@ -78,6 +80,7 @@ class Job:
     config: str = ""
     server: list[str] = field(default_factory=list)
     cut_when: str = ""
+    read_delay: float = 0.0
     token: str = ""
     traced: bool = False
 
@@ -235,7 +238,7 @@ async def _turn(job: Job, home: Path, workspace: Path) -> Outcome:
     (home / "config.toml").write_text(config.replace("@WORKSPACE@", str(workspace)))
     environ = None if collector is None else collector.environ
     with ServerProcess(*job.server, env=environ) as server:
-        async with FaultProxy(server.port) as proxy:
+        async with FaultProxy(server.port, partial(_hold_up, job.read_delay)) as proxy:
             where = {"CODEX_EXEC_SERVER_URL": proxy.url}
             if job.token:
                 where = {}
@@ -283,6 +286,11 @@ async def _turn(job: Job, home: Path, workspace: Path) -> Outcome:
         log,
         [[span.service, span.name, span.kind, span.span_id, span.parent] for span in spans],
     )
+
+
+def _hold_up(seconds: float, connection: int) -> Cut | None:
+    """Hold up what follows ``initialize`` and ``initialized`` of a resumed connection."""
+    return Cut("to-server", 2, Kind.DELAY, seconds) if seconds and connection else None
 
 
 def _placed(item: dict[str, Any], workspace: Path) -> dict[str, Any]:
