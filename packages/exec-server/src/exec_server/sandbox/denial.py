@@ -34,12 +34,10 @@ def was_denied(exit_code: int, output: Sequence[tuple[bytes, bytes]]) -> bool:
     """
     if exit_code == 0:
         return False
+    texts = [b"".join([data for _, data in output]).lower()]
     streams = {stream for stream, _ in output}
-    texts = [b"".join(data for _, data in output).lower()]
     if len(streams) > 1:
-        texts += [
-            b"".join(data for name, data in output if name == stream).lower() for stream in streams
-        ]
+        texts += [b"".join([data for name, data in output if name == s]).lower() for s in streams]
     if any(word in text for text in texts for word in _WORDS):
         return True
     if exit_code in _ORDINARY_CODES:
