@@ -148,6 +148,7 @@ class Connection:
         self._inbound: deque[tuple[str | bytes, float]] = deque()
         self.long_polls = LongPolls(limits.parked_reads)
         self._parked: dict[asyncio.Future[Any] | Later, ObservedRequest] = {}
+        self._paused = False
         self._parked_bytes = 0
         self._message_bytes = 0
         self._handling = False
@@ -198,6 +199,7 @@ class Connection:
         try:
             while self._inbound and self.state is not ConnectionState.CLOSED:
                 if self.peer.full or self._parked_too_much:
+                    self._paused = True
                     self.peer.pause_reading()
                     return
                 data, received = self._inbound.popleft()
@@ -205,7 +207,9 @@ class Connection:
                 self._handle(data, received)
         finally:
             self._handling = False
-        self.peer.resume_reading()
+        if self._paused:
+            self._paused = False
+            self.peer.resume_reading()
 
     @property
     def _parked_too_much(self) -> bool:
