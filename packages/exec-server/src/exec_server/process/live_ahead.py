@@ -40,7 +40,12 @@ class LiveAhead:
     @property
     def full(self) -> bool:
         """Whether the client has to catch up before it gets more."""
-        return bool(self._missing_to) and (self._bytes >= MAX_BYTES or self._events >= MAX_EVENTS)
+        return self.waiting and (self._bytes >= MAX_BYTES or self._events >= MAX_EVENTS)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the client has to catch up at all."""
+        return bool(self._missing_to)
 
     def attached(self, next_seq: int) -> None:
         """A connection gets the events from ``next_seq`` on, and has to read those before."""

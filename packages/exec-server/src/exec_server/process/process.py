@@ -245,7 +245,8 @@ class Process:
         self._ahead.answered(through)
 
     def _exited(self, code: int) -> None:
-        if not self._ahead.full or self._killed or self.sandboxed:
+        # While a client catches up, what is left in the pipes comes behind the exit, bit by bit.
+        if not self._ahead.waiting or self._killed or self.sandboxed:
             for pump in self._pumps:
                 pump.drain()
         if self._launch is not None:
