@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -319,6 +320,50 @@ async def test_a_command_without_a_handler_ends_with_the_signal_s_code(
     await client.output_until(b"ready")
     await client.call("process/signal", {"processId": "p", "signal": "interrupt"})
     assert (await client.finish("p"))[1] == 130
+    await client.close()
+
+
+async def test_a_signal_that_comes_at_once_is_not_lost(server: ServerProcess, site: Path) -> None:
+    client = await WireClient.ready(server.url)
+    for number in range(30):
+        name = f"p{number}"
+        params = {
+            "processId": name, "argv": ["sleep", "60"], "cwd": "file:///", "tty": False,
+            "env": {"PATH": "/usr/bin:/bin"}, "sandbox": read_only(site / "ws"),
+        }  # fmt: skip
+        await client.request("process/start", params)
+        await client.request("process/signal", {"processId": name, "signal": "interrupt"})
+        assert (await client.finish(name))[1] == 130
+    await client.close()
+
+
+def running(mark: str) -> list[int]:
+    """Return the processes that have a mark in their environment, whoever their parent is."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if mark.encode() in Path(f"/proc/{name}/environ").read_bytes():
+                found.append(int(name))
+    return found
+
+
+@pytest.mark.parametrize("signalled", [True, False])
+async def test_what_is_ended_as_soon_as_it_starts_does_not_go_on_alone(
+    server: ServerProcess, site: Path, signalled: bool
+) -> None:
+    client = await WireClient.ready(server.url)
+    env = {"PATH": "/usr/bin:/bin", "MARK": str(site)}
+    for number in range(30):
+        name = f"p{number}"
+        await client.start(name, ["sleep", "60"], sandbox=workspace_write(site / "ws"), env=env)
+        if signalled:
+            params = {"processId": name, "signal": "hangup"}
+            await client.call("process/signal", params)
+        else:
+            await client.call("process/terminate", {"processId": name})
+        assert (await client.finish(name))[1] == (129 if signalled else 137)
+    await until(lambda: not running(f"MARK={site}"))
+    await until(lambda: os.listdir(site / "ws") == ["sub"])
     await client.close()
 
 

@@ -88,8 +88,8 @@ class ChildWatch:
         """
         if not self._group_may_live:
             return False
-        inside = self._signal_inside if number != signal.SIGKILL and not self.reaped else None
-        if inside is not None and inside(number):
+        inside = None if self.reaped else self._signal_inside
+        if inside is not None and inside(number) and number != signal.SIGKILL:
             return True
         try:
             if not self.reaped:

@@ -112,6 +112,7 @@ class SpawnPool:
 
     def abandon(self, child: Child) -> None:
         """Kill a child that nobody has taken over, and clean up behind it."""
+        child.launch.signal(signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.popen.pid, signal.SIGKILL)
         descriptors = {fd for _, fd in child.outputs} | {child.stdin, child.terminal}

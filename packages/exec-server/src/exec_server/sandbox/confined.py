@@ -128,6 +128,10 @@ class ConfinedLaunch(Launch):
         """See ``Launch.signal``."""
         if self._inner is None:
             return False
+        if number == signal.SIGKILL:
+            return self._kill()
+        if self._runs_nothing_yet():
+            return False
         try:
             signal.pidfd_send_signal(self._inner, number, None, _PIDFD_SIGNAL_PROCESS_GROUP)
         except ProcessLookupError:
@@ -139,6 +143,32 @@ class ConfinedLaunch(Launch):
             except OSError:
                 return False
         return True
+
+    def _kill(self) -> bool:
+        """Kill the first process inside, and all others with it.
+
+        It is told of bubblewrap's end only from a certain point on; before, it would go on
+        alone.
+        """
+        if self._inner is None:
+            return False
+        try:
+            signal.pidfd_send_signal(self._inner, signal.SIGKILL)
+        except OSError:
+            return False
+        return True
+
+    def _runs_nothing_yet(self) -> bool:
+        """Whether bubblewrap has been let go on and has not come to the command.
+
+        Its first process inside ignores signals, so one that comes now would be lost.
+        """
+        path = f"/proc/{self._inner_pid}/task/{self._inner_pid}/children"
+        try:
+            with open(path, "rb") as file:
+                return not file.read(1)
+        except OSError:  # it has ended, or the kernel does not tell
+            return False
 
     def exit_code(self, code: int) -> int:
         """See ``Launch.exit_code``. bubblewrap's own message is on its standard error."""
@@ -158,6 +188,7 @@ class ConfinedLaunch(Launch):
                 self._gate.close()
                 self._gate = None
             held, self._held = self._held, []
+            self._kill()
             if self._has_ended():
                 for mark in reversed(held):
                     _marks.release(mark)

@@ -75,6 +75,8 @@ class Launch:
     def signal(self, number: int) -> bool:
         """Send a signal to the group that a confined command was started in.
 
+        SIGKILL ends all that runs inside; send it to the child's own group as well.
+
         Returns:
             Whether there was one; without, signal the child's own group.
         """
@@ -89,7 +91,10 @@ class Launch:
         return code
 
     def close(self) -> None:
-        """Let go of everything. The child must have ended, or never have started."""
+        """Let go of everything, and end what may still run inside.
+
+        The child must have ended, or never have started.
+        """
 
 
 def prepare(
