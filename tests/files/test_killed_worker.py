@@ -20,7 +20,7 @@ _NEW = b"new " * 1000
 _DIES = """
 import os, sys
 bomb = {bomb!r}
-calls = ("open read readv pread pwrite write writev stat lstat fstat statvfs listdir scandir mkdir "
+calls = ("open read readv preadv pwrite write writev stat lstat fstat listdir scandir mkdir "
          "unlink rmdir rename replace link symlink readlink ftruncate fchmod fchown fsync "
          "copy_file_range sendfile close access chmod utime listxattr getxattr setxattr").split()
 

@@ -15,13 +15,16 @@ from exec_server_protocol.limits import (
 )
 
 from .answers import EMPTY, Pieces, dump
-from .base64_text import RAW_PIECE_BYTES, encode
+from .base64_text import encode
 from .errors import OperationError, from_errno
 from .params import Params, natural, path_of, text
 from .regular import open_for_reading, open_for_writing, truncate
 
 __all__ = ["Handles"]
 
+_PIECE_BYTES: Final = 192 * 1024
+"""Of a block, for one frame, a multiple of 3: whoever reads the first one has something to do
+while the next is made."""
 _OFFSET_MAX: Final = 2**63 - 1
 """Largest offset of the system: a signed integer of 64 bits."""
 
@@ -34,6 +37,7 @@ class Handles:
 
     def __init__(self) -> None:
         self._open: dict[str, int] = {}
+        self._block: memoryview | None = None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -92,21 +96,22 @@ class Handles:
                 INVALID_REQUEST, f"the length of a block is 1 to {FILE_BLOCK_MAX_BYTES} bytes"
             )
         fd = self._fd(handle_id)
+        if self._block is None:
+            self._block = memoryview(bytearray(FILE_BLOCK_MAX_BYTES))
         try:
             if offset + length > _OFFSET_MAX:
                 raise from_errno(errno.EINVAL)
-            data = _read_at(fd, offset, length)
+            count = _read_at(fd, self._block[:length], offset)
         except (OperationError, OSError) as error:
             if getattr(error, "errno", None) != errno.EBADF:
                 self._drop(handle_id)
             raise
-        end = b'","eof":true}' if len(data) < length else b'","eof":false}'
-        head = b'{"chunk":"'
-        view = memoryview(data)
-        if len(view) > RAW_PIECE_BYTES:
-            yield head + encode(view[:RAW_PIECE_BYTES])
-            head, view = b"", view[RAW_PIECE_BYTES:]
-        return b"".join((head, encode(view), end))
+        end = b'","eof":true}' if count < length else b'","eof":false}'
+        head, at = b'{"chunk":"', 0
+        while count - at > _PIECE_BYTES:
+            yield head + encode(self._block[at : at + _PIECE_BYTES])
+            head, at = b"", at + _PIECE_BYTES
+        return b"".join((head, encode(self._block[at:count]), end))
 
     def write_block(self, params: Params, data: bytearray) -> bytes:
         """Write at an offset and return the JSON text of the answer to ``fs/writeBlock``.
@@ -168,16 +173,12 @@ class Handles:
                 os.close(fd)
 
 
-def _read_at(fd: int, offset: int, length: int) -> bytes:
-    data = os.pread(fd, length, offset)
-    if len(data) == length or not data:
-        return data
-    pieces = [data]
-    got = len(data)
-    while got < length:
-        data = os.pread(fd, length - got, offset + got)
-        if not data:
+def _read_at(fd: int, buffer: memoryview, offset: int) -> int:
+    """Read until ``buffer`` is full or the file ends; return how much came."""
+    count = 0
+    while count < len(buffer):
+        got = os.preadv(fd, [buffer[count:]], offset + count)
+        if not got:
             break
-        pieces.append(data)
-        got += len(data)
-    return b"".join(pieces)
+        count += got
+    return count
