@@ -115,8 +115,9 @@ def install(folder: Path, dist: Path, distribution: str) -> Path:
     call("uv", "pip", "sync", "--quiet", "--allow-empty-requirements", "--python", python,
          "--require-hashes", requirements)  # fmt: skip
     before = names(python)
-    call("uv", "pip", "install", "--quiet", "--python", python, "--no-index", "--find-links", dist,
-         distribution)  # fmt: skip
+    # Without the cache, which takes a wheel of the same version for the one built before.
+    call("uv", "pip", "install", "--quiet", "--no-cache", "--python", python, "--no-index",
+         "--find-links", dist, distribution)  # fmt: skip
     added = names(python) - before
     if added != {distribution, *OURS[distribution]}:
         sys.exit(f"{distribution} brought {sorted(added)}")
