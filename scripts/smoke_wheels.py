@@ -227,6 +227,7 @@ def ask_for_files(server: Path, client: Path, folder: Path, *options: str | Path
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env={"PATH": os.defpath},  # where no helper is, whatever environment this runs in
     ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
