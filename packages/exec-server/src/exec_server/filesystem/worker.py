@@ -30,6 +30,7 @@ from exec_server_protocol.helper import (
 )
 
 from ..process.reaping import ChildWatch
+from ..process.scratch import scratch
 from ..sandbox.plan import Plan
 from .launch import LaunchedWorker
 from .states import WorkerEvent, WorkerState, advance
@@ -37,10 +38,6 @@ from .states import WorkerEvent, WorkerState, advance
 __all__ = ["Call", "Worker"]
 
 _HEADER: Final = struct.Struct(">IBI")
-_BUFFER: Final = memoryview(bytearray(256 * 1024))
-"""What one read may bring. Passing on so much takes a few tenths of a millisecond; then
-others get their turn. One for all workers: memory of this size would come from the system
-and go back to it with each read, which takes longer than handling a short answer."""
 _SENDS_AT_ONCE: Final = 4
 """Pieces of a large request that are written before others get their turn."""
 
@@ -111,6 +108,7 @@ class Worker:
         self._after_end = launched.on_ended
         self._on_closed = on_closed
         self._on_ended = on_ended
+        self._buffer = scratch()
         self._decoder = FrameDecoder(FROM_WORKER)
         self._calls: deque[tuple[int, Call]] = deque()
         self._last_id = 0
@@ -253,7 +251,7 @@ class Worker:
     def _readable(self) -> bool:
         """Take what there is; returns whether there was anything."""
         try:
-            count = self._socket.recv_into(_BUFFER)
+            count = self._socket.recv_into(self._buffer)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
@@ -263,7 +261,7 @@ class Worker:
             return False
         self.since = self._loop.time()
         try:
-            for frame in self._decoder.feed(bytes(_BUFFER[:count])):
+            for frame in self._decoder.feed(bytes(self._buffer[:count])):
                 self._take(frame.kind, frame.request_id, frame.payload)
             if self._decoder.error is not None:
                 raise self._decoder.error
