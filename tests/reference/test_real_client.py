@@ -162,10 +162,9 @@ def test_an_mcp_server_on_the_executor_answers(codex: str) -> None:
     job = Job(
         codex,
         [
-            # The client tells the model of such tools only when it looks for them.
-            {"type": "tool_search_call", "call_id": "search", "execution": "client"}
-            | {"arguments": {"query": "shout capitals"}},
-            call("shout", "shout", text="hello") | {"namespace": "mcp__echo"},
+            # The client tells the model of such tools only when it looks for them, and when
+            # their server is ready.
+            call("shout", "shout", text="hello") | {"namespace": "mcp__echo", "until": "mcp__echo"},
         ],
         [UNCONFINED],
         files={"server.py": MCP_SERVER},

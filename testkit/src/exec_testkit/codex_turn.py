@@ -20,9 +20,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +37,8 @@ __all__ = ["Job", "Outcome", "call", "patch", "run_isolated"]
 _TURN_SECONDS: Final = 60.0
 _SIOCSIFFLAGS: Final = 0x8914
 _UP_AND_RUNNING: Final = 0x41
+_ATTEMPTS: Final = 300
+"""Requests that the model may be sent while it waits for a tool to turn up."""
 _MODEL: Final = "gpt-5.5"
 """Of the client's own catalogue: one that gets plain function tools and patches."""
 
@@ -62,7 +66,8 @@ class Job:
 
     Attributes:
         codex: Path of the client's program.
-        items: What the model answers, one item a request; the last should be a message.
+        items: What the model answers, one item a request; after the last, a message. An item
+            with ``until`` waits until the model has been told something with that text in it.
         arguments: Further arguments of ``codex exec``.
         files: Content by relative path: what lies in the workspace.
         config: Further lines of the client's configuration.
@@ -151,7 +156,7 @@ class _Model:
     """Answers the client's requests to its model from a list."""
 
     def __init__(self, items: list[dict[str, Any]]) -> None:
-        self._items = items
+        self._items: Iterator[dict[str, Any]] = iter(items)
         self.requests: list[dict[str, Any]] = []
         model = self
 
@@ -181,8 +186,13 @@ class _Model:
     def respond(self, request: dict[str, Any]) -> str:
         number = len(self.requests)
         self.requests.append(request)
-        item = self._items[number] if number < len(self._items) else _message()
-        session = re.findall(r"session ID (\d+)", json.dumps(request))
+        said = json.dumps(request)
+        item = next(self._items, _message())
+        if item.get("until", "") not in said and number < _ATTEMPTS:
+            self._items = chain([item], self._items)
+            item = self._waiting(number)
+        item = {key: value for key, value in item.items() if key != "until"}
+        session = re.findall(r"session ID (\d+)", said)
         if session:
             item = json.loads(json.dumps(item).replace("@SESSION@", session[-1]))
         response: dict[str, Any] = {"id": f"response-{number}"}
@@ -193,6 +203,12 @@ class _Model:
             {"type": "response.completed", "response": {**response, "usage": tokens}},
         ]
         return "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events)
+
+    @staticmethod
+    def _waiting(number: int) -> dict[str, Any]:
+        """Return a wish that passes the time: to look for tools, of which more may turn up."""
+        wish = {"type": "tool_search_call", "execution": "client", "call_id": f"wait-{number}"}
+        return {**wish, "arguments": {"query": "shout"}}
 
     def outputs(self) -> dict[str, str]:
         """Return what each call came to, as the model was told."""
