@@ -27,6 +27,7 @@ from exec_testkit.fault_proxy import FaultProxy
 from exec_testkit.liveness import descendants, resident_bytes
 from exec_testkit.server import ServerProcess
 from exec_testkit.server import program as ours
+from file_rows import measure_files
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed
 
@@ -83,7 +84,9 @@ class RawClient:
             raise RuntimeError(str(message))
         return message["result"]
 
-    async def start(self, process_id: str, argv: list[str], *, stdin: bool = False) -> None:
+    async def start(
+        self, process_id: str, argv: list[str], *, stdin: bool = False, **options: Any
+    ) -> None:
         self._closed[process_id] = asyncio.Event()
         await self.call(
             "process/start",
@@ -95,11 +98,12 @@ class RawClient:
                 "tty": False,
                 "pipeStdin": stdin,
                 "arg0": None,
+                **options,
             },
         )
 
-    async def run(self, process_id: str, argv: list[str]) -> None:
-        await self.start(process_id, argv)
+    async def run(self, process_id: str, argv: list[str], **options: Any) -> None:
+        await self.start(process_id, argv, **options)
         await self._closed[process_id].wait()
 
     async def run_true(self, number: int) -> None:
@@ -147,6 +151,7 @@ async def measure(server: ServerProcess, banner: float) -> Figures:
     started = time.perf_counter()
     await asyncio.gather(*(client.run(f"b{i}", ["bash", "-c", script]) for i in range(100)))
     figures["burst_100x1000_lines_s"] = time.perf_counter() - started
+    figures |= await measure_files(server.port, client)
     await client.close()
     figures |= await _recovery(server)
     return figures
@@ -230,7 +235,7 @@ def main() -> None:
         for who in sorted(commands, reverse=bool(number % 2)):
             server, banner, home = _start(commands[who])
             with server:
-                found[who].append(asyncio.run(asyncio.wait_for(measure(server, banner), 120)))
+                found[who].append(asyncio.run(asyncio.wait_for(measure(server, banner), 180)))
             shutil.rmtree(home, ignore_errors=True)
     medians = {
         who: {name: statistics.median(r[name] for r in runs) for name in (runs[0] if runs else {})}
