@@ -210,7 +210,7 @@ async def test_a_failing_bubblewrap_is_an_error_with_its_own_words(site: Path) -
         client = await WireClient.ready(own.url)
         with pytest.raises(WireError, match="no luck today"):
             await run(client, "true", site, read_only(site / "ws"))
-        assert descendants(own.pid) == {own.pid}
+        await until(lambda: descendants(own.pid) == {own.pid})
         await client.close()
 
 

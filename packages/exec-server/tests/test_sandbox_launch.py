@@ -469,6 +469,6 @@ def test_closing_ends_what_still_runs_inside_before_marks_are_taken_away(site: P
     one = Run(process_plan(workspace_write(site / "ws"), site), "exec sleep 60", site)
     one.launch.admit()
     one.launch.close()
-    assert one.popen.wait(10) == 137
+    assert one.popen.wait(10) != 0
     assert os.listdir(site / "ws") == ["sub"]
     one.close()
