@@ -475,7 +475,7 @@ async def test_masks_are_gone_when_the_last_process_has_ended(
     assert (site / "ws/.git").is_dir()
     await client.call("process/terminate", {"processId": "long"})
     await client.finish("long")
-    await until(lambda: os.listdir(site / "ws") == ["sub"])
+    assert os.listdir(site / "ws") == ["sub"]
     await client.close()
 
 

@@ -82,7 +82,8 @@ class Process:
         store: Makes the place for its output; gets what to call when there is room again.
         limits: Bounds of its queues.
         on_closed: Called once, when the last event is out.
-        on_exited: Called once, when the child of a launch has ended.
+        on_exited: Called once, when the child of a launch has ended, with what to call when
+            nothing of the launch is left.
         instruments: Told of output.
         observed: Told of the process's life.
     """
@@ -97,7 +98,7 @@ class Process:
         store: Callable[[Callable[[], None]], OutputStore],
         limits: Limits,
         on_closed: Callable[[Process], None],
-        on_exited: Callable[[Launch], None],
+        on_exited: Callable[[Launch, Callable[[], None]], None],
         instruments: Instruments,
         observed: ObservedProcess,
     ) -> None:
@@ -117,6 +118,7 @@ class Process:
         self._on_closed = on_closed
         self._on_exited = on_exited
         self._launch: Launch | None = None
+        self._launch_is_over = True
         self._instruments = instruments
         self.observed = observed
         self._ended_by: str | None = None
@@ -251,7 +253,8 @@ class Process:
                 pump.drain()
         if self._launch is not None:
             code = self._launch.exit_code(code)
-            self._on_exited(self._launch)
+            self._launch_is_over = not self._launch.confined
+            self._on_exited(self._launch, self._launch_ended)
         self.state = advance(self.state, ProcessEvent.EXIT)
         self.exit_code = code
         if self.sandboxed:
@@ -277,8 +280,15 @@ class Process:
         self._terminal = None
         self._close_if_complete()
 
+    def _launch_ended(self) -> None:
+        """Go on: what a sandbox had put on the disk is gone, as who hears of the end expects."""
+        self._launch_is_over = True
+        self._close_if_complete()
+
     def _close_if_complete(self) -> None:
-        if self.state is not ProcessState.EXITED or not all(pump.ended for pump in self._pumps):
+        if self.state is not ProcessState.EXITED or not self._launch_is_over:
+            return
+        if not all(pump.ended for pump in self._pumps):
             return
         self.state = advance(self.state, ProcessEvent.OUTPUT_COMPLETE)
         seq = self._number()

@@ -121,12 +121,20 @@ class SpawnPool:
                 os.close(descriptor)
         self._in_background(child.popen.wait, child.launch.close)
 
-    def release(self, launch: Launch) -> None:
-        """Give back what the sandbox of a child that has ended needed outside."""
-        if launch.confined:
-            self._in_background(launch.close)
+    def release(self, launch: Launch, then: Callable[[], None] | None = None) -> None:
+        """Give back what the sandbox of a child that has ended needed outside.
 
-    def _in_background(self, *steps: Callable[[], object]) -> None:
+        Args:
+            launch: Of that child, or of none.
+            then: Called when that is done, on the event loop; never for a launch that is not
+                confined, since there is nothing to wait for.
+        """
+        if launch.confined:
+            self._in_background(launch.close, then=then)
+
+    def _in_background(
+        self, *steps: Callable[[], object], then: Callable[[], None] | None = None
+    ) -> None:
         def run() -> None:
             for step in steps:
                 step()
@@ -134,6 +142,8 @@ class SpawnPool:
         future = asyncio.wrap_future(self._threads.submit(run))
         self._releases.add(future)
         future.add_done_callback(self._releases.discard)
+        if then is not None:
+            future.add_done_callback(lambda _: then())
 
     async def wait_released(self) -> None:
         """Wait until everything has been given back. The caller sets the bound."""
