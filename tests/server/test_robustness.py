@@ -203,6 +203,32 @@ async def _resume(url: str, session_id: str) -> WireClient:
                     raise
 
 
+def _masked(text: bytes) -> bytes:
+    """Return a short text frame; a mask of zeros leaves the text as it is."""
+    return bytes([0x81, 0x80 | len(text)]) + bytes(4) + text
+
+
+async def test_a_peer_that_answers_no_pings_is_served_all_the_same(fresh: ServerProcess) -> None:
+    count = 20_000  # their answers are more than what may be in flight
+    with fresh as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        writer.write(_masked(b'{"id":1,"method":"initialize","params":{"clientName":"x"}}'))
+        writer.write(_masked(b'{"method":"initialized"}'))
+        writer.write(_masked(b'{"id":2,"method":"environment/info"}') * count)
+        seen, tail = 0, b""
+        async with asyncio.timeout(40):
+            while seen < count:
+                data = tail + await reader.read(1 << 20)
+                seen += data.count(b'{"id":2,')
+                tail = data[-7:]
+        writer.transport.abort()
+        await _serves(server)
+
+
 async def test_unread_answers_do_not_pile_up(fresh: ServerProcess) -> None:
     with fresh as server:
         client = await WireClient.ready(server.url)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from exec_server.connection.flow import FlowWindow
+from hypothesis import given
+from hypothesis import strategies as st
 
 MIB = 1024 * 1024
 
@@ -21,6 +23,18 @@ def test_the_window_fills_and_empties_with_the_pongs() -> None:
     marks = _send(flow, 4 * MIB)
     assert [flow.full, flow.pong(marks[0]), flow.full] == [True, True, False]
     assert flow.arrived == MIB
+
+
+@given(st.lists(st.integers(1, 3 * MIB), min_size=1, max_size=40))
+def test_a_window_never_fills_without_a_ping_that_could_empty_it(sizes: list[int]) -> None:
+    flow = FlowWindow(4 * MIB)
+    for size in sizes:
+        was_full = flow.full
+        mark = flow.count(size)
+        if flow.full and not was_full:
+            assert mark is not None
+            assert flow.pong(mark)
+            assert not flow.full
 
 
 def test_pongs_that_were_never_asked_for_change_nothing() -> None:

@@ -45,10 +45,13 @@ class FlowWindow:
         """Count a message as sent.
 
         Returns:
-            The payload of a ping to send behind it, or ``None`` when none is due.
+            The payload of a ping to send behind it, or ``None`` when none is due. One is due
+            when the window fills, or nobody would look whether the peer answers them at all.
         """
+        was_full = self.full
         self.sent += size
-        if self.sent - self._last_mark < _PING_EVERY_BYTES:
+        filled = self.full and not was_full
+        if self.sent - self._last_mark < _PING_EVERY_BYTES and not filled:
             return None
         self._last_mark = self.sent
         return _WATERMARK.pack(_MAGIC, self.sent)
