@@ -51,7 +51,10 @@ async def _tcp(handler: Handler) -> AsyncIterator[str]:
 
 def _saying(answer: bytes) -> Handler:
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            return  # it gave up, having said something else
         writer.write(answer)
         await writer.drain()
 
