@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from exec_testkit.door import UPGRADE_REQUEST
+
 __all__ = ["measure_files"]
 
 MIB = 1024 * 1024
@@ -35,10 +37,7 @@ class RawSocket:
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.sendall(
-            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
+        self._socket.sendall(UPGRADE_REQUEST)
         self._buffer = b""
         while b"\r\n\r\n" not in self._buffer:
             self._buffer += self._socket.recv(65536)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from exec_server_protocol._scalars import decode_base64
+from exec_testkit.door import UPGRADE_REQUEST
 from exec_testkit.requirements import requirement
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient
@@ -205,10 +206,7 @@ async def test_a_peer_that_reads_but_answers_no_ping_is_not_left_waiting(
     size = 20_000_000
     async with asyncio.timeout(50):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(
-            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
+        writer.write(UPGRADE_REQUEST)
         await reader.readuntil(b"\r\n\r\n")
         for message in (
             {"id": 1, "method": "initialize", "params": {"clientName": "mute"}},

@@ -13,11 +13,13 @@ import sys
 
 import pytest
 from exec_server_protocol import errors
+from exec_testkit.door import UPGRADE_REQUEST
 from exec_testkit.liveness import wait_gone
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient, WireError
 from exec_testkit.wire_params import GOOD_PARAMS, mutants, text_of
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -126,11 +128,7 @@ async def test_bytes_that_are_no_websocket_at_all(fresh: ServerProcess) -> None:
         for number in range(200):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             if number % 2:
-                writer.write(
-                    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                    b"Sec-WebSocket-Version: 13\r\n"
-                    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-                )
+                writer.write(UPGRADE_REQUEST)
             writer.write(rng.randbytes(rng.randint(1, 4000)))
             writer.close()
             del reader
@@ -204,18 +202,14 @@ async def _resume(url: str, session_id: str) -> WireClient:
 
 
 def _masked(text: bytes) -> bytes:
-    """Return a short text frame; a mask of zeros leaves the text as it is."""
-    return bytes([0x81, 0x80 | len(text)]) + bytes(4) + text
+    return Frame(Opcode.TEXT, text).serialize(mask=True)
 
 
 async def test_a_peer_that_answers_no_pings_is_served_all_the_same(fresh: ServerProcess) -> None:
     count = 20_000  # their answers are more than what may be in flight
     with fresh as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(
-            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
+        writer.write(UPGRADE_REQUEST)
         writer.write(_masked(b'{"id":1,"method":"initialize","params":{"clientName":"x"}}'))
         writer.write(_masked(b'{"method":"initialized"}'))
         writer.write(_masked(b'{"id":2,"method":"environment/info"}') * count)

@@ -7,7 +7,7 @@ import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["UPGRADE", "knock"]
+__all__ = ["UPGRADE", "UPGRADE_REQUEST", "knock"]
 
 UPGRADE: Final = (
     b"Connection: Upgrade",
@@ -16,6 +16,9 @@ UPGRADE: Final = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 )
 """Headers of a proper upgrade."""
+
+UPGRADE_REQUEST: Final = b"\r\n".join((b"GET / HTTP/1.1", b"Host: x", *UPGRADE, b"", b""))
+"""All of it."""
 
 _WAIT_SECONDS: Final = 20.0
 
