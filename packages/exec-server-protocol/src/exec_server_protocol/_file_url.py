@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import binascii
 
-__all__ = ["InvalidPathError", "decode", "encode", "is_drive", "is_normal", "split"]
+__all__ = ["InvalidPathError", "decode", "encode", "has_dot_segment", "is_drive", "is_normal", "split"]
 
 TYPE_CHECKING = False  # The module typing would be half of what a helper loads.
 if TYPE_CHECKING:
@@ -41,15 +41,20 @@ class InvalidPathError(ValueError):
 def is_normal(text: str) -> bool:
     """Return whether ``text`` is a URL without a host that ``split`` would leave as it is.
 
-    Quick, and never wrong when true: a dotted name is enough to make it false.
+    Quick, and never wrong when true.
     """
     return (
         text.startswith("file:///")
         and not text.translate(_WITHOUT_UNRESERVED)
-        and "/." not in text
+        and ("/." not in text or not has_dot_segment(text))
         and text[8:9] != "/"
         and text[9:10] not in (":", "|")
     )
+
+
+def has_dot_segment(text: str) -> bool:
+    """Return whether ``.`` or ``..``, spelled like that, is a segment of a path."""
+    return "/./" in text or "/../" in text or text.endswith(("/.", "/.."))
 
 
 def split(text: str) -> tuple[str, str]:

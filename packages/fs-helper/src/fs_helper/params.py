@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeVar
 
 from exec_server_protocol.errors import INVALID_PARAMS, INVALID_REQUEST
+from exec_server_protocol._file_url import has_dot_segment
 from exec_server_protocol.path_uri import InvalidPathError, PathUri
 
 from .errors import OperationError
@@ -94,8 +95,10 @@ def _plain_path(uri: str) -> bytes | None:
     """
     if not uri.isascii() or not uri.startswith(_PREFIX):
         return None
+    if "/." in uri and has_dot_segment(uri):
+        return None
     path = uri[len(_PREFIX) - 1 :].encode("ascii")
-    if path.translate(None, _PLAIN) or b"//" in path or b"/." in path or path.endswith(b"/"):
+    if path.translate(None, _PLAIN) or b"//" in path or path.endswith(b"/"):
         return None
     return path
 
