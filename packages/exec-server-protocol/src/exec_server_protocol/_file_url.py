@@ -11,7 +11,15 @@ from __future__ import annotations
 
 import binascii
 
-__all__ = ["InvalidPathError", "decode", "encode", "has_dot_segment", "is_drive", "is_normal", "split"]
+__all__ = [
+    "InvalidPathError",
+    "decode",
+    "encode",
+    "has_dot_segment",
+    "is_drive",
+    "is_normal",
+    "split",
+]
 
 TYPE_CHECKING = False  # The module typing would be half of what a helper loads.
 if TYPE_CHECKING:

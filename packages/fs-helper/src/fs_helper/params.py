@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar
 
-from exec_server_protocol.errors import INVALID_PARAMS, INVALID_REQUEST
 from exec_server_protocol._file_url import has_dot_segment
+from exec_server_protocol.errors import INVALID_PARAMS, INVALID_REQUEST
 from exec_server_protocol.path_uri import InvalidPathError, PathUri
 
 from .errors import OperationError
