@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exec_server_protocol import _sandbox_field
+from exec_server_protocol.filesystem import FsReadFileParams, FsRemoveParams
 from exec_server_protocol.path_uri import InvalidPathError, PathUri
 from exec_server_protocol.sandbox import (
     DisabledPermissions,
@@ -407,3 +409,54 @@ def test_roots_can_be_written_as_paths() -> None:
         assert old.workspace_roots == [uri, PathUri.parse("file:///more")]
     with pytest.raises(InvalidPathError):
         SandboxContext.workspace_write(["relative"])
+
+
+# ---------------------------------------------------------------------- remembered
+
+
+def test_equal_contexts_of_requests_are_validated_once() -> None:
+    first, second = (
+        FsReadFileParams.model_validate({"path": "file:///f", "sandbox": context(cwd=str(WS))})
+        for _ in range(2)
+    )
+    assert first.sandbox is second.sandbox
+    other = FsRemoveParams.model_validate(
+        {"path": "file:///f", "sandbox": context(cwd="file:///o")}
+    )
+    assert other.sandbox not in (None, first.sandbox)
+
+
+def test_what_only_compares_equal_is_validated_for_itself() -> None:
+    for flag in (True, False):
+        params = {"path": "file:///f", "sandbox": context(useLegacyLandlock=flag)}
+        found = FsReadFileParams.model_validate(params)
+        assert found.sandbox is not None
+        assert found.sandbox.use_legacy_landlock is flag
+    for number in (1, 0, 1.0):
+        with pytest.raises(ValidationError):
+            FsReadFileParams.model_validate(
+                {"path": "file:///f", "sandbox": context(useLegacyLandlock=number)}
+            )
+
+
+def test_few_contexts_are_remembered_and_no_large_ones() -> None:
+    def validated(wire: dict[str, Any]) -> SandboxContext | None:
+        params = FsReadFileParams.model_validate({"path": "file:///f", "sandbox": wire})
+        return params.sandbox
+
+    large = context(workspaceRoots=[f"file:///srv/{number}" for number in range(2000)])
+    assert validated(large) is not validated(large)
+    for number in range(3 * _sandbox_field._REMEMBERED_MAX):
+        validated(context(cwd=f"file:///srv/{number}"))
+        assert len(_sandbox_field._remembered) <= _sandbox_field._REMEMBERED_MAX
+
+
+def test_a_context_made_in_python_stays_the_same_object() -> None:
+    made = SandboxContext.read_only()
+    assert FsReadFileParams(path=WS, sandbox=made).sandbox is made
+    assert FsReadFileParams(path=WS).sandbox is None
+    assert FsReadFileParams.model_validate({"path": str(WS), "sandbox": None}).sandbox is None
+    unusual = context(cwd=WS)  # not JSON, and accepted in Python
+    found = FsReadFileParams.model_validate({"path": str(WS), "sandbox": unusual}).sandbox
+    assert found is not None
+    assert found.cwd == WS

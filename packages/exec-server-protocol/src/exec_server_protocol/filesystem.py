@@ -13,8 +13,8 @@ from pydantic import Field
 
 from ._model import WireModel
 from ._path_uri_field import WirePathUri
+from ._sandbox_field import WireSandbox
 from ._scalars import Base64Bytes, UnsignedInt
-from .sandbox import SandboxContext
 
 __all__ = [
     "CAPABILITY_ATOMIC_WRITE",
@@ -77,7 +77,7 @@ class FsReadFileParams(WireModel):
     path: WirePathUri
     follow_symlinks: bool | None = None
     """``None`` means true; false refuses links anywhere on the way."""
-    sandbox: SandboxContext | None = None
+    sandbox: WireSandbox | None = None
 
 
 class FsReadFileResult(WireModel):
@@ -93,7 +93,7 @@ class FsWriteFileParams(WireModel):
     data_base64: str
     """Strict base64. Checked where the file is written, with an error code of its own."""
     follow_symlinks: bool | None = None
-    sandbox: SandboxContext | None = None
+    sandbox: WireSandbox | None = None
     atomic: bool | None = Field(default=None, exclude_if=lambda value: value is None)
     """Write beside the file and rename: readers see the old or the new content, never a part.
     Extension: ``fsAtomicWrite``."""
@@ -110,7 +110,7 @@ class FsCreateDirectoryParams(WireModel):
     recursive: bool | None = None
     """``None`` means true: parents are created, and an existing directory is fine."""
     follow_symlinks: bool | None = None
-    sandbox: SandboxContext | None = None
+    sandbox: WireSandbox | None = None
 
 
 class FsCreateDirectoryResult(WireModel):
@@ -122,7 +122,7 @@ class FsGetMetadataParams(WireModel):
 
     path: WirePathUri
     follow_symlinks: bool | None = None
-    sandbox: SandboxContext | None = None
+    sandbox: WireSandbox | None = None
 
 
 class FsGetMetadataResult(WireModel):
@@ -142,7 +142,7 @@ class FsCanonicalizeParams(WireModel):
     """Resolves every link in a path that exists."""
 
     path: WirePathUri
-    sandbox: SandboxContext | None = None
+    sandbox: WireSandbox | None = None
 
 
 class FsCanonicalizeResult(WireModel):
@@ -155,7 +155,7 @@ class FsReadDirectoryParams(WireModel):
     """Lists a directory."""
 
     path: WirePathUri
-    sandbox: SandboxContext | None = None
+    sandbox: WireSandbox | None = None
 
 
 class DirectoryEntry(WireModel):
@@ -192,7 +192,7 @@ class FsWalkParams(WireModel):
 
     path: WirePathUri
     options: WalkOptions
-    sandbox: SandboxContext | None = None
+    sandbox: WireSandbox | None = None
 
 
 class WalkEntry(WireModel):
@@ -227,7 +227,7 @@ class FsRemoveParams(WireModel):
     force: bool | None = None
     """``None`` means true: what is missing is no error."""
     follow_symlinks: bool | None = None
-    sandbox: SandboxContext | None = None
+    sandbox: WireSandbox | None = None
 
 
 class FsRemoveResult(WireModel):
@@ -241,7 +241,7 @@ class FsCopyParams(WireModel):
     destination_path: WirePathUri
     recursive: bool
     """Required: a directory is copied only with true."""
-    sandbox: SandboxContext | None = None
+    sandbox: WireSandbox | None = None
 
 
 class FsCopyResult(WireModel):
@@ -255,7 +255,7 @@ class FsMoveParams(WireModel):
     destination_path: WirePathUri
     overwrite: bool = False
     """Replace a file that is there; without it that is an error."""
-    sandbox: SandboxContext | None = None
+    sandbox: WireSandbox | None = None
 
 
 class FsMoveResult(WireModel):
@@ -271,7 +271,7 @@ class FsOpenParams(WireModel):
     mode: Literal["read", "replace", "update"] = "read"
     """``update`` keeps what the file holds, and makes it when it is missing: for going on
     with a transfer that broke. Extension: ``fsOpenUpdate``."""
-    sandbox: SandboxContext | None = None
+    sandbox: WireSandbox | None = None
 
 
 class FsOpenResult(WireModel):

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from ._model import WireModel
 from ._path_uri_field import WirePathUri
+from ._sandbox_field import WireSandbox
 from ._scalars import Base64Bytes, ProcessId, UnsignedInt
-from .sandbox import SandboxContext
 
 __all__ = [
     "CAPABILITY_CLOSE_STDIN",
@@ -134,7 +134,7 @@ class ProcessStartParams(WireModel):
     """Connect stdin to ``process/write``. Otherwise it is ``/dev/null``. A terminal's is always."""
     arg0: str | None = None
     """What the program sees as ``argv[0]``."""
-    sandbox: SandboxContext | None = None
+    sandbox: WireSandbox | None = None
     enforce_managed_network: bool = False
     managed_network: dict[str, Any] | None = None
     network_proxy: dict[str, Any] | None = None
