@@ -46,8 +46,9 @@ async def _between(
 ) -> AsyncIterator[Files]:
     """A connection whose worker has been used."""
     async with files_of(server, sandbox) as files:
-        await files.read(warm)
-        await files.read(warm)
+        # So often that the disk is not looked at any more: the kernel tells of changes.
+        for _ in range(4):
+            await files.read(warm)
         yield files
 
 

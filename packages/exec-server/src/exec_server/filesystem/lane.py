@@ -89,10 +89,10 @@ class FileLane:
         if self._closed:
             return
         request.prepare(self, answer)
-        if self._is_free and request.sandbox is None and request.handle_id is None:
-            worker = self._workers.take_idle(NO_SANDBOX)
-            if worker is not None:  # what nearly always happens, without a detour
-                self._run(request, worker)
+        if self._is_free and request.handle_id is None:
+            plan = self._workers.known_plan(request.sandbox)
+            if plan is not None:  # what nearly always happens, without a detour
+                self._take(request, plan)
                 return
         self._queue.append(request)
         self._go_on()
@@ -160,8 +160,10 @@ class FileLane:
         """Find out what the request needs, and get it."""
         if self._running and self._worker is not None:
             self._run(request, self._worker)  # it may begin, so it needs nothing else
-        elif is_unconfined(request.sandbox):
-            self._take(request, NO_SANDBOX)
+            return
+        plan = self._workers.known_plan(request.sandbox)
+        if plan is not None:
+            self._take(request, plan)
         elif request.sandbox is not None:
             future = self._workers.plan(request.sandbox)
             self._preparing = request

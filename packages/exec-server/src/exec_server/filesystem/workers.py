@@ -16,8 +16,9 @@ from exec_server_protocol.sandbox import DisabledPermissions, SandboxContext
 
 from ..config import FileLimits, ServerConfig
 from ..process.spawning import SpawnPool
-from ..sandbox.facade import plan_for_files
+from ..sandbox.facade import NO_SANDBOX, plan_for_files
 from ..sandbox.plan import Plan
+from ..sandbox.watched_plans import WatchedPlans
 from ..telemetry.names import WORKER_LAUNCHES, SpanName
 from .launch import LaunchedWorker, launch
 from .observing import launch_kind
@@ -50,6 +51,7 @@ class FileWorkers:
         self.instruments = config.instruments
         self.pool = WorkerPool(config.files)
         self.threads = SpawnPool("files")
+        self.plans = WatchedPlans()
         self._configured = config.fs_helper
         self._environ = dict(environ)
         self._env = helper_environment(environ)
@@ -75,7 +77,10 @@ class FileWorkers:
             InternalError: There is no program.
             SandboxError: The policy cannot be enforced.
         """
-        return plan_for_files(context, tmpdir=self._tmpdir, helper_files=self.program().files)
+        make = partial(
+            plan_for_files, context, tmpdir=self._tmpdir, helper_files=self.program().files
+        )
+        return self.plans.look(context, lambda unchanged: make(unchanged=unchanged))
 
     async def launch(self, plan: Plan) -> LaunchedWorker:
         """Start a worker; see ``launch.launch``.
@@ -93,6 +98,7 @@ class FileWorkers:
 
     async def close(self) -> None:
         """Kill every worker, and clean up behind the confined ones."""
+        self.plans.close()
         await self.pool.close(self.limits.exit_seconds)
         try:
             async with asyncio.timeout(self.limits.exit_seconds):
@@ -118,6 +124,16 @@ class SessionWorkers:
     def next_number(self) -> int:
         """Return a name for an open file that no other of the session has."""
         return next(self._numbers)
+
+    def known_plan(self, context: SandboxContext | None) -> Plan | None:
+        """Return the plan of a context if it is known without a look at the disk."""
+        if context is None or is_unconfined(context):
+            return NO_SANDBOX
+        plan = self._workers.plans.known(context)
+        if plan is not None:
+            work = self.instruments.work(SpanName.PREPARE_SANDBOX, {"operation": "filesystem"})
+            work.ended(failed=False)
+        return plan
 
     def plan(self, context: SandboxContext) -> asyncio.Future[Plan]:
         """Look at the disk, in a thread; see ``FileWorkers.plan``.

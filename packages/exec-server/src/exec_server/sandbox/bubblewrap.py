@@ -14,7 +14,7 @@ from typing import Final
 
 from .errors import SandboxUnavailableError
 
-__all__ = ["Bubblewrap", "find_bubblewrap"]
+__all__ = ["RECENT_SECONDS", "Bubblewrap", "find_bubblewrap"]
 
 _HOW_TO_GET_IT: Final = (
     "install it with the system's package manager so that bwrap is on the server's PATH, or "
@@ -24,7 +24,7 @@ _VERSION_TIMEOUT: Final = 10.0
 """It answers in milliseconds, except on a machine that is about to stop."""
 _ARGV0_SINCE: Final = (0, 9)
 _DESCRIPTORS_SINCE: Final = (0, 10)
-_RECENT_SECONDS: Final = 2.0
+RECENT_SECONDS: Final = 2.0
 """How long the same program is used without searching the PATH for another one."""
 _recent: Final[dict[str, tuple[str, float]]] = {}
 
@@ -72,7 +72,7 @@ def find_bubblewrap(search_path: str | None = None) -> Bubblewrap:
     if time.monotonic() > until or not os.path.exists(found):
         found = _look_up(folders)
         _recent.clear()
-        _recent[folders] = found, time.monotonic() + _RECENT_SECONDS
+        _recent[folders] = found, time.monotonic() + RECENT_SECONDS
     status = os.stat(found)
     return _examine(found, status.st_mtime_ns, status.st_ino)
 

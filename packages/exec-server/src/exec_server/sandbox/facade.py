@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from exec_server_protocol.sandbox import SandboxContext
 
 from . import interpreter
 from .bubblewrap import find_bubblewrap
+from .lookup import Lookup
 from .plan import Plan, make_plan
 from .rules import Access, Confinement, Rules, derive
 
@@ -24,6 +25,7 @@ def plan_for_files(
     *,
     tmpdir: bytes | None,
     helper_files: Sequence[bytes],
+    unchanged: Callable[[Lookup], None] | None = None,
 ) -> Plan:
     """Return how to launch a worker that may carry out a file request. May block.
 
@@ -31,6 +33,7 @@ def plan_for_files(
         context: The request's; ``None`` for none.
         tmpdir: ``TMPDIR`` of the worker; ``None`` when unset.
         helper_files: Files and folders that the worker needs to start, absolute.
+        unchanged: See ``make_plan``.
 
     Raises:
         SandboxError: The policy cannot be enforced.
@@ -41,7 +44,9 @@ def plan_for_files(
     if rules.confinement is not Confinement.FULL:
         return NO_SANDBOX
     _hide_packages(rules)
-    return make_plan(rules, readable=helper_files, guarded=(*_own(), *helper_files))
+    return make_plan(
+        rules, readable=helper_files, guarded=(*_own(), *helper_files), unchanged=unchanged
+    )
 
 
 def plan_for_process(

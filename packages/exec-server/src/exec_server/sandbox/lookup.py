@@ -58,17 +58,21 @@ class Lookup:
     """One look at the disk: what was seen once is not looked at again.
 
     Mount points that another sandbox has put into a writable folder count as not there.
+
+    Attributes:
+        seen: What is at each path that was looked at, all of them resolved but for their last
+            name; ``None`` for nothing. With a path, the folders above it are in here too.
     """
 
     def __init__(self) -> None:
-        self._seen: dict[bytes, os.stat_result | None] = {}
+        self.seen: dict[bytes, os.stat_result | None] = {}
         self._followed: dict[bytes, bytes] = {}
         self._plain: dict[bytes, bool] = {b"/": True}
 
     def is_unchanged(self) -> bool:
         """Look again at everything that was looked at. Returns whether it is the same."""
         lstat = os.lstat
-        for path, before in self._seen.items():
+        for path, before in self.seen.items():
             try:
                 now = lstat(path)
             except OSError:
@@ -95,7 +99,7 @@ class Lookup:
         Raises:
             PolicyNotEnforceableError: The system does not say.
         """
-        if path not in self._seen:
+        if path not in self.seen:
             status: os.stat_result | None = None
             try:
                 status = os.lstat(path)
@@ -104,8 +108,8 @@ class Lookup:
                     raise PolicyNotEnforceableError(
                         f"a path of the sandbox policy: {os.strerror(error.errno or 0)}"
                     ) from error
-            self._seen[path] = None if status is not None and is_mark(path, status) else status
-        return self._seen[path]
+            self.seen[path] = None if status is not None and is_mark(path, status) else status
+        return self.seen[path]
 
     def is_folder(self, path: bytes) -> bool:
         """Return whether a resolved path is a folder."""

@@ -28,7 +28,7 @@ from typing import Final
 from .errors import PolicyNotEnforceableError
 from .walking import open_without_links
 
-__all__ = ["Mark", "Marks", "is_mark"]
+__all__ = ["Mark", "Marks", "is_mark", "looks_like_mark"]
 
 _FOLDER_MODE: Final = 0o1555
 _FILE_MODE: Final = 0o1400
@@ -41,15 +41,22 @@ def is_mark(path: bytes, status: os.stat_result) -> bool:
     return _is_mark(path, status)
 
 
-def _is_mark(place: bytes | int, status: os.stat_result) -> bool:
+def looks_like_mark(status: os.stat_result) -> bool:
+    """Return whether this would be a mark if there were nothing in it."""
     if not status.st_mode & stat.S_ISVTX or status.st_uid != os.geteuid():
         return False
     # A umask takes bits away, a folder may hand down its group: neither touches these.
     mode = status.st_mode & (0o170000 | stat.S_ISVTX | 0o700)
     if mode == stat.S_IFREG | _FILE_MODE:
-        return status.st_size == 0
-    if mode != stat.S_IFDIR | _FOLDER_MODE & 0o1700 or status.st_mode & 0o022:
+        return True
+    return mode == stat.S_IFDIR | _FOLDER_MODE & 0o1700 and not status.st_mode & 0o022
+
+
+def _is_mark(place: bytes | int, status: os.stat_result) -> bool:
+    if not looks_like_mark(status):
         return False
+    if stat.S_ISREG(status.st_mode):
+        return status.st_size == 0
     try:
         with os.scandir(place) as entries:
             return next(entries, None) is None

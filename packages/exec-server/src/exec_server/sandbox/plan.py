@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from exec_server_protocol.sandbox import PROTECTED_NAMES
@@ -42,7 +42,11 @@ _OWN: Final = (b"/proc", b"/dev")
 
 
 def make_plan(
-    rules: Rules, *, readable: Sequence[bytes] = (), guarded: Sequence[bytes] = ()
+    rules: Rules,
+    *,
+    readable: Sequence[bytes] = (),
+    guarded: Sequence[bytes] = (),
+    unchanged: Callable[[Lookup], None] | None = None,
 ) -> Plan:
     """Look at the disk and return the plan. May block for as long as a file system does.
 
@@ -51,6 +55,8 @@ def make_plan(
         readable: Files and folders that must be readable inside whatever the rules say.
         guarded: Files and folders that must not become writable through a rule about a
             folder above them, the root apart: the server's own programs.
+        unchanged: Called with everything that the plan depends on, apart from the arguments,
+            when it was made before and still holds.
 
     Raises:
         PolicyNotEnforceableError: The rules cannot be guaranteed here.
@@ -60,6 +66,8 @@ def make_plan(
     key = (rules.network, tuple(rules.paths.items()), tuple(readable), tuple(guarded))
     known = None if rules.globs else _known.get(key)
     if known is not None and known[1].is_unchanged():
+        if unchanged is not None:
+            unchanged(known[1])
         return known[0]
     planner = _Planner(rules, readable, guarded)
     plan = planner.plan()

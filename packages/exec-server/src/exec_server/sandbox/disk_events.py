@@ -1,0 +1,236 @@
+"""What the kernel says of changes on the disk: that all is as it was need not be looked up.
+
+Looking again at everything that a plan was made from takes some forty system calls, any of
+which may block, and so a thread. The kernel can be asked instead: a change is in the queue of
+inotify before the call that made it returns, and a mount is announced by ``mountinfo``. Both
+are read without waiting.
+
+That holds for file systems of this machine alone. What another machine changes, or a program
+behind FUSE, nobody announces: then there is no watch, and the disk is looked at. So it is
+wherever anything is in doubt.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import struct
+import threading
+from typing import Final
+
+from .lookup import Lookup
+from .marks import looks_like_mark
+
+__all__ = ["DiskEvents", "Watch"]
+
+_LOCAL: Final = frozenset(
+    {
+        0xEF53,  # ext2, ext3, ext4
+        0x58465342,  # xfs
+        0x9123683E,  # btrfs
+        0xF2F52010,  # f2fs
+        0x2FC12FC1,  # zfs
+        0xCA451A4E,  # bcachefs
+        0x01021994,  # tmpfs
+        0x858458F6,  # ramfs
+        0x794C7630,  # overlayfs
+        0x73717368,  # squashfs
+        0xE0F5E1E2,  # erofs
+    }
+)
+"""``linux/magic.h``: file systems that change through this kernel, and in no other way."""
+_STATFS_BYTES: Final = 256
+"""More than ``struct statfs`` has; it begins with the type, a long."""
+
+_MODIFY, _ATTRIB, _MOVED_FROM, _MOVED_TO = 0x2, 0x4, 0x40, 0x80
+_CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x100, 0x200, 0x400, 0x800
+_DONT_FOLLOW, _MASK_ADD = 0x02000000, 0x20000000
+_OF_A_NAME: Final = _ATTRIB | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
+_MASK: Final = _OF_A_NAME | _DELETE_SELF | _MOVE_SELF | _DONT_FOLLOW | _MASK_ADD
+"""Everything that can change what a name stands for. Contents of files do not."""
+_EVENT: Final = struct.Struct("iIII")
+_READ_BYTES: Final = 64 * 1024
+_READS: Final = 2
+"""At once: some thousands of events, a few milliseconds. After so many the disk is looked at."""
+_ANY: Final = b""
+"""Instead of a name: everything in the folder counts."""
+_FOLDERS_MAX: Final = 256
+"""Watched for one plan. The system has so many watches for everything that a user runs."""
+
+
+class Watch:
+    """What one plan depends on.
+
+    Attributes:
+        fresh: Nothing of it has changed, as far as events have been read.
+    """
+
+    __slots__ = ("_descriptors", "fresh")
+
+    def __init__(self) -> None:
+        self.fresh = True
+        self._descriptors: set[int] = set()
+
+
+class DiskEvents:
+    """Watches for changes. One thread at a time may watch and forget, while others ask.
+
+    Raises:
+        OSError: This system has no such thing, or no more of it.
+    """
+
+    def __init__(self) -> None:
+        library = ctypes.CDLL(None, use_errno=True)
+        try:
+            self._add, self._remove = library.inotify_add_watch, library.inotify_rm_watch
+            self._statfs, start = library.statfs, library.inotify_init1
+        except AttributeError as error:
+            raise OSError("this system does not tell of changes") from error
+        self._lock = threading.Lock()
+        self._names: dict[int, dict[bytes, set[Watch]]] = {}
+        self._watches: set[Watch] = set()
+        self._fd = start(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ctypes.get_errno(), "inotify")
+        try:
+            self._mounts = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            os.close(self._fd)
+            raise
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+        self._poll.register(self._mounts, select.POLLPRI | select.POLLERR)
+
+    def close(self) -> None:
+        """Forget all watches; none is fresh any more."""
+        with self._lock:
+            self._all_changed()
+            self._watches.clear()
+            self._names.clear()
+            if self._fd >= 0:
+                os.close(self._fd)
+                os.close(self._mounts)
+                self._fd = -1
+
+    # ------------------------------------------------------------------ asking
+
+    def is_fresh(self, watch: Watch) -> bool:
+        """Return whether everything is as it was when ``watch`` was made. Never blocks."""
+        with self._lock:
+            if watch.fresh and (ready := self._poll.poll(0)):
+                self._read(ready)
+            return watch.fresh
+
+    def _read(self, ready: list[tuple[int, int]]) -> None:
+        if any(fd == self._mounts for fd, _ in ready):  # being told has acknowledged it
+            self._all_changed()
+        for _ in range(_READS):
+            try:
+                data = os.read(self._fd, _READ_BYTES)
+            except BlockingIOError:
+                return
+            at = 0
+            while at < len(data):
+                descriptor, _mask, _cookie, length = _EVENT.unpack_from(data, at)
+                at += _EVENT.size
+                self._changed(descriptor, data[at : at + length].rstrip(b"\0"))
+                at += length
+        self._all_changed()
+
+    def _changed(self, descriptor: int, name: bytes) -> None:
+        if descriptor < 0:  # events were lost
+            self._all_changed()
+            return
+        names = self._names.get(descriptor)
+        if names is None:
+            return
+        if name and name.isascii():
+            # There are folders in which either case is the same name.
+            found = [names[key] for key in (name.lower(), _ANY) if key in names]
+        else:
+            found = list(names.values())
+        for watches in found:
+            for watch in watches:
+                watch.fresh = False
+
+    def _all_changed(self) -> None:
+        for watch in self._watches:
+            watch.fresh = False
+
+    # ------------------------------------------------------------------ watching
+
+    def watch(self, lookup: Lookup) -> Watch | None:
+        """Watch everything that was looked at, and look again. May block.
+
+        Returns:
+            ``None`` when it has changed, or when not all changes would be announced.
+        """
+        places = _places(lookup)
+        if places is None or not all(self._is_local(path) for path in places):
+            return None
+        watch = Watch()
+        with self._lock:
+            if self._fd < 0:
+                return None
+            if ready := self._poll.poll(0):  # what was before is of no interest to this one
+                self._read(ready)
+            self._watches.add(watch)
+        watched = all(self._watch_one(watch, *place) for place in places.items())
+        if watched and lookup.is_unchanged() and watch.fresh:
+            return watch
+        self.forget(watch)
+        return None
+
+    def _is_local(self, path: bytes) -> bool:
+        status = ctypes.create_string_buffer(_STATFS_BYTES)
+        if self._statfs(path, status):
+            return False
+        return ctypes.c_ulong.from_buffer(status).value in _LOCAL
+
+    def _watch_one(self, watch: Watch, path: bytes, names: set[bytes]) -> bool:
+        # What is written into files is of no interest, but in marks nothing may be.
+        mask = _MASK | _MODIFY if names == {_ANY} else _MASK
+        descriptor: int = self._add(self._fd, path, mask)
+        if descriptor < 0:
+            return False
+        with self._lock:
+            watch._descriptors.add(descriptor)
+            known = self._names.setdefault(descriptor, {})
+            for name in names:
+                known.setdefault(name, set()).add(watch)
+        return True
+
+    def forget(self, watch: Watch) -> None:
+        """Watch this no more. May block."""
+        with self._lock:
+            watch.fresh = False
+            self._watches.discard(watch)
+            unused: list[int] = []
+            for descriptor in watch._descriptors:
+                names = self._names.get(descriptor, {})
+                for name in [name for name, watches in names.items() if watch in watches]:
+                    names[name].discard(watch)
+                    if not names[name]:
+                        del names[name]
+                if not names:
+                    self._names.pop(descriptor, None)
+                    unused.append(descriptor)
+            watch._descriptors.clear()
+        for descriptor in unused:
+            if self._fd >= 0:
+                self._remove(self._fd, descriptor)  # fails when the folder is gone, which is fine
+
+
+def _places(lookup: Lookup) -> dict[bytes, set[bytes]] | None:
+    """Return what has to be watched: folders, and the names in them. ``None`` if not possible."""
+    places: dict[bytes, set[bytes]] = {}
+    for path, status in lookup.seen.items():
+        if status is not None and looks_like_mark(status):
+            return None  # it becomes one as soon as there is nothing in it
+        above, _, name = path.rpartition(b"/")
+        if name:  # the root has no name, and nothing but a mount can take its place
+            places.setdefault(above or b"/", set()).add(name.lower() if name.isascii() else _ANY)
+        if status is None and os.path.lexists(path):
+            places.setdefault(path, set()).add(_ANY)  # a mark, until there is something in it
+    return places if len(places) <= _FOLDERS_MAX else None
