@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -305,3 +306,21 @@ def test_starting_loads_little_and_only_what_every_python_has() -> None:
     assert not loaded & heavy
     assert "exec_server_protocol.helper" in loaded
     assert not loaded & {f"exec_server_protocol.{name}" for name in ("_model", "rpc", "methods")}
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_a_worker_sleeps_soon_after_requests_that_followed_each_other(
+    worker: Any, tmp_path: Path
+) -> None:
+    for _ in range(50):
+        worker("fs/getMetadata", path=tmp_path)
+    deadline = time.monotonic() + 20
+    asleep = 0
+    while asleep < 100:  # in a row: looking for requests would show as running in between
+        asleep = asleep + 1 if _state(worker.process.pid) == "S" else 0
+        assert time.monotonic() < deadline
+    assert worker("fs/getMetadata", path=tmp_path)["isDirectory"]

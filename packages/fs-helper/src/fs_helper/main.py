@@ -28,16 +28,11 @@ from . import __version__
 from .base64_text import Base64Collector
 from .dispatch import Dispatcher
 from .regular import write_all
+from .stdin import Stdin
 
 __all__ = ["main"]
 
-_STDIN: Final = 0
 _STDOUT: Final = 1
-_READ_BYTES: Final = 96 * 1024
-"""What one read may bring: several frames, or a part of a large one. From 128 KiB on, the
-memory for it would come from the system and go back to it with each read, which takes longer
-than looking at a file."""
-
 _USAGE: Final = """\
 usage: fs-helper [--version | --help]
 
@@ -58,7 +53,6 @@ def main() -> int:
     # Python would turn an interrupt into a traceback. SIGPIPE stays ignored, as Python has
     # it: a FIFO whose reader leaves is an error of one request, not the end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.set_blocking(_STDIN, True)
     os.set_blocking(_STDOUT, True)
     worker = _Worker()
     try:
@@ -78,6 +72,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.dispatcher = Dispatcher()
+        self._stdin = Stdin()
         self._decoder = FrameDecoder(FROM_SERVER)
         self._request: tuple[int, Request, Base64Collector] | None = None
 
@@ -90,7 +85,7 @@ class _Worker:
             OSError: stdin or stdout failed; ``EPIPE`` when the reader is gone.
         """
         write_all(_STDOUT, [encode_ready(__version__)])
-        while data := os.read(_STDIN, _READ_BYTES):
+        while data := self._stdin.read():
             for frame in self._decoder.feed(data):
                 self._take(frame)
             if self._decoder.error is not None:

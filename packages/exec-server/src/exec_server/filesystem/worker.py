@@ -32,12 +32,15 @@ from exec_server_protocol.helper import (
 from ..process.reaping import ChildWatch
 from ..process.scratch import scratch
 from ..sandbox.plan import Plan
+from .awake import Awake
 from .launch import LaunchedWorker
 from .states import WorkerEvent, WorkerState, advance
 
 __all__ = ["Call", "Worker"]
 
 _HEADER: Final = struct.Struct(">IBI")
+_BULK_AT_ONCE_BYTES: Final = 32 * 1024
+"""Sent in one piece with its request: the worker then wakes up once."""
 _SENDS_AT_ONCE: Final = 4
 """Pieces of a large request that are written before others get their turn."""
 
@@ -115,6 +118,7 @@ class Worker:
         self._out: deque[Iterator[bytes] | bytes] = deque()
         self._unsent: memoryview | None = None
         self._writing = False
+        self._awake = Awake(lambda: self.busy)
         self._watch = ChildWatch(launched.popen, self._reaped)
         self._loop.add_reader(self._fd, self._readable)
 
@@ -170,8 +174,12 @@ class Worker:
         self._calls.append((request_id, call))
         self.since = self._loop.time()
         frame = _HEADER.pack(len(payload), FrameKind.REQUEST, request_id) + payload
+        if bulk is not None and len(bulk) <= _BULK_AT_ONCE_BYTES:
+            frame += b"".join(encode_request_data(request_id, bulk))
+            bulk = None
         if bulk is None and not self._out and self._unsent is None and self.ready:
             self._send_first(frame)
+            self._awake.asked(self.since)
             return
         self._out.append(frame)
         if bulk is not None:
@@ -259,7 +267,9 @@ class Worker:
         if not count:
             self.fail("the file helper ended")
             return False
-        self.since = self._loop.time()
+        now = self._loop.time()
+        self._awake.answered(now - self.since)
+        self.since = now
         try:
             for frame in self._decoder.feed(bytes(self._buffer[:count])):
                 self._take(frame.kind, frame.request_id, frame.payload)
