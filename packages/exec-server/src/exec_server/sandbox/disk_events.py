@@ -50,9 +50,9 @@ _OF_A_NAME: Final = _ATTRIB | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
 _MASK: Final = _OF_A_NAME | _DELETE_SELF | _MOVE_SELF | _DONT_FOLLOW | _MASK_ADD
 """Everything that can change what a name stands for. Contents of files do not."""
 _EVENT: Final = struct.Struct("iIII")
+_EVENT_BYTES_MAX: Final = _EVENT.size + 256
 _READ_BYTES: Final = 64 * 1024
-_READS: Final = 2
-"""At once: some thousands of events, a few milliseconds. After so many the disk is looked at."""
+"""At once: two thousand events, two milliseconds. When there are more, the disk is looked at."""
 _ANY: Final = b""
 """Instead of a name: everything in the folder counts."""
 _FOLDERS_MAX: Final = 256
@@ -125,18 +125,18 @@ class DiskEvents:
     def _read(self, ready: list[tuple[int, int]]) -> None:
         if any(fd == self._mounts for fd, _ in ready):  # being told has acknowledged it
             self._all_changed()
-        for _ in range(_READS):
-            try:
-                data = os.read(self._fd, _READ_BYTES)
-            except BlockingIOError:
-                return
-            at = 0
-            while at < len(data):
-                descriptor, _mask, _cookie, length = _EVENT.unpack_from(data, at)
-                at += _EVENT.size
-                self._changed(descriptor, data[at : at + length].rstrip(b"\0"))
-                at += length
-        self._all_changed()
+        try:
+            data = os.read(self._fd, _READ_BYTES)
+        except BlockingIOError:
+            return
+        at = 0
+        while at < len(data):
+            descriptor, _mask, _cookie, length = _EVENT.unpack_from(data, at)
+            at += _EVENT.size
+            self._changed(descriptor, data[at : at + length].rstrip(b"\0"))
+            at += length
+        if len(data) > _READ_BYTES - _EVENT_BYTES_MAX:  # there may be more
+            self._all_changed()
 
     def _changed(self, descriptor: int, name: bytes) -> None:
         if descriptor < 0:  # events were lost
