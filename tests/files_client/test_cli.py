@@ -115,7 +115,9 @@ async def test_a_copy_that_was_broken_off_is_taken_up(
     if direction == "to-client":
         where = [f":{folder}/source", "target"]
     kind = Kind.STALL if end == "interrupted" else Kind.RESET
-    cut = Cut(direction, 20, kind, seconds=WAIT_S)
+    # Well into the copy: a server sends a block in a dozen frames, a client in one.
+    frames = 160 if direction == "to-client" else 20
+    cut = Cut(direction, frames, kind, seconds=WAIT_S)
     with ServerProcess() as another:
 
         def plan(number: int) -> Cut | None:
@@ -137,7 +139,7 @@ async def test_a_copy_that_was_broken_off_is_taken_up(
 
             first = await start()
             # Another program gets there; once it has, it may have connected again already.
-            while proxy.frames[direction] < 20 and proxy.connections < 2:  # noqa: ASYNC110
+            while proxy.frames[direction] < frames and proxy.connections < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             if end == "interrupted":
                 await asyncio.sleep(0.2)  # the stall is there, whether we wait or not

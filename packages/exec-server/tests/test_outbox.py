@@ -16,7 +16,7 @@ from websockets.server import ServerProtocol
 def _outbox() -> tuple[Outbox, ServerProtocol]:
     protocol = ServerProtocol()
     protocol.state = State.OPEN
-    return Outbox(protocol, FlowWindow(10**9)), protocol
+    return Outbox(protocol, FlowWindow(10**9), lambda: None), protocol
 
 
 def _messages(protocol: ServerProtocol) -> list[bytes]:
@@ -82,3 +82,28 @@ def test_what_waits_is_counted_and_can_be_dropped() -> None:
     assert outbox.held_bytes == 0
     outbox.send_piece(b"z", last=True, of="one")
     assert _messages(protocol) == [b"az"]
+
+
+@given(st.lists(st.integers(0, 200_000), min_size=1, max_size=4), st.booleans())
+def test_long_messages_leave_in_frames_while_they_are_made(
+    sizes: list[int], in_pieces: bool
+) -> None:
+    protocol = ServerProtocol()
+    protocol.state = State.OPEN
+    left: list[bytes] = []
+    outbox = Outbox(protocol, FlowWindow(10**9), lambda: left.extend(protocol.data_to_send()))
+    parts = [bytes([number]) * size for number, size in enumerate(sizes, 1)]
+    if in_pieces:
+        for part in parts[:-1]:
+            outbox.send_piece(part, last=False, of="one")
+        outbox.send_piece(parts[-1], last=True, of="one")
+    else:
+        outbox.send(*parts)
+    frames = [*left, *protocol.data_to_send()]
+    assert max(map(len, frames)) <= 120 * 1024 + 10
+    assert len(frames) == 1 or left == frames
+    client = Protocol(Side.CLIENT, state=State.OPEN)
+    client.receive_data(b"".join(frames))
+    received = [event for event in client.events_received() if isinstance(event, Frame)]
+    assert [frame.fin for frame in received] == [False] * (len(frames) - 1) + [True]
+    assert b"".join(bytes(frame.data) for frame in received) == b"".join(parts)

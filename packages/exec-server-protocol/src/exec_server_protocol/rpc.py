@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -49,6 +49,7 @@ __all__ = [
     "encode_notification",
     "encode_request",
     "encode_result",
+    "encode_result_parts",
 ]
 
 RequestId = int | str
@@ -332,6 +333,14 @@ def encode_notification(method: str, params: bytes | None) -> bytes:
 def encode_result(request_id: RequestId, result: bytes) -> bytes:
     """Return a successful answer. ``result`` is JSON already and is spliced in as it is."""
     return b'{"id":%b,"result":%b}' % (_id(request_id), result)
+
+
+def encode_result_parts(request_id: RequestId, parts: Sequence[bytes]) -> list[bytes]:
+    """Return a successful answer in parts, for a result that comes in parts, at least one."""
+    head = b'{"id":%b,"result":' % _id(request_id)
+    if len(parts) == 1:
+        return [head + parts[0] + b"}"]
+    return [head + parts[0], *parts[1:-1], parts[-1] + b"}"]
 
 
 def encode_error(request_id: RequestId, error: ErrorData) -> bytes:

@@ -32,6 +32,7 @@ from exec_server_protocol.rpc import (
     decode,
     encode_error,
     encode_result,
+    encode_result_parts,
 )
 
 from ..config import Limits
@@ -54,8 +55,8 @@ _LATER: Final = (Later, asyncio.Future)
 _POLICY_VIOLATION = 1008
 """RFC 6455: the peer broke a rule that is not about frames."""
 
-Answer = WireModel | bytes | Noted
-"""A result: a model, or its JSON when that is cheaper to make."""
+Answer = WireModel | bytes | list[bytes] | Noted
+"""A result: a model, or its JSON, whole or in parts, when that is cheaper to make."""
 
 Handler = Callable[["Connection", Any], "Answer | asyncio.Future[Any] | Later"]
 """Handles one request. Raises an ``RpcError`` to refuse; never waits."""
@@ -73,6 +74,9 @@ class Peer(Sender, Protocol):
 
     def initialized(self) -> None:
         """The connection has its session."""
+
+    def send_parts(self, *parts: bytes) -> None:
+        """Queue one message that comes in parts; otherwise as ``send``."""
 
     def send_piece(self, piece: bytes, *, last: bool, of: object) -> None:
         """Send a part of a message; ``of`` says whose, and each has one message at a time."""
@@ -276,6 +280,8 @@ class Connection:
         if isinstance(answer, Noted):
             self.peer.send(encode_result(request_id, answer.json))
             answer.sent()
+        elif isinstance(answer, list):
+            self.peer.send_parts(*encode_result_parts(request_id, answer))
         elif answer is not ANSWERED:
             result = answer if isinstance(answer, bytes) else answer.to_json()
             self.peer.send(encode_result(request_id, result))

@@ -7,6 +7,7 @@ to be sent meanwhile, whole or in pieces of its own, is held here and follows it
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,8 +17,10 @@ from .flow import FlowWindow
 
 __all__ = ["Outbox"]
 
-_FRAGMENT_BYTES: Final = 8 * 1024 * 1024
-"""Payload of one frame: real clients refuse frames above 16 MiB."""
+_FRAME_BYTES: Final = 120 * 1024
+"""Payload of one frame; longer messages have several. A peer reads the first ones while the others
+are made, and each is still in the cache of the processor when the kernel copies it. Three frames
+hold the text of what a file helper sends at once. Real clients refuse frames above 16 MiB."""
 
 
 _WHOLE: Final = object()
@@ -40,46 +43,58 @@ class Outbox:
     Args:
         protocol: Makes frames.
         window: Counts what is sent.
+        flush: Sends the frames that the protocol has made.
 
     Attributes:
         held_bytes: Length of the messages that wait for a last piece.
     """
 
-    def __init__(self, protocol: ServerProtocol, window: FlowWindow) -> None:
+    def __init__(
+        self, protocol: ServerProtocol, window: FlowWindow, flush: Callable[[], None]
+    ) -> None:
         self._protocol = protocol
         self._window = window
+        self._flush = flush
         self._under_way: object | None = None  # whose pieces
         self._held: deque[_Held] = deque()  # empty while nothing is under way
         self.held_bytes = 0
 
-    def send(self, message: bytes) -> bool:
-        """Send a message, or hold it. Returns whether a watermark went with it."""
+    def send(self, *parts: bytes) -> bool:
+        """Send a message, or hold it. Returns whether a watermark went with it.
+
+        Args:
+            parts: The message, in one part or more.
+        """
         if self._under_way is not None:
-            self._hold(_Held(message, _WHOLE, last=True))
+            self._hold(_Held(b"".join(parts), _WHOLE, last=True))
             return False
-        if len(message) <= _FRAGMENT_BYTES:
-            self._protocol.send_text(message)
-        else:
-            self._send_fragments(message)
-        watermark = self._window.count(len(message))
+        self._send_frames(parts, first=True, last=True)
+        watermark = self._window.count(sum(map(len, parts)))
         if watermark is None:
             return False
         self._protocol.send_ping(watermark)
         return True
 
-    def _send_fragments(self, message: bytes) -> None:
-        view = memoryview(message)
-        self._protocol.send_text(view[:_FRAGMENT_BYTES], fin=False)
-        last = (len(message) - 1) // _FRAGMENT_BYTES * _FRAGMENT_BYTES
-        for start in range(_FRAGMENT_BYTES, last, _FRAGMENT_BYTES):
-            self._protocol.send_continuation(view[start : start + _FRAGMENT_BYTES], fin=False)
-        self._protocol.send_continuation(view[last:], fin=True)
+    def _send_frames(self, parts: Sequence[bytes], *, first: bool, last: bool) -> None:
+        """Send what is the beginning, the end, both or neither of a message."""
+        if first and last and len(parts) == 1 and len(parts[0]) <= _FRAME_BYTES:
+            self._protocol.send_text(parts[0])  # nearly always; flushed by who sends
+            return
+        payloads = list(_cut(parts)) or [memoryview(b"")]
+        for payload in payloads:
+            fin = last and payload is payloads[-1]
+            if first:
+                self._protocol.send_text(payload, fin=fin)
+            else:
+                self._protocol.send_continuation(payload, fin=fin)
+            first = False
+            self._flush()
 
     def send_piece(self, piece: bytes, *, last: bool, of: object) -> bool:
         """Send or hold a part of a message, the first unless one is under way. As ``send``.
 
         Args:
-            piece: At most as long as a frame may be.
+            piece: The next part, of any length.
             last: It completes the message; what was held follows.
             of: Whose message; each has one at a time.
         """
@@ -90,10 +105,7 @@ class Outbox:
         return self._release()
 
     def _send_part(self, piece: bytes, *, last: bool, of: object) -> None:
-        if self._under_way is None:
-            self._protocol.send_text(piece, fin=last)
-        else:
-            self._protocol.send_continuation(piece, fin=last)
+        self._send_frames((piece,), first=self._under_way is None, last=last)
         self._under_way = None if last else of
 
     def _hold(self, held: _Held) -> None:
@@ -128,3 +140,10 @@ class Outbox:
         """Drop what is held: nothing can be sent any more."""
         self._held.clear()
         self.held_bytes = 0
+
+
+def _cut(parts: Sequence[bytes]) -> Iterator[memoryview]:
+    """Yield what fits into a frame each."""
+    for part in parts:
+        for start in range(0, len(part), _FRAME_BYTES):
+            yield memoryview(part)[start : start + _FRAME_BYTES]

@@ -79,7 +79,7 @@ class Endpoint(SocketReader):
         self._ending = False
         self._transport_full = False
         self._flow = FlowWatch(limits.in_flight_bytes, self._unsent_bytes, self._flow_has_room)
-        self._outbox = Outbox(self._protocol, self._flow.window)
+        self._outbox = Outbox(self._protocol, self._flow.window, self._flush)
 
     # ------------------------------------------------------------------ asyncio's callbacks
 
@@ -267,9 +267,13 @@ class Endpoint(SocketReader):
 
     def send(self, message: bytes) -> None:
         """Queue one message; a connection that is ending drops it."""
+        self.send_parts(message)
+
+    def send_parts(self, *parts: bytes) -> None:
+        """Queue one message that comes in parts."""
         if self._ending or self._protocol.state is not State.OPEN:
             return
-        if self._outbox.send(message):
+        if self._outbox.send(*parts):
             self._flow.look()
         self._flush()
 
