@@ -67,11 +67,18 @@ async def _client(helper: str, **limits: float) -> AsyncIterator[WireClient]:
         ("getMetadata", "os.kill(os.getpid(), 9)"),
         ("getMetadata", "os.abort()"),
         ("canonicalize", 'send("RESULT", request_id, b\'{"path":"file:///a"},"id":7,"x":{}\')'),
-        ("readFile", 'send("RESULT", request_id, b\'{"dataBase64":"YQ"}\')'),
-        ("readFile", 'send("RESULT", request_id, b\'{"dataBase64":"YQ==","dataBase64":""}\')'),
-        ("readFile", 'send("RESULT_PART", request_id, b\'{"dataBase64":"YQ==\')'),
-        ("readFile", 'send("RESULT_PART", request_id, b\'{"dataBase64":"YQ\\n=\')'),
-        ("readFile", 'send("RESULT_PART", request_id, b\'{"dataBase64":"YWJj\'); sys.exit()'),
+        ("getMetadata", 'send("RESULT_DATA_LAST", request_id, b"{}")'),
+        ("getMetadata", 'send("RESULT_DATA", request_id, b"{}")'),
+        ("readFile", 'send("RESULT", request_id, b\'{"dataBase64":"YQ=="}\')'),
+        ("readFile", 'send("RESULT", request_id, b"{}")'),
+        ("readFile", 'send("RESULT_PART", request_id, b\'{"dataBase64":"\')'),
+        ("readFile", 'send("RESULT_DATA", request_id, b"abc"); send("RESULT", request_id, b"{}")'),
+        ("readFile", 'send("RESULT_DATA", request_id + 1, b"abc")'),
+        ("readFile", 'send("RESULT_DATA", request_id, b"abc"); sys.exit()'),
+        ("readFile", 'send("RESULT_DATA", request_id, b"abc"); write(encode_ready("0"))'),
+        ("readFile", "write(encode_frame(8, request_id, b'abc')[:-1]); sys.exit()"),
+        ("readFile", "write((2**20 + 1025).to_bytes(4, 'big') + b'\\x08' + bytes([0, 0, 0, 2]))"),
+        ("readFile", 'while True: send("RESULT_DATA", request_id, b"")'),
         ("readDirectory", 'send("RESULT", request_id, b\'{"entries":[{}]}\')'),
         ("readDirectory", 'send("RESULT", request_id, b\'{"entries":[]}]\')'),
         ("readDirectory", 'send("RESULT_PART", request_id, b\'{"entries":[,\')'),
@@ -127,6 +134,57 @@ async def test_an_answer_that_comes_late_costs_the_next_request_at_most(
         assert (await client.call("fs/getMetadata", _GOOD))["isDirectory"]
 
 
+_TOO_MUCH_OF_A_BLOCK = """
+import fs_helper.main as m
+class Worker(m._Worker):
+    def _answer(self, request_id, request, bulk):
+        if request.op == "fs/readBlock" and request.params["offset"]:
+            {attack}
+        else:
+            super()._answer(request_id, request, bulk)
+m._Worker = Worker
+serve()
+"""
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        'send("RESULT_DATA_LAST", request_id, b"12345")',
+        'send("RESULT_DATA", request_id, b"1234"); send("RESULT_DATA_LAST", request_id, b"5")',
+        'send("RESULT_DATA", request_id, b"12345")',
+        'send("RESULT", request_id, b\'{"chunk":"YQ==","eof":true}\')',
+    ],
+)
+async def test_a_block_is_never_longer_than_was_asked_for(
+    make_helper: MakeHelper, tmp_path: Path, attack: str
+) -> None:
+    (tmp_path / "f").write_bytes(b"abcdef")
+    async with _client(make_helper(_TOO_MUCH_OF_A_BLOCK.format(attack=attack))) as client:
+        await client.call("fs/open", {"handleId": "h", "path": (tmp_path / "f").as_uri()})
+        block = {"handleId": "h", "offset": 0, "len": 4}
+        assert await client.call("fs/readBlock", block) == {"chunk": "YWJjZA==", "eof": False}
+        with pytest.raises(WireError, match="-32603: the file helper did not keep"):
+            await client.call("fs/readBlock", {**block, "offset": 1})
+        assert (await client.call("fs/getMetadata", _GOOD))["isDirectory"]
+
+
+async def test_a_file_that_never_ends_is_cut_off(make_helper: MakeHelper) -> None:
+    attack = """piece = bytes(2**20)
+    while True: send("RESULT_DATA", request_id, piece)"""
+    async with _client(make_helper(_ATTACKS_ON_BAD.replace("{attack}", attack))) as client:
+        await client.send_raw('{"id":"big","method":"fs/readFile","params":{"path":"file:///bad"}}')
+        size = 0
+        async for fragment in client.connection.recv_streaming(decode=False):
+            size += len(fragment)
+        # As much as the largest file has, and disowned.
+        assert 0.9 * 2**29 < size * 3 / 4 <= 2**29 + 100
+        error = json.loads(await client.connection.recv())
+        assert error["id"] == "big"
+        assert "did not keep to its protocol" in error["error"]["message"]
+        assert (await client.call("fs/getMetadata", _GOOD))["isDirectory"]
+
+
 async def test_an_endless_answer_is_cut_off(make_helper: MakeHelper) -> None:
     item = '{"path":"file:///a","kind":"file"}'
     attack = f"""send("RESULT_PART", request_id, b'{{"entries":[{item}')
@@ -153,8 +211,7 @@ async def test_a_worker_that_never_answers_is_given_up(make_helper: MakeHelper) 
 
 
 async def test_a_long_answer_that_stalls_is_given_up_sooner(make_helper: MakeHelper) -> None:
-    attack = """send("RESULT_PART", request_id, b'{"dataBase64":"' + b"YWJj" * 250000)
-    for _ in range(5): send("RESULT_PART", request_id, b"YWJj" * 250000)
+    attack = """for _ in range(5): send("RESULT_DATA", request_id, bytes(1_000_000))
     time.sleep(1000)"""
     helper = make_helper(_ATTACKS_ON_BAD.replace("{attack}", attack))
     async with _client(helper, stalled_answer_seconds=1.0) as client:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from exec_server.filesystem.result_text import check_of
-from exec_server_protocol.errors import MalformedMessageError
+from exec_server_protocol.errors import MalformedMessageError, MessageTooLargeError
 from exec_server_protocol.methods import REQUESTS
 from exec_server_protocol.path_uri import PathUri
 from hypothesis import given
@@ -39,23 +39,55 @@ def test_every_operation_that_a_worker_is_asked_has_a_check() -> None:
         assert not accepts(op, b'{"x":1},"id":7'), op
 
 
-@given(st.lists(st.binary(min_size=1, max_size=30).map(lambda b: b * 3), max_size=4), st.binary())
-def test_base64_passes_in_pieces_and_whole(pieces: list[bytes], end: bytes) -> None:
-    texts = [base64.b64encode(piece) for piece in pieces]
-    texts = [text for text in texts if not text.endswith(b"=")]
-    whole = b'{"dataBase64":"' + b"".join(texts) + base64.b64encode(end) + b'"}'
-    assert accepts("fs/readFile", whole)
-    cut = [b'{"dataBase64":"', *texts, base64.b64encode(end) + b'"}']
-    assert accepts("fs/readFile", *cut)
-    assert accepts("fs/readBlock", b'{"chunk":"' + base64.b64encode(end) + b'","eof":true}')
+def texts_of(op: str, pieces: list[bytes], limit_bytes: int) -> list[bytes]:
+    check = check_of(op, limit_bytes)
+    texts = [check.encode(piece, last=False) for piece in pieces[:-1]]
+    return [*texts, check.encode(pieces[-1], last=True)]
 
 
-@given(st.binary(max_size=40), st.integers(0, 60), st.sampled_from(b'"\\{}\n\x00\xff,:= -_'))
-def test_base64_with_anything_else_in_it_does_not(data: bytes, at: int, other: int) -> None:
-    text = base64.b64encode(data)
-    at = min(at, len(text))
-    spoiled = text[:at] + bytes([other]) + text[at:]
-    assert not accepts("fs/readFile", b'{"dataBase64":"' + spoiled + b'"}')
+@given(st.lists(st.binary(min_size=1, max_size=30), max_size=5), st.binary(max_size=30))
+def test_bytes_become_base64_however_they_are_cut(pieces: list[bytes], end: bytes) -> None:
+    data = b"".join(pieces) + end
+    text = base64.b64encode(data).decode()
+    pieces = [*pieces, end]
+    file = b"".join(texts_of("fs/readFile", pieces, 1000))
+    assert file == b'{"dataBase64":"%b"}' % text.encode()
+    for limit in (len(data), len(data) + 1):
+        block = b"".join(texts_of("fs/readBlock", pieces, limit))
+        assert json.loads(block) == {"chunk": text, "eof": limit > len(data)}
+        assert block.startswith(b'{"chunk":"%b","eof":' % text.encode())
+
+
+@given(st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=5), st.integers(0, 44))
+def test_more_bytes_than_there_may_be_do_not_pass(pieces: list[bytes], limit: int) -> None:
+    size = sum(map(len, pieces))
+    for op in ("fs/readFile", "fs/readBlock"):
+        if size <= limit:
+            texts_of(op, pieces, limit)
+        else:
+            with pytest.raises(MessageTooLargeError):
+                texts_of(op, pieces, limit)
+
+
+def test_bytes_pass_where_they_belong_and_text_does_not() -> None:
+    for op in ("fs/getMetadata", "fs/readDirectory", "fs/walk", "fs/writeFile", "fs/checkMissing"):
+        for last in (True, False):
+            with pytest.raises(MalformedMessageError):
+                check_of(op).encode(b"{}", last=last)
+    for op, text in (
+        ("fs/readFile", b'{"dataBase64":"YQ=="}'),
+        ("fs/readBlock", b'{"chunk":"YQ==","eof":true}'),
+        ("fs/readBlock", b"{}"),
+    ):
+        assert not accepts(op, text)
+        assert not accepts(op, text[:1], text[1:])
+
+
+def test_a_worker_cannot_send_nothing_for_ever() -> None:
+    check = check_of("fs/readFile")
+    check.encode(b"a", last=False)
+    with pytest.raises(MalformedMessageError):
+        check.encode(b"", last=False)
 
 
 @given(st.lists(st.tuples(names, st.booleans(), st.booleans()), max_size=6), st.data())
@@ -123,16 +155,14 @@ def test_half_a_pair_of_surrogates_does_not_pass_and_a_whole_one_does() -> None:
 
 
 def test_what_completes_a_text_after_any_piece_makes_json_of_it() -> None:
-    for op, pieces in (
-        ("fs/readFile", [b'{"dataBase64":"', b"YWJj", b"YWJj"]),
-        (
-            "fs/readDirectory",
-            [b'{"entries":[', b'{"fileName":"a","isDirectory":false,"isFile":true}'],
-        ),
-    ):
-        check = check_of(op)
-        text = b""
-        for piece in pieces:
-            check.piece(piece, last=False)
-            text += piece
-            assert json.loads(text + check.closing)
+    check = check_of("fs/readDirectory")
+    text = b""
+    for piece in (b'{"entries":[', b'{"fileName":"a","isDirectory":false,"isFile":true}'):
+        check.piece(piece, last=False)
+        text += piece
+        assert json.loads(text + check.closing)
+    check = check_of("fs/readFile")
+    text = b""
+    for piece in (b"a", b"bc", b"defghij"):
+        text += check.encode(piece, last=False)
+        assert set(json.loads(text + check.closing)) == {"dataBase64"}

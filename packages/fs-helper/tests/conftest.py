@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from exec_server_protocol.helper import (
+    BULK_RESULTS,
     FROM_WORKER,
     Frame,
     FrameDecoder,
@@ -68,16 +69,26 @@ class InProcess:
         for buffers in self.dispatcher.answer(1, Request(op, params), collector):
             self.frames += decoder.feed(b"".join(buffers))
         decoder.finish()
-        return _result(self.frames)
+        return _result(self.frames, op, params)
 
 
-def _result(frames: list[Frame]) -> Any:
+def _result(frames: list[Frame], op: str, params: dict[str, Any]) -> Any:
+    """Return what a server makes of the frames of an answer."""
     last = frames[-1]
     if last.kind is FrameKind.ERROR:
         raise OperationError(*decode_error(last.payload))
-    assert last.kind is FrameKind.RESULT
-    assert all(frame.kind is FrameKind.RESULT_PART for frame in frames[:-1])
-    return json.loads(b"".join(frame.payload for frame in frames).decode("ascii"))
+    whole = b"".join(frame.payload for frame in frames)
+    if op not in BULK_RESULTS:
+        assert last.kind is FrameKind.RESULT
+        assert all(frame.kind is FrameKind.RESULT_PART for frame in frames[:-1])
+        return json.loads(whole.decode("ascii"))
+    assert last.kind is FrameKind.RESULT_DATA_LAST
+    assert all(frame.kind is FrameKind.RESULT_DATA and frame.payload for frame in frames[:-1])
+    result: dict[str, Any] = {BULK_RESULTS[op]: base64.b64encode(whole).decode()}
+    if op == "fs/readBlock":
+        assert len(whole) <= params["len"]
+        result["eof"] = len(whole) < params["len"]
+    return result
 
 
 class Worker:
@@ -99,6 +110,7 @@ class Worker:
         self.stdout = self.process.stdout.fileno()
         self.decoder = FrameDecoder(FROM_WORKER)
         self.waiting: list[Frame] = []
+        self.asked: dict[int, tuple[str, dict[str, Any]]] = {}
         self.next_id = 1
         self.ready = decode_ready(self.frame().payload)
 
@@ -125,6 +137,7 @@ class Worker:
         """Send a request without waiting for the answer; return its id."""
         request_id, self.next_id = self.next_id, self.next_id + 1
         params, bulk = _params(op, members)
+        self.asked[request_id] = op, params
         self.send(encode_request(request_id, op, params))
         if bulk is not None:
             for data in encode_request_data(request_id, bulk.encode()):
@@ -133,10 +146,10 @@ class Worker:
 
     def answer(self, request_id: int) -> Any:
         frames = [self.frame()]
-        while frames[-1].kind is FrameKind.RESULT_PART:
+        while frames[-1].kind in (FrameKind.RESULT_PART, FrameKind.RESULT_DATA):
             frames.append(self.frame())
         assert {frame.request_id for frame in frames} == {request_id}
-        return _result(frames)
+        return _result(frames, *self.asked.get(request_id, ("", {})))
 
     def __call__(self, op: str, **members: Any) -> Any:
         return self.answer(self.post(op, **members))

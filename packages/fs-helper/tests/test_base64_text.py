@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from fs_helper.base64_text import RAW_PIECE_BYTES, Base64Collector, Base64Error, encode
+from fs_helper.base64_text import Base64Collector, Base64Error
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,11 +50,3 @@ def test_too_much_is_refused_and_not_kept() -> None:
     exact = Base64Collector(3)
     exact.feed(b"AAAA")
     assert exact.finish() == bytes(3)
-
-
-def test_pieces_of_the_chosen_size_can_be_joined() -> None:
-    data = bytes(range(256)) * 6144
-    assert len(data) == 2 * RAW_PIECE_BYTES
-    pieces = encode(data[:RAW_PIECE_BYTES]), encode(memoryview(data)[RAW_PIECE_BYTES:])
-    assert b"".join(pieces) == base64.b64encode(data)
-    assert len(pieces[0]) == 1024 * 1024

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exec_server_protocol.helper import FrameKind
-from fs_helper.base64_text import RAW_PIECE_BYTES
+from exec_server_protocol.helper import DATA_BYTES, FrameKind
 from fs_helper.errors import errno_text
 
 Ask = Callable[..., Any]
-SIZES = [0, 1, 2, 3, 4095, 4096, 4097, 4098, 70_000, RAW_PIECE_BYTES - 1, RAW_PIECE_BYTES]
-SIZES += [RAW_PIECE_BYTES + 1, 2 * RAW_PIECE_BYTES, 3 * RAW_PIECE_BYTES + 5]
+SIZES = [0, 1, 2, 3, 4095, 4096, 4097, 4098, 70_000, DATA_BYTES - 1, DATA_BYTES]
+SIZES += [DATA_BYTES + 1, 2 * DATA_BYTES, 3 * DATA_BYTES + 5]
 
 
 def content_of(answer: Any) -> bytes:
@@ -65,12 +64,14 @@ def test_when_the_disk_is_full_a_file_ends_where_its_new_content_ends(
 
 def test_a_small_file_is_one_frame_and_a_large_one_is_cut(ask: Any, tmp_path: Path) -> None:
     file = tmp_path / "f"
-    file.write_bytes(b"x" * (RAW_PIECE_BYTES - 1))
+    file.write_bytes(b"x" * (DATA_BYTES - 1))
     ask("fs/readFile", path=file)
-    assert [frame.kind for frame in ask.frames] == [FrameKind.RESULT]
-    file.write_bytes(b"x" * (RAW_PIECE_BYTES * 2 + 1))
+    assert [frame.kind for frame in ask.frames] == [FrameKind.RESULT_DATA_LAST]
+    file.write_bytes(b"x" * (DATA_BYTES * 2 + 1))
     ask("fs/readFile", path=file)
-    assert [frame.kind for frame in ask.frames] == [FrameKind.RESULT_PART] * 2 + [FrameKind.RESULT]
+    assert [frame.kind for frame in ask.frames] == (
+        [FrameKind.RESULT_DATA] * 2 + [FrameKind.RESULT_DATA_LAST]
+    )
 
 
 def test_a_file_above_the_limit_is_refused_from_its_size(

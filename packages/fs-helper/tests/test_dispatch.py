@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exec_server_protocol.helper import BULK_MEMBERS, FrameKind, Request, decode_error
+from exec_server_protocol.helper import (
+    BULK_MEMBERS,
+    DATA_BYTES,
+    FrameKind,
+    Request,
+    decode_error,
+)
 from fs_helper.answers import Pieces, join
 from fs_helper.dispatch import BAD_BASE64_CODES, Dispatcher
 from hypothesis import given
@@ -44,8 +50,8 @@ def test_a_fault_of_the_helper_costs_one_request(
         yield b"{"
         raise ZeroDivisionError(str(tmp_path))
 
-    monkeypatch.setitem(ask.dispatcher._operations, "fs/readFile", broken)
-    message = fails(-32603, "fs/readFile", path=tmp_path)
+    monkeypatch.setitem(ask.dispatcher._operations, "fs/walk", broken)
+    message = fails(-32603, "fs/walk", path=tmp_path)
     assert message == "the file helper failed: ZeroDivisionError"
     assert [frame.kind for frame in ask.frames] == [FrameKind.RESULT_PART, FrameKind.ERROR]
     assert ask("fs/getMetadata", path=tmp_path)["isDirectory"] is True
@@ -63,7 +69,7 @@ def test_an_error_may_follow_the_first_pieces(
         first = next(frames)
         growing.write(b"one more")
     kinds = [first[0][4], *(buffers[0][4] for buffers in frames)]
-    assert kinds == [FrameKind.RESULT_PART, FrameKind.RESULT_PART, FrameKind.ERROR]
+    assert kinds == [FrameKind.RESULT_DATA] * (2_000_000 // DATA_BYTES) + [FrameKind.ERROR]
 
 
 def test_a_long_message_is_cut(ask: Any) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fs_helper.base64_text import RAW_PIECE_BYTES
+from exec_server_protocol.helper import DATA_BYTES, FrameKind
 from fs_helper.errors import errno_text
 
 Ask = Callable[..., Any]
@@ -39,7 +39,7 @@ def test_blocks_come_from_anywhere_and_eof_means_a_short_one(
     assert ask("fs/open", handleId="h", path=tmp_path / "f") == {"handleId": "h"}
     assert block("h", 0, 60_000) == (data[:60_000], False)
     assert block("h", 5, 3) == (data[5:8], False)
-    for length in (RAW_PIECE_BYTES - 1, RAW_PIECE_BYTES, RAW_PIECE_BYTES + 1, 1_048_576):
+    for length in (DATA_BYTES - 1, DATA_BYTES, DATA_BYTES + 1, 1_048_576):
         assert block("h", 1000, length) == (data[1000 : 1000 + length], False)
     assert block("h", 1_999_000, 1000) == (data[-1000:], False)
     assert block("h", 1_999_000, 1001) == (data[-1000:], True)
@@ -115,6 +115,27 @@ def test_an_offset_that_no_file_has_ends_the_handle(
     ask("fs/open", handleId="h", path=tmp_path / "f")
     message = fails(-32600, "fs/readBlock", handleId="h", offset=offset, len=length)
     assert message == errno_text(errno.EINVAL)
+    fails(-32004, "fs/readBlock", handleId="h", offset=0, len=1)
+    assert descriptors() == before
+
+
+def test_a_device_that_fails_in_the_middle_of_a_block_ends_the_handle(
+    ask: Any, fails: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "f").write_bytes(bytes(1_048_576))
+    before = descriptors()
+    ask("fs/open", handleId="h", path=tmp_path / "f")
+    real = os.preadv
+
+    def failing(fd: int, buffers: list[memoryview], offset: int) -> int:
+        if offset >= DATA_BYTES:
+            raise OSError(errno.EIO, "")
+        return real(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", failing)
+    message = fails(-32603, "fs/readBlock", handleId="h", offset=0, len=1_048_576)
+    assert message == errno_text(errno.EIO)
+    assert [frame.kind for frame in ask.frames] == [FrameKind.RESULT_DATA, FrameKind.ERROR]
     fails(-32004, "fs/readBlock", handleId="h", offset=0, len=1)
     assert descriptors() == before
 

@@ -11,13 +11,15 @@ Every frame has the same shape; numbers are unsigned and big-endian::
 =====================  =========  =====================================================
 kind                   direction  payload
 =====================  =========  =====================================================
-1 READY                worker →   ``{"frameVersion":1,"helperVersion":"0.1.0"}``, once, first
+1 READY                worker →   ``{"frameVersion":2,"helperVersion":"0.1.0"}``, once, first
 2 REQUEST              → worker   ``{"op":"fs/readFile","params":{…}}``
 3 REQUEST_DATA         → worker   a piece of the request's bulk base64 text
 4 REQUEST_DATA_LAST    → worker   the last piece, possibly empty
 5 RESULT_PART          worker →   a piece of the JSON text of the result; more follows
 6 RESULT               worker →   the last, usually the only, piece: the request succeeded
 7 ERROR                worker →   ``{"code":-32004,"message":"…"}``: the request failed
+8 RESULT_DATA          worker →   a piece of the bytes that a bulk result is about
+9 RESULT_DATA_LAST     worker →   the last piece, possibly empty: the request succeeded
 =====================  =========  =====================================================
 
 Rules beyond the shape:
@@ -26,10 +28,13 @@ Rules beyond the shape:
   and follows the REQUEST as data frames, cut anywhere; the last is REQUEST_DATA_LAST even
   when there is nothing to send. No other frame may come between. Other operations have none.
 * A worker answers in the order of the requests, one at a time. Requests may be sent ahead.
-* The pieces of a result, joined, are one JSON object, in ASCII. Base64 text is cut at
-  multiples of four characters, a list between two items: a server checks piece by piece.
-* An ERROR may still come after some RESULT_PARTs, when a device fails in the middle of a
-  file. What was forwarded by then cannot be completed.
+* An operation in ``BULK_RESULTS`` succeeds with data frames, cut anywhere: raw bytes, which the
+  server makes base64 of. It knows the other members of the result without being told: ``eof``
+  of a block says that there are fewer bytes than were asked for. Other operations have none.
+* Of these, the pieces of a result, joined, are one JSON object, in ASCII. A list is cut
+  between two items: a server checks piece by piece.
+* An ERROR may still come after some pieces, when a device fails in the middle of a file.
+  What was forwarded by then cannot be completed.
 * EOF ends a worker: it finishes what it has read completely, drops a request that was cut
   off, closes its files and exits with status 0. A frame that breaks these rules ends it
   with status ``EXIT_PROTOCOL_ERROR``.
@@ -40,15 +45,25 @@ Standard library only: the helper imports this module.
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterator, Mapping
-from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
-from .errors import LocalProtocolError, MalformedMessageError, MessageTooLargeError
+from ._frames import (
+    FROM_SERVER,
+    FROM_WORKER,
+    HEADER_BYTES,
+    MAX_PAYLOAD_BYTES,
+    PIECE_BYTES,
+    Frame,
+    FrameDecoder,
+    FrameKind,
+)
+from .errors import LocalProtocolError, MalformedMessageError
 
 __all__ = [
     "BULK_MEMBERS",
+    "BULK_RESULTS",
+    "DATA_BYTES",
     "EXIT_PROTOCOL_ERROR",
     "FRAME_VERSION",
     "FROM_SERVER",
@@ -74,18 +89,13 @@ __all__ = [
     "encode_request_data",
 ]
 
-FRAME_VERSION: Final = 1
+FRAME_VERSION: Final = 2
 """Version of this format. Worker and server may come from different environments: a
 server that reads another number in READY does not use the worker."""
 
-HEADER_BYTES: Final = 9
-"""Length, kind and request id."""
-
-PIECE_BYTES: Final = 1024 * 1024
-"""Bulk text in one frame: large enough that a frame's cost vanishes, small enough to hold."""
-
-MAX_PAYLOAD_BYTES: Final = PIECE_BYTES + 1024
-"""Payload of one frame: a piece, and the few characters of JSON around it."""
+DATA_BYTES: Final = 3 * 87_378
+"""Raw bytes in one frame as the helper sends them; others may be longer. With its header just
+what fits into 256 KiB, which is read at once; a multiple of 3, so that base64 has no rest."""
 
 REQUEST_ID_MAX: Final = 2**32 - 1
 """Ids are 1 to this, chosen by the server; it may start over."""
@@ -93,48 +103,14 @@ REQUEST_ID_MAX: Final = 2**32 - 1
 BULK_MEMBERS: Final = {"fs/writeFile": "dataBase64", "fs/writeBlock": "chunk"}
 """Operation to the member of its params that travels as data frames."""
 
+BULK_RESULTS: Final = {"fs/readFile": "dataBase64", "fs/readBlock": "chunk"}
+"""Operation to the member of its result whose bytes travel as data frames."""
+
 _SCAN: Final = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 """Reads one value from a place in a text, without white space around it."""
 
 EXIT_PROTOCOL_ERROR: Final = 65
 """Exit status of a worker that was sent something illegal (``EX_DATAERR``)."""
-
-
-class FrameKind(IntEnum):
-    """What a frame means; the table above."""
-
-    READY = 1
-    REQUEST = 2
-    REQUEST_DATA = 3
-    REQUEST_DATA_LAST = 4
-    RESULT_PART = 5
-    RESULT = 6
-    ERROR = 7
-
-
-FROM_SERVER: Final = frozenset(
-    {FrameKind.REQUEST, FrameKind.REQUEST_DATA, FrameKind.REQUEST_DATA_LAST}
-)
-"""Kinds that a worker accepts."""
-
-FROM_WORKER: Final = frozenset(
-    {FrameKind.READY, FrameKind.RESULT_PART, FrameKind.RESULT, FrameKind.ERROR}
-)
-"""Kinds that a server accepts."""
-
-
-class Frame(NamedTuple):
-    """One frame.
-
-    Attributes:
-        kind: What it means.
-        request_id: 0 for READY alone.
-        payload: At most ``MAX_PAYLOAD_BYTES``.
-    """
-
-    kind: FrameKind
-    request_id: int
-    payload: bytes
 
 
 class Ready(NamedTuple):
@@ -171,114 +147,6 @@ class HelperError(NamedTuple):
 
     code: int
     message: str
-
-
-class FrameDecoder:
-    """Turns bytes, cut anywhere, into frames.
-
-    Holds at most one unfinished frame and what was fed with it. After an error it stays
-    broken: the stream has lost its place.
-    """
-
-    def __init__(self, accept: frozenset[FrameKind]) -> None:
-        """``accept`` lists the kinds of the direction: ``FROM_WORKER`` or ``FROM_SERVER``."""
-        self._accept = {int(kind): kind for kind in accept}
-        self._chunks: deque[bytes] = deque()
-        self._offset = 0
-        self._size = 0
-        self._header: tuple[FrameKind, int, int] | None = None
-        self._broken: MalformedMessageError | MessageTooLargeError | None = None
-
-    @property
-    def error(self) -> MalformedMessageError | MessageTooLargeError | None:
-        """What broke the stream, if anything did."""
-        return self._broken
-
-    def feed(self, data: bytes) -> list[Frame]:
-        """Return the frames that ``data`` completes, in order; often none.
-
-        When legal frames precede an illegal one, they are returned, ``error`` is set, and the
-        next call raises it.
-
-        Raises:
-            MalformedMessageError: A kind that this direction does not have, or an id that
-                the kind may not carry.
-            MessageTooLargeError: A payload above ``MAX_PAYLOAD_BYTES`` is announced. Raised
-                from the header, before the payload is collected.
-        """
-        if self._broken is not None:
-            raise self._broken
-        if not self._size and self._header is None and len(data) >= HEADER_BYTES:
-            # Nearly always it is one whole frame. What is illegal is told further down.
-            length, kind = int.from_bytes(data[:4], "big"), self._accept.get(data[4])
-            request_id = int.from_bytes(data[5:HEADER_BYTES], "big")
-            whole = length == len(data) - HEADER_BYTES <= MAX_PAYLOAD_BYTES
-            if whole and request_id and kind is not None and kind is not FrameKind.READY:
-                return [Frame(kind, request_id, data[HEADER_BYTES:])]
-        if data:
-            self._chunks.append(data)
-            self._size += len(data)
-        frames: list[Frame] = []
-        while True:
-            if self._header is None:
-                if self._size < HEADER_BYTES:
-                    return frames
-                try:
-                    self._header = self._parse_header(self._take(HEADER_BYTES))
-                except (MalformedMessageError, MessageTooLargeError) as error:
-                    self._broken = error
-                    self._chunks.clear()
-                    if frames:
-                        return frames
-                    raise
-            kind, request_id, length = self._header
-            if self._size < length:
-                return frames
-            frames.append(Frame(kind, request_id, self._take(length)))
-            self._header = None
-
-    def finish(self) -> None:
-        """Say that no more bytes will come.
-
-        Raises:
-            MalformedMessageError: The stream ended inside a frame, or was broken before.
-            MessageTooLargeError: It was broken before.
-        """
-        if self._broken is not None:
-            raise self._broken
-        if self._size or self._header is not None:
-            raise MalformedMessageError("the stream ended inside a frame")
-
-    def _parse_header(self, raw: bytes) -> tuple[FrameKind, int, int]:
-        length = int.from_bytes(raw[:4], "big")
-        request_id = int.from_bytes(raw[5:], "big")
-        kind = self._accept.get(raw[4])
-        if kind is None:
-            raise MalformedMessageError(f"unexpected frame kind {raw[4]}")
-        if length > MAX_PAYLOAD_BYTES:
-            raise MessageTooLargeError(f"a frame of {length} bytes")
-        if (request_id == 0) is not (kind is FrameKind.READY):
-            raise MalformedMessageError(f"a {kind.name} frame with request id {request_id}")
-        return kind, request_id, length
-
-    def _take(self, count: int) -> bytes:
-        """Remove and return the first ``count`` bytes; there are as many."""
-        self._size -= count
-        first, start = self._chunks[0] if self._chunks else b"", self._offset
-        if len(first) - start > count:
-            self._offset += count
-            return first[start : start + count]
-        taken: list[bytes] = []
-        while count:
-            chunk = self._chunks[0]
-            piece = chunk[self._offset : self._offset + count]
-            taken.append(piece)
-            count -= len(piece)
-            self._offset += len(piece)
-            if self._offset == len(chunk):
-                self._chunks.popleft()
-                self._offset = 0
-        return taken[0] if len(taken) == 1 else b"".join(taken)
 
 
 def encode_header(kind: FrameKind, request_id: int, length: int) -> bytes:

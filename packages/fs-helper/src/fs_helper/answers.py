@@ -1,4 +1,4 @@
-"""What an operation answers: the JSON text of a result object, whole or in pieces."""
+"""What an operation answers: the JSON text of a result object, or bytes; whole or in pieces."""
 
 from __future__ import annotations
 
@@ -6,14 +6,28 @@ import json
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Final
 
+from exec_server_protocol.helper import DATA_BYTES
+
 from .params import Params
 
-__all__ = ["EMPTY", "BulkOperation", "Operation", "Pieces", "dump", "join"]
+__all__ = [
+    "BUFFER",
+    "EMPTY",
+    "BulkOperation",
+    "BulkPieces",
+    "Operation",
+    "Pieces",
+    "dump",
+    "join",
+]
 
 Pieces = Generator[bytes, None, bytes]
 """Yields the pieces of a JSON text, each small enough for a frame, and returns the last."""
 
-Operation = Callable[[Params], "bytes | Pieces"]
+BulkPieces = Generator[memoryview, None, memoryview]
+"""The same for the bytes of a file. A piece lasts until the next one is asked for."""
+
+Operation = Callable[[Params], "bytes | Pieces | BulkPieces"]
 """Takes the params of a request."""
 
 BulkOperation = Callable[[Params, bytearray], bytes]
@@ -22,6 +36,12 @@ BulkOperation = Callable[[Params, bytearray], bytes]
 _PIECE_CHARACTERS: Final = 256 * 1024
 """A piece goes out when it has grown to this: far below what a frame holds, so that the last
 text added to it fits in as well."""
+
+BUFFER: Final = memoryview(bytearray(DATA_BYTES))
+"""Where bytes of files are read to, by whoever answers: answers are made one after the other,
+and a piece is written before the next is made. Whoever reads the first piece has something to
+do while the next is made, and what was read is still in the cache of the processor when it is
+written."""
 
 EMPTY: Final = b"{}"
 """The answer of operations that have nothing to say."""

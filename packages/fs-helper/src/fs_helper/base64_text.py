@@ -1,27 +1,18 @@
-"""Base64 in and out, in pieces.
+"""Base64 in pieces, strictly.
 
-In: strict. The standard alphabet, padding required, no whitespace, unused bits zero: one
-text for each content. Out: pieces of a multiple of three bytes, whose texts can be joined.
+The standard alphabet, padding required, no whitespace, unused bits zero: one text for each
+content.
 """
 
 from __future__ import annotations
 
 import binascii
-from typing import Final
 
-__all__ = ["RAW_PIECE_BYTES", "Base64Collector", "Base64Error", "encode"]
-
-RAW_PIECE_BYTES: Final = 768 * 1024
-"""Raw bytes of one piece: a multiple of 3, and exactly 1 MiB (``PIECE_BYTES``) as text."""
+__all__ = ["Base64Collector", "Base64Error"]
 
 
 class Base64Error(ValueError):
     """The text is not the one spelling of some bytes. Names no content."""
-
-
-def encode(data: bytes | bytearray | memoryview) -> bytes:
-    """Return ``data`` as base64 text."""
-    return binascii.b2a_base64(data, newline=False)
 
 
 class Base64Collector:
@@ -71,7 +62,7 @@ class Base64Collector:
             return self._fail("not valid base64")
         if not last and len(data) * 4 != len(text) * 3:
             return self._fail("padding before the end")
-        if last and encode(data) != text:
+        if last and binascii.b2a_base64(data, newline=False) != text:
             return self._fail("not valid base64")
         if len(self._data) + len(data) > self._limit_bytes:
             return self._fail(f"more than {self._limit_bytes} bytes")

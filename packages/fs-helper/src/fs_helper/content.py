@@ -9,9 +9,8 @@ from typing import Final
 from exec_server_protocol.errors import INVALID_REQUEST
 from exec_server_protocol.limits import READ_FILE_MAX_BYTES
 
-from .answers import EMPTY, Pieces
+from .answers import BUFFER, EMPTY, BulkPieces
 from .atomic import replace
-from .base64_text import RAW_PIECE_BYTES, encode
 from .errors import OperationError
 from .params import Params, flag, path_of
 from .regular import open_for_reading, open_for_writing, truncate, write_all
@@ -20,15 +19,13 @@ __all__ = ["read_file", "write_file"]
 
 _OVERWRITE_MAX_BYTES: Final = 1024 * 1024
 """What is written over the old content at once; before more of it the file is emptied."""
-_FIRST_BYTES: Final = 4096
-"""Buffer for a file that claims to be empty: procfs hands out a page at a time."""
 
 
-def read_file(params: Params) -> Pieces:
-    """Produce the JSON text of the answer to ``fs/readFile``.
+def read_file(params: Params) -> BulkPieces:
+    """Produce the bytes for ``fs/readFile``.
 
-    Never holds more than one piece. Files whose size is unknown (procfs says 0) are read to
-    their end.
+    Never holds more than one piece. The file is read to its end, whatever its size is said to
+    be: procfs says 0.
 
     Raises:
         OperationError: Not a regular file, or more than 512 MiB; the latter is known from
@@ -41,22 +38,15 @@ def read_file(params: Params) -> Pieces:
     try:
         if size > READ_FILE_MAX_BYTES:
             raise _too_large()
-        # One byte more than there should be: a buffer that is not filled shows the end.
-        buffer = bytearray(min(max(size, _FIRST_BYTES) + 1, RAW_PIECE_BYTES))
-        head, count, total = b'{"dataBase64":"', 0, 0
+        total = 0
         while True:
-            count += _fill(fd, memoryview(buffer)[count:])
-            if count == len(buffer) < RAW_PIECE_BYTES:  # larger than it said
-                buffer = buffer.ljust(RAW_PIECE_BYTES, b"\0")
-                continue
+            count = _fill(fd, BUFFER)
             total += count
             if total > READ_FILE_MAX_BYTES:
                 raise _too_large()
-            text = head + encode(memoryview(buffer)[:count])
-            if count < len(buffer):
-                return text + b'"}'
-            yield text
-            head, count = b"", 0
+            if count < len(BUFFER):
+                return BUFFER[:count]
+            yield BUFFER
     finally:
         os.close(fd)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Final
 
 from exec_server_protocol.errors import (
@@ -13,6 +13,7 @@ from exec_server_protocol.errors import (
 )
 from exec_server_protocol.helper import (
     BULK_MEMBERS,
+    BULK_RESULTS,
     FrameKind,
     Request,
     encode_error,
@@ -20,7 +21,7 @@ from exec_server_protocol.helper import (
 )
 from exec_server_protocol.limits import READ_FILE_MAX_BYTES
 
-from .answers import BulkOperation, Operation, Pieces
+from .answers import BulkOperation, BulkPieces, Operation, Pieces
 from .base64_text import Base64Collector, Base64Error
 from .content import read_file, write_file
 from .copying import copy
@@ -40,8 +41,12 @@ BAD_BASE64_CODES: Final = {"fs/writeFile": INVALID_REQUEST, "fs/writeBlock": INV
 _MESSAGE_MAX_CHARACTERS: Final = 4096
 """A message may quote a URI of any length; nobody reads more."""
 
-Buffers = tuple[bytes, ...]
+Buffers = tuple[bytes | memoryview, ...]
 """A frame, as buffers to be written one after the other."""
+
+_TEXT: Final = FrameKind.RESULT_PART, FrameKind.RESULT
+_DATA: Final = FrameKind.RESULT_DATA, FrameKind.RESULT_DATA_LAST
+"""What carries the pieces of a result, and its last."""
 
 
 class Dispatcher:
@@ -93,9 +98,11 @@ class Dispatcher:
             return (_failure(request_id, error),)
         if isinstance(answer, bytes):
             return (_frame(FrameKind.RESULT, request_id, answer),)
-        return _parts(request_id, answer)
+        return _parts(request_id, answer, _DATA if request.op in BULK_RESULTS else _TEXT)
 
-    def _perform(self, request: Request, bulk: Base64Collector | None) -> bytes | Pieces:
+    def _perform(
+        self, request: Request, bulk: Base64Collector | None
+    ) -> bytes | Pieces | BulkPieces:
         if bulk is not None:
             try:
                 data = bulk.finish()
@@ -109,18 +116,23 @@ class Dispatcher:
         return operation(request.params)
 
 
-def _parts(request_id: int, pieces: Pieces) -> Iterator[Buffers]:
+def _parts(
+    request_id: int,
+    pieces: Generator[bytes | memoryview, None, bytes | memoryview],
+    kinds: tuple[FrameKind, FrameKind],
+) -> Iterator[Buffers]:
     """Yield the frames of an answer that is made piece by piece."""
+    more, last = kinds
     while True:
         try:
             piece = next(pieces)
         except StopIteration as stop:
-            yield _frame(FrameKind.RESULT, request_id, stop.value)
+            yield _frame(last, request_id, stop.value)
             return
         except Exception as error:  # noqa: BLE001 - as above
             yield _failure(request_id, error)
             return
-        yield _frame(FrameKind.RESULT_PART, request_id, piece)
+        yield _frame(more, request_id, piece)
 
 
 def _failure(request_id: int, error: Exception) -> Buffers:
@@ -135,5 +147,5 @@ def _failure(request_id: int, error: Exception) -> Buffers:
     return (encode_error(request_id, error.code, message),)
 
 
-def _frame(kind: FrameKind, request_id: int, payload: bytes) -> Buffers:
+def _frame(kind: FrameKind, request_id: int, payload: bytes | memoryview) -> Buffers:
     return encode_header(kind, request_id, len(payload)), payload

@@ -14,17 +14,13 @@ from exec_server_protocol.limits import (
     FILE_HANDLES_PER_CONNECTION,
 )
 
-from .answers import EMPTY, Pieces, dump
-from .base64_text import encode
+from .answers import BUFFER, EMPTY, BulkPieces, dump
 from .errors import OperationError, from_errno
 from .params import Params, natural, path_of, text
 from .regular import open_for_reading, open_for_writing, truncate
 
 __all__ = ["Handles"]
 
-_PIECE_BYTES: Final = 192 * 1024
-"""Of a block, for one frame, a multiple of 3: whoever reads the first one has something to do
-while the next is made."""
 _OFFSET_MAX: Final = 2**63 - 1
 """Largest offset of the system: a signed integer of 64 bits."""
 
@@ -37,7 +33,6 @@ class Handles:
 
     def __init__(self) -> None:
         self._open: dict[str, int] = {}
-        self._block: memoryview | None = None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -79,16 +74,14 @@ class Handles:
         self._open[handle_id] = fd
         return dump({"handleId": handle_id})
 
-    def read_block(self, params: Params) -> Pieces:
-        """Produce the JSON text of the answer to ``fs/readBlock``.
-
-        ``eof`` says that fewer bytes came than were asked for, not that the end was reached.
+    def read_block(self, params: Params) -> BulkPieces:
+        """Produce the bytes for ``fs/readBlock``: fewer than were asked for if there are no more.
 
         Raises:
             OperationError: A length outside 1 to 1 MiB, an unknown handle, an offset that no
                 file has; the last closes the handle, as does an error from reading.
             OSError: As the system says; ``EBADF``, which keeps the handle, for one that
-                writes.
+                writes. One from reading may come after the first pieces.
         """
         handle_id, offset, length = self._id(params), natural(params, "offset"), params.get("len")
         if type(length) is not int or not 1 <= length <= FILE_BLOCK_MAX_BYTES:
@@ -96,22 +89,21 @@ class Handles:
                 INVALID_REQUEST, f"the length of a block is 1 to {FILE_BLOCK_MAX_BYTES} bytes"
             )
         fd = self._fd(handle_id)
-        if self._block is None:
-            self._block = memoryview(bytearray(FILE_BLOCK_MAX_BYTES))
         try:
             if offset + length > _OFFSET_MAX:
                 raise from_errno(errno.EINVAL)
-            count = _read_at(fd, self._block[:length], offset)
+            while True:
+                piece = BUFFER[:length]
+                count = _read_at(fd, piece, offset)
+                length -= count
+                if not length or count < len(piece):
+                    return piece[:count]
+                yield piece
+                offset += count
         except (OperationError, OSError) as error:
             if getattr(error, "errno", None) != errno.EBADF:
                 self._drop(handle_id)
             raise
-        end = b'","eof":true}' if count < length else b'","eof":false}'
-        head, at = b'{"chunk":"', 0
-        while count - at > _PIECE_BYTES:
-            yield head + encode(self._block[at : at + _PIECE_BYTES])
-            head, at = b"", at + _PIECE_BYTES
-        return b"".join((head, encode(self._block[at:count]), end))
 
     def write_block(self, params: Params, data: bytearray) -> bytes:
         """Write at an offset and return the JSON text of the answer to ``fs/writeBlock``.

@@ -103,7 +103,7 @@ def truncate(fd: int) -> None:
         os.ftruncate(fd, 0)
 
 
-def write_all(fd: int, pieces: Sequence[bytes | bytearray]) -> None:
+def write_all(fd: int, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
     """Write everything, whatever a single call takes.
 
     Args:
@@ -114,7 +114,7 @@ def write_all(fd: int, pieces: Sequence[bytes | bytearray]) -> None:
         OSError: As the system says; ``EAGAIN`` when the other end of a FIFO takes nothing
             for ``STALLED_AFTER_MS``.
     """
-    pending: Sequence[bytes | bytearray | memoryview] = pieces
+    pending = pieces
     while pending:
         try:
             written = os.writev(fd, pending)

@@ -40,6 +40,10 @@ class _Unheard:
     def check(self, text: bytes, *, last: bool) -> None:
         """Nothing of it is passed on."""
 
+    def encode(self, data: bytes, *, last: bool) -> bytes:
+        """Nothing of it is passed on."""
+        return b""
+
     def part(self, text: bytes) -> None:
         """Ignore it."""
 

@@ -1,8 +1,8 @@
 """One file request: what is asked of a worker, and how the answer gets to the client.
 
-A result is passed on as the text that it came as. A long one goes out in pieces while it is
-read, so that it takes no memory here; should it break off, what has been sent is disowned
-and an error is sent instead.
+A result is passed on in the pieces that it came in. A long one goes out while it is read, so
+that it takes no memory here; should it break off, what has been sent is disowned and an error
+is sent instead.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Answer(Protocol):
     def blocked(self) -> bool:
         """Whether the peer should take something before more pieces are sent."""
 
-    def result(self, text: bytes) -> None:
-        """Answer with the JSON text of a result."""
+    def result(self, text: bytes | list[bytes]) -> None:
+        """Answer with the JSON text of a result, whole or in parts."""
 
     def fail(self, error: BaseException) -> None:
         """Answer with an error."""
@@ -89,6 +89,7 @@ class FileRequest:
         handle_id: The open file that it is about, as the client calls it.
         writes: It opens a file for writing.
         own_result: What to answer, whatever the worker's result is.
+        limit_bytes: Of a result of bytes.
 
     Attributes:
         worker: Who carries it out.
@@ -115,6 +116,7 @@ class FileRequest:
         handle_id: str | None = None,
         writes: bool = False,
         own_result: bytes | None = None,
+        limit_bytes: int = READ_FILE_MAX_BYTES,
     ) -> None:
         self.op = op
         self.sandbox = sandbox
@@ -123,6 +125,7 @@ class FileRequest:
         self._members = members
         self._bulk = bulk
         self._own_result = own_result
+        self._limit_bytes = limit_bytes
 
     def __repr__(self) -> str:
         return f"<FileRequest {self.op}>"
@@ -148,7 +151,7 @@ class FileRequest:
         """
         self.worker = worker
         self.observed.begun("filesystem")
-        self._check = check_of(self.op)
+        self._check = check_of(self.op, self._limit_bytes)
         params = b"{%b}" % self._members
         if handle is not None:
             comma = b"," if self._members else b""
@@ -171,7 +174,7 @@ class FileRequest:
     # ------------------------------------------------------------------ the worker calls
 
     def check(self, text: bytes, *, last: bool) -> None:
-        """Refuse what no sound worker would say; raises ``RemoteProtocolError``."""
+        """Refuse what no sound worker would say; see ``worker.Call``."""
         assert self._check is not None  # noqa: S101 - set before it is sent
         self._check.piece(text, last=last)
         self._size += len(text)
@@ -179,20 +182,28 @@ class FileRequest:
         if self._size > limit:
             raise MessageTooLargeError("the result of a file request")
 
+    def encode(self, data: bytes, *, last: bool) -> bytes:
+        """Return the text for bytes; see ``worker.Call``."""
+        assert self._check is not None  # noqa: S101 - as above
+        text = self._check.encode(data, last=last)
+        self._size += len(text)
+        return text
+
     def part(self, text: bytes) -> None:
         """Keep a piece, or pass it on."""
         answer, worker = self._answer, self.worker
         if answer is None or worker is None or self._check is None:
             return
+        pieces = [text]
         if not self._streaming:
-            self._held = self._held or []
-            self._held.append(text)
+            pieces = self._held = self._held or []
+            pieces.append(text)
             if self._size <= _WHOLE_BYTES or not self._check.closing:
                 return
-            text = b"".join(self._held)
             self._held = None
             self._streaming = worker.streaming = True
-        answer.piece(text, last=False)
+        for piece in pieces:
+            answer.piece(piece, last=False)
         if answer.blocked:
             worker.pause()
             answer.when_unblocked(worker.resume)
@@ -207,8 +218,7 @@ class FileRequest:
             elif self._streaming:
                 answer.piece(text, last=True)
             elif self._held:
-                self._held.append(text)
-                answer.result(b"".join(self._held))
+                answer.result([*self._held, text])
             else:
                 answer.result(text)
         self._proceed()

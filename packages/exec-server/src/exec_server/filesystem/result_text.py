@@ -1,20 +1,21 @@
-"""Checking the JSON text that a worker returns, before it is spliced into an answer.
+"""What a worker returns as JSON text that may be spliced into an answer.
 
-The text goes to the client as it is, so a worker that has been taken over could end the
-answer early and forge others. Each operation has a grammar that leaves no room for that. It
-is checked piece by piece, as the pieces come: with regular expressions, and base64 by
-decoding it, which is faster than any of them.
+A worker that has been taken over could end the answer early and forge others. So text of its
+own is checked before it goes to the client as it is: each operation has a grammar that leaves
+no room for that, looked at with regular expressions, piece by piece, as the pieces come.
+The bytes of files come as bytes. Their text is made here, and is what it should be.
 """
 
 from __future__ import annotations
 
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Final, Protocol
 
 import pybase64
-from exec_server_protocol.errors import MalformedMessageError
+from exec_server_protocol.errors import MalformedMessageError, MessageTooLargeError
+from exec_server_protocol.helper import BULK_RESULTS
+from exec_server_protocol.limits import READ_FILE_MAX_BYTES
 
 __all__ = ["ResultCheck", "check_of", "is_checked"]
 
@@ -40,12 +41,27 @@ class ResultCheck(Protocol):
             MalformedMessageError: It is not what the operation returns.
         """
 
+    def encode(self, data: bytes, *, last: bool) -> bytes:
+        """Return the next piece of the text for bytes, which may be cut anywhere.
+
+        Raises:
+            MalformedMessageError: The operation returns no bytes.
+            MessageTooLargeError: It returns fewer.
+        """
+
 
 def _malformed() -> MalformedMessageError:
     return MalformedMessageError("not a result of the operation")
 
 
-class _Whole:
+class _Text:
+    """A result without bytes."""
+
+    def encode(self, data: bytes, *, last: bool) -> bytes:
+        raise _malformed()
+
+
+class _Whole(_Text):
     """A result that comes in one piece."""
 
     closing = b""
@@ -58,34 +74,47 @@ class _Whole:
             raise _malformed()
 
 
-class _Base64:
-    """A result with one bulk member; pieces are cut at multiples of four characters."""
+class _Bulk:
+    """A result of bytes.
 
-    def __init__(self, head: bytes, tails: tuple[bytes, ...]) -> None:
+    Args:
+        head: Text before them, in base64.
+        tail: Text behind as many as there may be.
+        short_tail: The same when there are fewer.
+        closing: What completes the text.
+        limit_bytes: How many there may be.
+    """
+
+    def __init__(
+        self, head: bytes, tail: bytes, short_tail: bytes, closing: bytes, limit_bytes: int
+    ) -> None:
+        self.closing = closing
         self._head = head
-        self._tails = tails
-        self.closing = tails[0]
-        self._begun = False
+        self._tail = tail
+        self._short_tail = short_tail
+        self._left_bytes = limit_bytes
+        self._rest = b""
 
     def piece(self, text: bytes, *, last: bool) -> None:
-        start, end = 0, len(text)
-        if not self._begun:
-            if not text.startswith(self._head):
-                raise _malformed()
-            start, self._begun = len(self._head), True
+        raise _malformed()
+
+    def encode(self, data: bytes, *, last: bool) -> bytes:
+        if not data and not last:
+            raise _malformed()  # it could go on for ever
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            raise MessageTooLargeError("the bytes of a file")
+        head, self._head = self._head, b""
+        if self._rest:
+            data = self._rest + data
         if last:
-            tail = next((tail for tail in self._tails if text.endswith(tail)), None)
-            if tail is None:
-                raise _malformed()
-            end -= len(tail)
-        elif text.endswith(b"="):
-            raise _malformed()
-        if end < start:
-            raise _malformed()
-        try:
-            pybase64.b64decode(memoryview(text)[start:end], validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise _malformed() from error
+            tail = self._short_tail if self._left_bytes else self._tail
+            return b"%b%b%b" % (head, pybase64.b64encode(data), tail)
+        # Three bytes are four characters; what is left over waits.
+        cut = len(data) // 3 * 3
+        self._rest = data[cut:]
+        text = pybase64.b64encode(memoryview(data)[:cut])
+        return head + text if head else text
 
 
 class _Lists:
@@ -110,7 +139,7 @@ class _Lists:
         return _ListsState(self)
 
 
-class _ListsState:
+class _ListsState(_Text):
     def __init__(self, grammar: _Lists) -> None:
         self._grammar = grammar
         self._list = -1
@@ -183,15 +212,29 @@ _WALK: Final = _Lists(
 )
 
 
-def check_of(op: str) -> ResultCheck:
-    """Return what checks one result of an operation."""
+_TAILS: Final[Mapping[str, tuple[bytes, bytes]]] = {
+    "fs/readFile": (b'"}', b'"}'),
+    "fs/readBlock": (b'","eof":false}', b'","eof":true}'),
+}
+"""What follows as many bytes as there may be, and fewer."""
+
+
+def check_of(op: str, limit_bytes: int = READ_FILE_MAX_BYTES) -> ResultCheck:
+    """Return what checks one result of an operation.
+
+    Args:
+        op: Its name.
+        limit_bytes: Of its bulk member, before it is base64.
+    """
     whole = _WHOLE.get(op)
     if whole is not None:
         return whole
-    if op == "fs/readFile":
-        return _Base64(b'{"dataBase64":"', (b'"}',))
-    if op == "fs/readBlock":
-        return _Base64(b'{"chunk":"', (b'","eof":true}', b'","eof":false}'))
+    member = BULK_RESULTS.get(op)
+    if member is not None:
+        tail, short_tail = _TAILS[op]
+        # Blocks are never long enough to be sent in pieces.
+        closing = tail if op == "fs/readFile" else b""
+        return _Bulk(b'{"%b":"' % member.encode(), tail, short_tail, closing, limit_bytes)
     return {"fs/readDirectory": _DIRECTORY, "fs/walk": _WALK}[op].fresh()
 
 

@@ -172,6 +172,9 @@ class _Look:
     def check(self, text: bytes, *, last: bool) -> None:
         self._check.piece(text, last=last)
 
+    def encode(self, data: bytes, *, last: bool) -> bytes:
+        return self._check.encode(data, last=last)
+
     def part(self, text: bytes) -> None:
         raise AssertionError("refused by the check")
 

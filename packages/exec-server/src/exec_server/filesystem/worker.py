@@ -17,8 +17,10 @@ from typing import Final, Protocol
 
 from exec_server_protocol.errors import MalformedMessageError, MessageTooLargeError
 from exec_server_protocol.helper import (
+    DATA_BYTES,
     FRAME_VERSION,
     FROM_WORKER,
+    HEADER_BYTES,
     MAX_PAYLOAD_BYTES,
     REQUEST_ID_MAX,
     FrameDecoder,
@@ -53,6 +55,14 @@ class Call(Protocol):
 
         Raises:
             MalformedMessageError: No worker that is sound would say that.
+        """
+
+    def encode(self, data: bytes, *, last: bool) -> bytes:
+        """Return the next piece of the result, for the next bytes of a bulk result.
+
+        Raises:
+            MalformedMessageError: It has no bytes.
+            MessageTooLargeError: It has fewer.
         """
 
     def part(self, text: bytes) -> None:
@@ -259,7 +269,7 @@ class Worker:
     def _readable(self) -> bool:
         """Take what there is; returns whether there was anything."""
         try:
-            count = self._socket.recv_into(self._buffer)
+            count = self._socket.recv_into(self._buffer, HEADER_BYTES + DATA_BYTES)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
@@ -271,7 +281,7 @@ class Worker:
         self._awake.answered(now - self.since)
         self.since = now
         try:
-            for frame in self._decoder.feed(bytes(self._buffer[:count])):
+            for frame in self._decoder.feed(self._buffer[:count]):
                 self._take(frame.kind, frame.request_id, frame.payload)
             if self._decoder.error is not None:
                 raise self._decoder.error
@@ -291,8 +301,12 @@ class Worker:
             self._calls.popleft()
             call.error(error)
             return
-        last = kind is FrameKind.RESULT
-        call.check(payload, last=last)
+        if kind is FrameKind.RESULT_DATA or kind is FrameKind.RESULT_DATA_LAST:
+            last = kind is FrameKind.RESULT_DATA_LAST
+            payload = call.encode(payload, last=last)
+        else:
+            last = kind is FrameKind.RESULT
+            call.check(payload, last=last)
         if last:
             self._calls.popleft()
             call.result(payload)

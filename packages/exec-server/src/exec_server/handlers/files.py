@@ -86,7 +86,7 @@ class _FileAnswer:
     def when_unblocked(self, callback: Callable[[], None]) -> None:
         self._peer.when_uncongested(callback)
 
-    def result(self, text: bytes) -> None:
+    def result(self, text: bytes | list[bytes]) -> None:
         self._later.set_result(text)
 
     def fail(self, error: BaseException) -> None:
@@ -221,7 +221,10 @@ class FileMethods:
             )
         members = b'"offset":%d,"len":%d' % (params.offset, params.len)
         return self._submit(
-            connection, FileRequest("fs/readBlock", members, handle_id=params.handle_id)
+            connection,
+            FileRequest(
+                "fs/readBlock", members, handle_id=params.handle_id, limit_bytes=params.len
+            ),
         )
 
     def _write_block(self, connection: Connection, params: FsWriteBlockParams) -> Later:
