@@ -15,6 +15,7 @@ from exec_server_protocol.errors import InternalError
 from exec_server_protocol.sandbox import DisabledPermissions, SandboxContext
 
 from ..config import FileLimits, ServerConfig
+from ..process.scratch import keep_freed_memory
 from ..process.spawning import SpawnPool
 from ..sandbox.facade import NO_SANDBOX, plan_for_files
 from ..sandbox.plan import Plan
@@ -47,6 +48,7 @@ class FileWorkers:
     """
 
     def __init__(self, config: ServerConfig, environ: Mapping[str, str]) -> None:
+        keep_freed_memory()
         self.limits: FileLimits = config.files
         self.instruments = config.instruments
         self.pool = WorkerPool(config.files)
