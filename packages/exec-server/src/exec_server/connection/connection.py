@@ -75,9 +75,6 @@ class Peer(Sender, Protocol):
     def initialized(self) -> None:
         """The connection has its session."""
 
-    def send_parts(self, *parts: bytes) -> None:
-        """Queue one message that comes in parts; otherwise as ``send``."""
-
     def send_piece(self, piece: bytes, *, last: bool, of: object) -> None:
         """Send a part of a message; ``of`` says whose, and each has one message at a time."""
 
@@ -281,7 +278,10 @@ class Connection:
             self.peer.send(encode_result(request_id, answer.json))
             answer.sent()
         elif isinstance(answer, list):
-            self.peer.send_parts(*encode_result_parts(request_id, answer))
+            *parts, last = encode_result_parts(request_id, answer)
+            for part in parts:
+                self.peer.send_piece(part, last=False, of=answer)
+            self.peer.send_piece(last, last=True, of=answer)
         elif answer is not ANSWERED:
             result = answer if isinstance(answer, bytes) else answer.to_json()
             self.peer.send(encode_result(request_id, result))

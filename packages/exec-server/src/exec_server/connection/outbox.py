@@ -7,7 +7,7 @@ to be sent meanwhile, whole or in pieces of its own, is held here and follows it
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,30 +59,29 @@ class Outbox:
         self._held: deque[_Held] = deque()  # empty while nothing is under way
         self.held_bytes = 0
 
-    def send(self, *parts: bytes) -> bool:
-        """Send a message, or hold it. Returns whether a watermark went with it.
-
-        Args:
-            parts: The message, in one part or more.
-        """
+    def send(self, message: bytes) -> bool:
+        """Send a message, or hold it. Returns whether a watermark went with it."""
         if self._under_way is not None:
-            self._hold(_Held(b"".join(parts), _WHOLE, last=True))
+            self._hold(_Held(message, _WHOLE, last=True))
             return False
-        self._send_frames(parts, first=True, last=True)
-        watermark = self._window.count(sum(map(len, parts)))
+        self._send_frames(message, first=True, last=True)
+        watermark = self._window.count(len(message))
         if watermark is None:
             return False
         self._protocol.send_ping(watermark)
         return True
 
-    def _send_frames(self, parts: Sequence[bytes], *, first: bool, last: bool) -> None:
+    def _send_frames(self, part: bytes, *, first: bool, last: bool) -> None:
         """Send what is the beginning, the end, both or neither of a message."""
-        if first and last and len(parts) == 1 and len(parts[0]) <= _FRAME_BYTES:
-            self._protocol.send_text(parts[0])  # nearly always; flushed by who sends
+        if first and last and len(part) <= _FRAME_BYTES:
+            self._protocol.send_text(part)  # nearly always; flushed by who sends
             return
-        payloads = list(_cut(parts)) or [memoryview(b"")]
-        for payload in payloads:
-            fin = last and payload is payloads[-1]
+        view = memoryview(part)
+        end = 0
+        while end < len(part) or not end:
+            payload = view[end : end + _FRAME_BYTES]
+            end += _FRAME_BYTES
+            fin = last and end >= len(part)
             if first:
                 self._protocol.send_text(payload, fin=fin)
             else:
@@ -105,7 +104,7 @@ class Outbox:
         return self._release()
 
     def _send_part(self, piece: bytes, *, last: bool, of: object) -> None:
-        self._send_frames((piece,), first=self._under_way is None, last=last)
+        self._send_frames(piece, first=self._under_way is None, last=last)
         self._under_way = None if last else of
 
     def _hold(self, held: _Held) -> None:
@@ -140,10 +139,3 @@ class Outbox:
         """Drop what is held: nothing can be sent any more."""
         self._held.clear()
         self.held_bytes = 0
-
-
-def _cut(parts: Sequence[bytes]) -> Iterator[memoryview]:
-    """Yield what fits into a frame each."""
-    for part in parts:
-        for start in range(0, len(part), _FRAME_BYTES):
-            yield memoryview(part)[start : start + _FRAME_BYTES]

@@ -267,13 +267,9 @@ class Endpoint(SocketReader):
 
     def send(self, message: bytes) -> None:
         """Queue one message; a connection that is ending drops it."""
-        self.send_parts(message)
-
-    def send_parts(self, *parts: bytes) -> None:
-        """Queue one message that comes in parts."""
         if self._ending or self._protocol.state is not State.OPEN:
             return
-        if self._outbox.send(*parts):
+        if self._outbox.send(message):
             self._flow.look()
         self._flush()
 
