@@ -37,6 +37,7 @@ from exec_server_protocol.helper import (
     encode_request,
     encode_request_data,
 )
+from exec_server_protocol.limits import FILE_BLOCK_MAX_BYTES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,10 +113,11 @@ def test_data_are_handed_out_as_they_come(payload: bytes, step: int, last: bool)
         )
 
 
-def test_what_a_helper_sends_at_once_fits_into_a_frame_and_base64_leaves_no_rest() -> None:
+def test_a_block_takes_four_frames_and_base64_leaves_no_rest() -> None:
     assert set(BULK_RESULTS) == {"fs/readFile", "fs/readBlock"}
     assert DATA_BYTES % 3 == 0
-    assert DATA_BYTES + HEADER_BYTES <= 256 * 1024 <= MAX_PAYLOAD_BYTES
+    assert 3 * DATA_BYTES < FILE_BLOCK_MAX_BYTES <= 4 * DATA_BYTES
+    assert DATA_BYTES <= MAX_PAYLOAD_BYTES
 
 
 def test_the_shape_of_a_frame_is_fixed() -> None:

@@ -30,9 +30,6 @@ class _Peer:
     def send(self, message: bytes) -> None:
         self.messages.append(message)
 
-    def send_parts(self, *parts: bytes) -> None:
-        self.messages.append(b"".join(parts))
-
     def send_piece(self, *args: Any, **kwargs: Any) -> None:
         raise AssertionError
 

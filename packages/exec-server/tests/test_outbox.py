@@ -98,7 +98,7 @@ def test_long_messages_leave_in_frames_while_they_are_made(
             outbox.send_piece(part, last=False, of="one")
         outbox.send_piece(parts[-1], last=True, of="one")
     else:
-        outbox.send(*parts)
+        outbox.send(b"".join(parts))
     frames = [*left, *protocol.data_to_send()]
     assert max(map(len, frames)) <= 120 * 1024 + 10
     assert len(frames) == 1 or left == frames

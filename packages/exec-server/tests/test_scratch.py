@@ -9,12 +9,13 @@ import threading
 
 import pytest
 from exec_server.process.scratch import SCRATCH_BYTES, scratch
+from exec_server_protocol.helper import DATA_BYTES, HEADER_BYTES
 
 
 def test_each_thread_has_its_own_memory() -> None:
     mine = scratch()
     assert scratch() is mine
-    assert len(mine) == SCRATCH_BYTES
+    assert len(mine) == SCRATCH_BYTES >= HEADER_BYTES + DATA_BYTES
     others: list[memoryview] = []
     thread = threading.Thread(target=lambda: others.append(scratch()))
     thread.start()

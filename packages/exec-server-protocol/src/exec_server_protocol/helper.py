@@ -93,9 +93,9 @@ FRAME_VERSION: Final = 2
 """Version of this format. Worker and server may come from different environments: a
 server that reads another number in READY does not use the worker."""
 
-DATA_BYTES: Final = 3 * 87_378
-"""Raw bytes in one frame as the helper sends them; others may be longer. With its header just
-what fits into 256 KiB, which is read at once; a multiple of 3, so that base64 has no rest."""
+DATA_BYTES: Final = 3 * 87_382
+"""Raw bytes in one frame as the helper sends them; others may be longer. Four of them hold the
+largest block; a multiple of 3, so that base64 has no rest."""
 
 REQUEST_ID_MAX: Final = 2**32 - 1
 """Ids are 1 to this, chosen by the server; it may start over."""

@@ -12,9 +12,9 @@ from typing import Final
 
 __all__ = ["SCRATCH_BYTES", "keep_freed_memory", "scratch"]
 
-SCRATCH_BYTES: Final = 256 * 1024
-"""What one read may bring. Passing on so much takes a few tenths of a millisecond; then
-others get their turn."""
+SCRATCH_BYTES: Final = 257 * 1024
+"""What one read may bring: a quarter of the largest block of a file with its header. Passing on
+so much takes a few tenths of a millisecond; then others get their turn."""
 
 _KEPT_BYTES: Final = 2 * 1024 * 1024
 """Longer than the text of a block, 1.4 MB."""
