@@ -136,6 +136,8 @@ async def test_an_answer_that_comes_late_costs_the_next_request_at_most(
 
 _TOO_MUCH_OF_A_BLOCK = """
 import fs_helper.main as m
+from fs_helper.handles import Handles
+Handles.take_opened = lambda self: None  # the server has to ask
 class Worker(m._Worker):
     def _answer(self, request_id, request, bulk):
         if request.op == "fs/readBlock" and request.params["offset"]:
@@ -167,6 +169,75 @@ async def test_a_block_is_never_longer_than_was_asked_for(
         with pytest.raises(WireError, match="-32603: the file helper did not keep"):
             await client.call("fs/readBlock", {**block, "offset": 1})
         assert (await client.call("fs/getMetadata", _GOOD))["isDirectory"]
+
+
+_HANDS_ON = """
+import _socket, struct
+import fs_helper.main as m
+def hand_on(request_id, kind, payload, *files):
+    rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("%di" % len(files), *files))
+    out = _socket.socket(fileno=os.dup(1))
+    out.sendmsg([encode_frame(FrameKind[kind], request_id, payload)], [rights])
+    out.detach()
+class Worker(m._Worker):
+    def _answer(self, request_id, request, bulk):
+        if request.op == "{op}":
+            {attack}
+        else:
+            super()._answer(request_id, request, bulk)
+m._Worker = Worker
+serve()
+"""
+
+_OPENED = """b'{"handleId":"%s"}' % request.params["handleId"].encode()"""
+_FIFO = "os.mkfifo(F); file = os.open(F, os.O_RDWR); "
+
+
+@pytest.mark.parametrize(
+    ("op", "attack"),
+    [
+        # What cannot be read without waiting, or not at all, is asked of the worker.
+        ("fs/open", f'{_FIFO}hand_on(request_id, "RESULT", {_OPENED}, file)'),
+        ("fs/open", f'hand_on(request_id, "RESULT", {_OPENED}, os.open("/", 0))'),
+        ("fs/open", f'hand_on(request_id, "RESULT", {_OPENED}, 1)'),
+        ("fs/open", f'hand_on(request_id, "RESULT", {_OPENED}, os.open("/proc/self/mem", 0))'),
+        ("fs/open", f'hand_on(request_id, "RESULT", {_OPENED}, *os.pipe())'),
+        ("fs/open", f'hand_on(request_id, "RESULT", {_OPENED}, *[0] * 200)'),
+        # And where there is no file to be handed on, none is kept.
+        (
+            "fs/open",
+            'hand_on(request_id, "ERROR", b\'{"code":-32004,"message":"x"}\', 0)',
+        ),
+        ("fs/open", 'hand_on(request_id, "RESULT", b"garbage", 0)'),
+        (
+            "fs/canonicalize",
+            'hand_on(request_id, "RESULT", b\'{"path":"file:///a"}\', *[0] * 50)',
+        ),
+    ],
+)
+async def test_whatever_a_worker_hands_on_is_neither_waited_for_nor_kept(
+    make_helper: MakeHelper, tmp_path: Path, op: str, attack: str
+) -> None:
+    (tmp_path / "f").write_bytes(b"abcdef")
+    attack = attack.replace("F)", f"{os.fspath(tmp_path / 'fifo')!r})").replace(
+        "F,", f"{os.fspath(tmp_path / 'fifo')!r},"
+    )
+    helper = make_helper(_HANDS_ON.replace("{op}", op).replace("{attack}", attack))
+    config = ServerConfig(fs_helper=helper)
+    async with serve(config) as server:
+        client = await WireClient.ready(server.url)
+        await client.call("fs/getMetadata", _GOOD)
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            path = (tmp_path / "f").as_uri()
+            await client.outcome(await client.request(op, {"handleId": "h", "path": path}))
+            block = {"handleId": "h", "offset": 0, "len": 6}
+            await client.outcome(await client.request("fs/readBlock", block))
+            await client.call("fs/close", {"handleId": "h"})
+            (tmp_path / "fifo").unlink(missing_ok=True)
+        assert (await client.call("fs/getMetadata", _GOOD))["isDirectory"]
+        assert len(os.listdir("/proc/self/fd")) <= before + 1  # a new worker's pidfd, perhaps
+        await client.close()
 
 
 async def test_a_file_that_never_ends_is_cut_off(make_helper: MakeHelper) -> None:

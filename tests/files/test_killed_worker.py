@@ -37,6 +37,8 @@ def counting(function):
 left = [None]
 real_read, real_unlink = os.read, os.unlink
 import fs_helper.main as m
+from fs_helper.handles import Handles
+Handles.take_opened = lambda self: None  # the server has to ask
 for name in calls:
     if hasattr(os, name):
         setattr(os, name, counting(getattr(os, name)))

@@ -33,6 +33,8 @@ Rules beyond the shape:
   of a block says that there are fewer bytes than were asked for. Other operations have none.
 * Of these, the pieces of a result, joined, are one JSON object, in ASCII. A list is cut
   between two items: a server checks piece by piece.
+* The RESULT of ``fs/open`` for reading carries the open file (``SCM_RIGHTS``) where the worker's
+  stdout is a socket. The server may read from it instead of asking.
 * An ERROR may still come after some pieces, when a device fails in the middle of a file.
   What was forwarded by then cannot be completed.
 * EOF ends a worker: it finishes what it has read completely, drops a request that was cut

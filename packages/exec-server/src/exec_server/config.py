@@ -138,6 +138,9 @@ class FileLimits:
     workers_per_session: int = 8
     """One session needs one for each sandbox policy that it uses at a time."""
     handles_per_connection: int = FILE_HANDLES_PER_CONNECTION
+    held_files: int = 128
+    """Open files that the server reads itself as long as it need not wait, for all sessions
+    together: each takes a descriptor. What is opened beyond is read by its worker."""
     requests_ahead: int = 16
     """Requests sent to a worker before the first is answered: enough that neither side waits
     for the other, few enough to be sent again when the worker dies."""

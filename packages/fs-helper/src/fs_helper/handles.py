@@ -33,6 +33,7 @@ class Handles:
 
     def __init__(self) -> None:
         self._open: dict[str, int] = {}
+        self._opened: int | None = None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -72,7 +73,13 @@ class Handles:
         else:
             raise OperationError(INVALID_PARAMS, "mode is none of read, replace and update")
         self._open[handle_id] = fd
+        self._opened = fd if mode == "read" else None
         return dump({"handleId": handle_id})
+
+    def take_opened(self) -> int | None:
+        """Return the file that has just been opened for reading: whoever asked may get it, too."""
+        opened, self._opened = self._opened, None
+        return opened
 
     def read_block(self, params: Params) -> BulkPieces:
         """Produce the bytes for ``fs/readBlock``: fewer than were asked for if there are no more.

@@ -6,7 +6,6 @@ else. There are no arguments that change what it does.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from typing import Final
@@ -27,12 +26,11 @@ from exec_server_protocol.helper import (
 from . import __version__
 from .base64_text import Base64Collector
 from .dispatch import Dispatcher
-from .regular import write_all
 from .stdin import Stdin
+from .stdout import Stdout
 
 __all__ = ["main"]
 
-_STDOUT: Final = 1
 _USAGE: Final = """\
 usage: fs-helper [--version | --help]
 
@@ -53,7 +51,6 @@ def main() -> int:
     # Python would turn an interrupt into a traceback. SIGPIPE stays ignored, as Python has
     # it: a FIFO whose reader leaves is an error of one request, not the end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.set_blocking(_STDOUT, True)
     worker = _Worker()
     try:
         worker.run()
@@ -73,6 +70,7 @@ class _Worker:
     def __init__(self) -> None:
         self.dispatcher = Dispatcher()
         self._stdin = Stdin()
+        self._stdout = Stdout()
         self._decoder = FrameDecoder(FROM_SERVER)
         self._request: tuple[int, Request, Base64Collector] | None = None
 
@@ -84,7 +82,7 @@ class _Worker:
             MessageTooLargeError: A frame that is too large.
             OSError: stdin or stdout failed; ``EPIPE`` when the reader is gone.
         """
-        write_all(_STDOUT, [encode_ready(__version__)])
+        self._stdout.write([encode_ready(__version__)])
         while data := self._stdin.read():
             for frame in self._decoder.feed(data):
                 self._take(frame)
@@ -112,7 +110,7 @@ class _Worker:
 
     def _answer(self, request_id: int, request: Request, bulk: Base64Collector | None) -> None:
         for buffers in self.dispatcher.answer(request_id, request, bulk):
-            write_all(_STDOUT, buffers)
+            self._stdout.write(buffers, self.dispatcher.handles.take_opened())
 
 
 def _answer_arguments(arguments: list[str]) -> int:

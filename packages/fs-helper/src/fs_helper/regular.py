@@ -22,6 +22,7 @@ from .nofollow import open_parent
 __all__ = [
     "NEW_FILE_MODE",
     "STALLED_AFTER_MS",
+    "after",
     "not_regular",
     "open_for_reading",
     "open_for_writing",
@@ -121,10 +122,10 @@ def write_all(fd: int, pieces: Sequence[bytes | bytearray | memoryview]) -> None
         except BlockingIOError:
             _wait_writable(fd)
             continue
-        pending = _after(pending, written)
+        pending = after(pending, written)
 
 
-def _after(
+def after(
     pieces: Sequence[bytes | bytearray | memoryview], written: int
 ) -> Sequence[bytes | bytearray | memoryview]:
     """Return what is left of ``pieces`` when so many bytes of them are done."""

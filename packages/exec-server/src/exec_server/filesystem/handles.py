@@ -9,6 +9,7 @@ from __future__ import annotations
 from exec_server_protocol.errors import InvalidRequestError, NotFoundError
 from exec_server_protocol.limits import FILE_HANDLE_ID_MAX_BYTES
 
+from .held_files import HeldFile, HeldFiles
 from .worker import Worker
 
 __all__ = ["Handle", "HandleTable", "check_handle_id"]
@@ -34,14 +35,26 @@ class Handle:
             connection of the same session, whose files are being closed.
         worker: Who has it.
         writes: It was opened for writing.
+        file: The same file, held here; closed when the handle is removed.
     """
 
-    __slots__ = ("number", "worker", "writes")
+    __slots__ = ("file", "number", "worker", "writes")
 
     def __init__(self, number: int, worker: Worker, *, writes: bool) -> None:
         self.number = number
         self.worker = worker
         self.writes = writes
+        self.file: HeldFile | None = None
+
+    def take_file(self, files: HeldFiles, descriptor: int) -> None:
+        """Hold the file that the worker has opened, if there is room."""
+        self.file = files.hold(descriptor)
+
+    def close_file(self) -> None:
+        """Let go of it."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
 
 
 class HandleTable:
@@ -94,6 +107,7 @@ class HandleTable:
         handle = self._handles.pop(handle_id, None)
         if handle is not None:
             handle.worker.pins -= 1
+            handle.close_file()
         return handle
 
     def remove_all(self) -> list[Handle]:

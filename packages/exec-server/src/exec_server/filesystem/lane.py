@@ -37,6 +37,11 @@ _OF_A_HANDLE: Final = frozenset({_READ, "fs/writeBlock", _CLOSE})
 class _Unheard:
     """A call that nobody waits for: closes a file of a connection that is gone."""
 
+    wants_file = False
+
+    def take_file(self, descriptor: int) -> None:
+        """None comes."""
+
     def check(self, text: bytes, *, last: bool) -> None:
         """Nothing of it is passed on."""
 
@@ -98,8 +103,19 @@ class FileLane:
             if plan is not None:  # what nearly always happens, without a detour
                 self._take(request, plan)
                 return
+        elif self._is_free and request.op == _READ and self._read_here(request):
+            return
         self._queue.append(request)
         self._go_on()
+
+    def _read_here(self, request: FileRequest) -> bool:
+        handle = self._handles.find(request.handle_id or "")
+        return (
+            handle is not None
+            and handle.file is not None
+            and handle.worker.usable
+            and request.read_from(handle.file)
+        )
 
     @property
     def _is_free(self) -> bool:
@@ -221,6 +237,8 @@ class FileLane:
         if request.op == _OPEN and request.handle_id is not None:
             handle = Handle(self._workers.next_number(), worker, writes=request.writes)
             self._handles.add(request.handle_id, handle)
+            if not request.writes and self._workers.files.has_room:
+                request.hand_on_file(partial(handle.take_file, self._workers.files))
         if self._worker is not worker:
             if worker.idle:
                 self._workers.claim(worker)

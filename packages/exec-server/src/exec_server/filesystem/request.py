@@ -24,6 +24,7 @@ from exec_server_protocol.limits import READ_FILE_MAX_BYTES
 from exec_server_protocol.sandbox import SandboxContext
 
 from ..telemetry.instruments import OFF_WORK, ObservedWork
+from .held_files import HeldFile
 from .result_text import ResultCheck, check_of
 from .worker import Worker
 
@@ -79,7 +80,7 @@ class Lane(Protocol):
 
 
 class FileRequest:
-    """A request to a worker; see ``worker.Call``.
+    """A request to a worker; see ``call.Call``.
 
     Args:
         op: Method name.
@@ -89,6 +90,7 @@ class FileRequest:
         handle_id: The open file that it is about, as the client calls it.
         writes: It opens a file for writing.
         own_result: What to answer, whatever the worker's result is.
+        offset: Where to read, for a block.
         limit_bytes: Of a result of bytes.
 
     Attributes:
@@ -98,11 +100,13 @@ class FileRequest:
 
     # What most requests never change is set in the class, not in each of them.
     worker: Worker | None = None
+    wants_file = False
     observed: ObservedWork = OFF_WORK
     _lane: Lane | None = None
     _answer: Answer | None = None
     _check: ResultCheck | None = None
     _held: list[bytes] | None = None
+    _take_file: Callable[[int], None] | None = None
     _size = 0
     _streaming = False
 
@@ -116,6 +120,7 @@ class FileRequest:
         handle_id: str | None = None,
         writes: bool = False,
         own_result: bytes | None = None,
+        offset: int = 0,
         limit_bytes: int = READ_FILE_MAX_BYTES,
     ) -> None:
         self.op = op
@@ -125,6 +130,7 @@ class FileRequest:
         self._members = members
         self._bulk = bulk
         self._own_result = own_result
+        self._offset = offset
         self._limit_bytes = limit_bytes
 
     def __repr__(self) -> str:
@@ -141,6 +147,25 @@ class FileRequest:
             return False
         self._answer.when_unblocked(callback)
         return True
+
+    def read_from(self, file: HeldFile) -> bool:
+        """Answer with a block of a file that is held here. Returns whether that was possible."""
+        if self._answer is None or self._answer.blocked:
+            return False
+        parts = file.read(self._offset, self._limit_bytes)
+        if parts is None:
+            return False
+        self.observed.begun("filesystem")
+        self.observed.set("reused", True)
+        self._settle(None)
+        self._answer.result(parts)
+        self._proceed()
+        return True
+
+    def hand_on_file(self, take: Callable[[int], None]) -> None:
+        """Say who gets the open file, should one come with the result."""
+        self.wants_file = True
+        self._take_file = take
 
     def run(self, worker: Worker, handle: int | None) -> None:
         """Send it to a worker. Whatever goes wrong with it is its answer.
@@ -165,6 +190,7 @@ class FileRequest:
     def drop_answer(self) -> None:
         """Nobody waits for it any more."""
         self._answer = None
+        self.wants_file = False
         if self.worker is None:
             self.observed.ended(failed=True)
         self._held = None
@@ -173,8 +199,13 @@ class FileRequest:
 
     # ------------------------------------------------------------------ the worker calls
 
+    def take_file(self, descriptor: int) -> None:
+        """Take the open file; see ``call.Call``."""
+        assert self._take_file is not None  # noqa: S101 - wanted
+        self._take_file(descriptor)
+
     def check(self, text: bytes, *, last: bool) -> None:
-        """Refuse what no sound worker would say; see ``worker.Call``."""
+        """Refuse what no sound worker would say; see ``call.Call``."""
         assert self._check is not None  # noqa: S101 - set before it is sent
         self._check.piece(text, last=last)
         self._size += len(text)
@@ -183,7 +214,7 @@ class FileRequest:
             raise MessageTooLargeError("the result of a file request")
 
     def encode(self, data: bytes, *, last: bool) -> bytes:
-        """Return the text for bytes; see ``worker.Call``."""
+        """Return the text for bytes; see ``call.Call``."""
         assert self._check is not None  # noqa: S101 - as above
         text = self._check.encode(data, last=last)
         self._size += len(text)

@@ -41,7 +41,7 @@ class ResultCheck(Protocol):
             MalformedMessageError: It is not what the operation returns.
         """
 
-    def encode(self, data: bytes, *, last: bool) -> bytes:
+    def encode(self, data: bytes | memoryview, *, last: bool) -> bytes:
         """Return the next piece of the text for bytes, which may be cut anywhere.
 
         Raises:
@@ -57,7 +57,7 @@ def _malformed() -> MalformedMessageError:
 class _Text:
     """A result without bytes."""
 
-    def encode(self, data: bytes, *, last: bool) -> bytes:
+    def encode(self, data: bytes | memoryview, *, last: bool) -> bytes:
         raise _malformed()
 
 
@@ -98,7 +98,7 @@ class _Bulk:
     def piece(self, text: bytes, *, last: bool) -> None:
         raise _malformed()
 
-    def encode(self, data: bytes, *, last: bool) -> bytes:
+    def encode(self, data: bytes | memoryview, *, last: bool) -> bytes:
         if not data and not last:
             raise _malformed()  # it could go on for ever
         self._left_bytes -= len(data)
@@ -106,13 +106,13 @@ class _Bulk:
             raise MessageTooLargeError("the bytes of a file")
         head, self._head = self._head, b""
         if self._rest:
-            data = self._rest + data
+            data = self._rest + bytes(data)
         if last:
             tail = self._short_tail if self._left_bytes else self._tail
             return b"%b%b%b" % (head, pybase64.b64encode(data), tail)
         # Three bytes are four characters; what is left over waits.
         cut = len(data) // 3 * 3
-        self._rest = data[cut:]
+        self._rest = bytes(data[cut:])
         text = pybase64.b64encode(memoryview(data)[:cut])
         return head + text if head else text
 

@@ -122,7 +122,7 @@ class MissingWatches:
 
 
 class _Look:
-    """One look at paths, by a worker; see ``worker.Call``."""
+    """One look at paths, by a worker; see ``call.Call``."""
 
     def __init__(
         self,
@@ -168,6 +168,11 @@ class _Look:
         if worker is not None:
             self._workers.give_back(worker)
         self._looked(found)
+
+    wants_file = False
+
+    def take_file(self, descriptor: int) -> None:
+        """None comes."""
 
     def check(self, text: bytes, *, last: bool) -> None:
         self._check.piece(text, last=last)

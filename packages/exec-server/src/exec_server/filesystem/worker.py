@@ -9,11 +9,12 @@ ahead, only the first can have been begun when it dies.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from typing import Final
 
 from exec_server_protocol.errors import MalformedMessageError, MessageTooLargeError
 from exec_server_protocol.helper import (
@@ -25,7 +26,6 @@ from exec_server_protocol.helper import (
     REQUEST_ID_MAX,
     FrameDecoder,
     FrameKind,
-    HelperError,
     decode_error,
     decode_ready,
     encode_request_data,
@@ -35,47 +35,18 @@ from ..process.reaping import ChildWatch
 from ..process.scratch import scratch
 from ..sandbox.plan import Plan
 from .awake import Awake
+from .call import Call
+from .held_files import receive_with_file
 from .launch import LaunchedWorker
 from .states import WorkerEvent, WorkerState, advance
 
-__all__ = ["Call", "Worker"]
+__all__ = ["Worker"]
 
 _HEADER: Final = struct.Struct(">IBI")
 _BULK_AT_ONCE_BYTES: Final = 32 * 1024
 """Sent in one piece with its request: the worker then wakes up once."""
 _SENDS_AT_ONCE: Final = 4
 """Pieces of a large request that are written before others get their turn."""
-
-
-class Call(Protocol):
-    """A request to a worker, and what becomes of it. One of the last three ends it."""
-
-    def check(self, text: bytes, *, last: bool) -> None:
-        """Look at the next piece of the result, before anything is done with it.
-
-        Raises:
-            MalformedMessageError: No worker that is sound would say that.
-        """
-
-    def encode(self, data: bytes, *, last: bool) -> bytes:
-        """Return the next piece of the result, for the next bytes of a bulk result.
-
-        Raises:
-            MalformedMessageError: It has no bytes.
-            MessageTooLargeError: It has fewer.
-        """
-
-    def part(self, text: bytes) -> None:
-        """Take a piece of the result; more will come."""
-
-    def result(self, text: bytes) -> None:
-        """Take the last piece, often the only one."""
-
-    def error(self, error: HelperError) -> None:
-        """Take the reason why the request failed."""
-
-    def lost(self, reason: str, *, begun: bool) -> None:
-        """Learn that there will be no answer; unless ``begun``, nothing was done either."""
 
 
 class Worker:
@@ -128,6 +99,7 @@ class Worker:
         self._out: deque[Iterator[bytes] | bytes] = deque()
         self._unsent: memoryview | None = None
         self._writing = False
+        self._attached: int | None = None
         self._awake = Awake(lambda: self.busy)
         self._watch = ChildWatch(launched.popen, self._reaped)
         self._loop.add_reader(self._fd, self._readable)
@@ -268,12 +240,25 @@ class Worker:
 
     def _readable(self) -> bool:
         """Take what there is; returns whether there was anything."""
+        attached: int | None = None
         try:
-            count = self._socket.recv_into(self._buffer, HEADER_BYTES + DATA_BYTES)
+            if self._calls and self._calls[0][1].wants_file:
+                count, attached = receive_with_file(self._socket, self._buffer)
+            else:
+                count = self._socket.recv_into(self._buffer, HEADER_BYTES + DATA_BYTES)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
             count = 0
+        self._attached = attached
+        try:
+            return self._received(count)
+        finally:
+            if self._attached is not None:
+                os.close(self._attached)
+                self._attached = None
+
+    def _received(self, count: int) -> bool:
         if not count:
             self.fail("the file helper ended")
             return False
@@ -307,6 +292,9 @@ class Worker:
         else:
             last = kind is FrameKind.RESULT
             call.check(payload, last=last)
+            if self._attached is not None and call.wants_file:
+                call.take_file(self._attached)
+                self._attached = None
         if last:
             self._calls.popleft()
             call.result(payload)

@@ -21,6 +21,7 @@ from ..sandbox.facade import NO_SANDBOX, plan_for_files
 from ..sandbox.plan import Plan
 from ..sandbox.watched_plans import WatchedPlans
 from ..telemetry.names import WORKER_LAUNCHES, SpanName
+from .held_files import HeldFiles
 from .launch import LaunchedWorker, launch
 from .observing import launch_kind
 from .pool import Ticket, WorkerPool
@@ -54,6 +55,7 @@ class FileWorkers:
         self.pool = WorkerPool(config.files)
         self.threads = SpawnPool("files")
         self.plans = WatchedPlans()
+        self.files = HeldFiles(config.files.held_files)
         self._configured = config.fs_helper
         self._environ = dict(environ)
         self._env = helper_environment(environ)
@@ -116,6 +118,7 @@ class SessionWorkers:
     def __init__(self, workers: FileWorkers) -> None:
         self.limits = workers.limits
         self.instruments = workers.instruments
+        self.files = workers.files
         self.claim = workers.pool.claim
         self.give_back = workers.pool.give_back
         self.take_idle = partial(workers.pool.take_idle, self)

@@ -223,7 +223,11 @@ class FileMethods:
         return self._submit(
             connection,
             FileRequest(
-                "fs/readBlock", members, handle_id=params.handle_id, limit_bytes=params.len
+                "fs/readBlock",
+                members,
+                handle_id=params.handle_id,
+                offset=params.offset,
+                limit_bytes=params.len,
             ),
         )
 

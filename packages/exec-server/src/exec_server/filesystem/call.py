@@ -1,0 +1,46 @@
+"""What a worker knows of a request that it carries out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from exec_server_protocol.helper import HelperError
+
+__all__ = ["Call"]
+
+
+class Call(Protocol):
+    """A request to a worker, and what becomes of it. One of the last three ends it."""
+
+    wants_file: bool
+    """An open file may come with the result, for ``take_file``."""
+
+    def take_file(self, descriptor: int) -> None:
+        """Take the open file that came with the result, which comes next."""
+
+    def check(self, text: bytes, *, last: bool) -> None:
+        """Look at the next piece of the result, before anything is done with it.
+
+        Raises:
+            MalformedMessageError: No worker that is sound would say that.
+        """
+
+    def encode(self, data: bytes, *, last: bool) -> bytes:
+        """Return the next piece of the result, for the next bytes of a bulk result.
+
+        Raises:
+            MalformedMessageError: It has no bytes.
+            MessageTooLargeError: It has fewer.
+        """
+
+    def part(self, text: bytes) -> None:
+        """Take a piece of the result; more will come."""
+
+    def result(self, text: bytes) -> None:
+        """Take the last piece, often the only one."""
+
+    def error(self, error: HelperError) -> None:
+        """Take the reason why the request failed."""
+
+    def lost(self, reason: str, *, begun: bool) -> None:
+        """Learn that there will be no answer; unless ``begun``, nothing was done either."""
