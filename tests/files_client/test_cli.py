@@ -115,8 +115,8 @@ async def test_a_copy_that_was_broken_off_is_taken_up(
     if direction == "to-client":
         where = [f":{folder}/source", "target"]
     kind = Kind.STALL if end == "interrupted" else Kind.RESET
-    # Well into the copy: a server sends a block in a dozen frames, a client in one.
-    frames = 160 if direction == "to-client" else 20
+    # Well into the copy: a server sends a block in four frames, a client in one.
+    frames = 56 if direction == "to-client" else 20
     cut = Cut(direction, frames, kind, seconds=WAIT_S)
     with ServerProcess() as another:
 

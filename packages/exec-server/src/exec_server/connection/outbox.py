@@ -17,10 +17,10 @@ from .flow import FlowWindow
 
 __all__ = ["Outbox"]
 
-_FRAME_BYTES: Final = 120 * 1024
-"""Payload of one frame; longer messages have several. A peer reads the first ones while the others
-are made, and each is still in the cache of the processor when the kernel copies it. Three frames
-hold the text of what a file helper sends at once. Real clients refuse frames above 16 MiB."""
+_FRAME_BYTES: Final = 1024 * 1024
+"""Payload of one frame; longer messages have several, so that a peer reads the first while the
+others are made. Shorter frames cost a client more than that gains. Real ones refuse frames above
+16 MiB."""
 
 
 _WHOLE: Final = object()
