@@ -1,9 +1,10 @@
 """What telemetry costs a call: without it, switched off, exporting; a table of ratios.
 
 ``base`` is a build without telemetry: the same code with its calls taken out. All servers run
-at once and are asked in turn, so that they see the same machine; figures are medians of
-single calls of ``process/list``. A process that takes whatever is sent stands for the
-collector. Nothing here fails; the table goes to ``bench/results/``.
+at once and are asked in turn, so that they see the same machine: by a plain program on the
+same processor, so that the ratio is that of processor time, then by the client from another
+one. Figures are medians of single calls of ``process/list``. A process that takes whatever is
+sent stands for the collector. Nothing here fails; the table goes to ``bench/results/``.
 
     python bench/telemetry.py [--rounds 20]
 """
@@ -29,6 +30,10 @@ RESULTS = Path(__file__).parent / "results"
 WITHOUT = Path(__file__).with_name("without_telemetry.py")
 CALLS = 200
 """In a row, of one server: long enough to be warm, short enough that all see the same moment."""
+
+PROCESSORS = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+"""The servers share the first. Where the system puts them is luck otherwise, and to wake up
+another processor takes longer than what is measured here."""
 
 COLLECTOR = """
 import sys, threading
@@ -103,10 +108,12 @@ async def measure(urls: dict[str, str], endpoint: str, rounds: int) -> dict[str,
     """Return the median of each row, in seconds."""
     times: dict[str, list[float]] = {}
     raw = {name: await WireClient.ready(url) for name, url in urls.items()}
-    plain = await connect(urls["off"])
     for number in range(rounds):
         for name in sorted(raw, reverse=bool(number % 2)):
             times.setdefault(f"server_{name}", []).extend(await raw_calls(raw[name]))
+    _use(PROCESSORS[1:] or PROCESSORS)
+    plain = await connect(urls["off"])
+    for _ in range(rounds):
         times.setdefault("client_and_server_off", []).extend(await client_calls(plain))
     # From here on this process has OpenTelemetry loaded, so the client makes spans.
     traced = await connect(urls["on"], options=_tracing_options(endpoint))
@@ -117,6 +124,12 @@ async def measure(urls: dict[str, str], endpoint: str, rounds: int) -> dict[str,
     for client in raw.values():
         await client.close()
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _use(processors: list[int]) -> None:
+    """Have this program, and what it starts from now on, use these processors alone."""
+    if processors:
+        os.sched_setaffinity(0, processors)
 
 
 def table(figures: dict[str, float]) -> str:
@@ -142,6 +155,7 @@ def main() -> None:
     listen = ["--listen", "ws://127.0.0.1:0"]
     ours = [sys.executable, "-m", "exec_server", *listen]
     with collector() as exporting, contextlib.ExitStack() as stack:
+        _use(PROCESSORS[:1])
         urls = {
             name: stack.enter_context(ServerProcess(command=command, env={**os.environ, **env})).url
             for name, command, env in (
