@@ -177,6 +177,21 @@ async def test_files_are_held_until_they_are_closed_and_no_more_than_there_may_b
         await other.close()
 
 
+async def test_a_file_that_is_closed_before_it_is_open_is_not_held(file: Path) -> None:
+    file = Path(os.path.realpath(file))
+    async with serve(ServerConfig()) as server:
+        client = await WireClient.ready(server.url)
+        await client.call("fs/getMetadata", {"path": file.as_uri()})
+        requests = []
+        for _ in range(50):
+            opening = {"handleId": "h", "path": file.as_uri()}
+            requests.append(await client.request("fs/open", opening))
+            requests.append(await client.request("fs/close", {"handleId": "h"}))
+        assert [await client.outcome(request) for request in requests] == [0] * 100
+        assert _descriptors_of(file) == 0
+        await client.close()
+
+
 async def test_a_client_that_takes_nothing_is_not_read_for(
     server: ServerProcess, file: Path
 ) -> None:

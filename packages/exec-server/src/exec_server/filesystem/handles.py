@@ -9,7 +9,7 @@ from __future__ import annotations
 from exec_server_protocol.errors import InvalidRequestError, NotFoundError
 from exec_server_protocol.limits import FILE_HANDLE_ID_MAX_BYTES
 
-from .held_files import HeldFile, HeldFiles
+from .held_files import HeldFile
 from .worker import Worker
 
 __all__ = ["Handle", "HandleTable", "check_handle_id"]
@@ -45,10 +45,6 @@ class Handle:
         self.worker = worker
         self.writes = writes
         self.file: HeldFile | None = None
-
-    def take_file(self, files: HeldFiles, descriptor: int) -> None:
-        """Hold the file that the worker has opened, if there is room."""
-        self.file = files.hold(descriptor)
 
     def close_file(self) -> None:
         """Let go of it."""

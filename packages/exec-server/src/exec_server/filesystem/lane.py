@@ -9,6 +9,7 @@ requests of its connection, and nothing else.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -238,7 +239,7 @@ class FileLane:
             handle = Handle(self._workers.next_number(), worker, writes=request.writes)
             self._handles.add(request.handle_id, handle)
             if not request.writes and self._workers.files.has_room:
-                request.hand_on_file(partial(handle.take_file, self._workers.files))
+                request.hand_on_file(partial(self._take_file, request.handle_id, handle))
         if self._worker is not worker:
             if worker.idle:
                 self._workers.claim(worker)
@@ -248,6 +249,13 @@ class FileLane:
         if worker.served:
             self._workers.instruments.count(names.WORKER_REUSES, launch_kind(worker.plan))
         request.run(worker, None if handle is None else handle.number)
+
+    def _take_file(self, handle_id: str, handle: Handle, descriptor: int) -> None:
+        """Hold the file that the worker has opened, unless it is closed already."""
+        if self._handles.find(handle_id) is handle:
+            handle.file = self._workers.files.hold(descriptor)
+        else:
+            os.close(descriptor)
 
     # ------------------------------------------------------------------ requests call
 
