@@ -337,10 +337,10 @@ def encode_result(request_id: RequestId, result: bytes) -> bytes:
 
 def encode_result_parts(request_id: RequestId, parts: Sequence[bytes]) -> list[bytes]:
     """Return a successful answer in parts, for a result that comes in parts, at least one."""
-    head = b'{"id":%b,"result":' % _id(request_id)
-    if len(parts) == 1:
-        return [head + parts[0] + b"}"]
-    return [head + parts[0], *parts[1:-1], parts[-1] + b"}"]
+    encoded = list(parts)
+    encoded[0] = b'{"id":%b,"result":%b' % (_id(request_id), encoded[0])
+    encoded[-1] += b"}"
+    return encoded
 
 
 def encode_error(request_id: RequestId, error: ErrorData) -> bytes:

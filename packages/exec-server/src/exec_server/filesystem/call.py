@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from exec_server_protocol.helper import HelperError
@@ -12,11 +13,9 @@ __all__ = ["Call"]
 class Call(Protocol):
     """A request to a worker, and what becomes of it. One of the last three ends it."""
 
-    wants_file: bool
-    """An open file may come with the result, for ``take_file``."""
-
-    def take_file(self, descriptor: int) -> None:
-        """Take the open file that came with the result, which comes next."""
+    @property
+    def take_file(self) -> Callable[[int], None] | None:
+        """What takes the open file that may come with the result, just before that."""
 
     def check(self, text: bytes, *, last: bool) -> None:
         """Look at the next piece of the result, before anything is done with it.

@@ -46,12 +46,6 @@ class Handle:
         self.writes = writes
         self.file: HeldFile | None = None
 
-    def close_file(self) -> None:
-        """Let go of it."""
-        if self.file is not None:
-            self.file.close()
-            self.file = None
-
 
 class HandleTable:
     """Handles by the client's id."""
@@ -103,7 +97,8 @@ class HandleTable:
         handle = self._handles.pop(handle_id, None)
         if handle is not None:
             handle.worker.pins -= 1
-            handle.close_file()
+            if handle.file is not None:
+                handle.file.close()
         return handle
 
     def remove_all(self) -> list[Handle]:

@@ -38,10 +38,7 @@ _OF_A_HANDLE: Final = frozenset({_READ, "fs/writeBlock", _CLOSE})
 class _Unheard:
     """A call that nobody waits for: closes a file of a connection that is gone."""
 
-    wants_file = False
-
-    def take_file(self, descriptor: int) -> None:
-        """None comes."""
+    take_file = None
 
     def check(self, text: bytes, *, last: bool) -> None:
         """Nothing of it is passed on."""
@@ -99,15 +96,19 @@ class FileLane:
         if self._closed:
             return
         request.prepare(self, answer)
-        if self._is_free and request.handle_id is None:
-            plan = self._workers.known_plan(request.sandbox)
-            if plan is not None:  # what nearly always happens, without a detour
-                self._take(request, plan)
-                return
-        elif self._is_free and request.op == _READ and self._read_here(request):
+        if self._is_free and self._begin_at_once(request):
             return
         self._queue.append(request)
         self._go_on()
+
+    def _begin_at_once(self, request: FileRequest) -> bool:
+        """Do what nearly always happens, without a detour; returns whether it does."""
+        if request.handle_id is not None:
+            return request.op == _READ and self._read_here(request)
+        plan = self._workers.known_plan(request.sandbox)
+        if plan is not None:
+            self._take(request, plan)
+        return plan is not None
 
     def _read_here(self, request: FileRequest) -> bool:
         handle = self._handles.find(request.handle_id or "")
@@ -239,7 +240,7 @@ class FileLane:
             handle = Handle(self._workers.next_number(), worker, writes=request.writes)
             self._handles.add(request.handle_id, handle)
             if not request.writes and self._workers.files.has_room:
-                request.hand_on_file(partial(self._take_file, request.handle_id, handle))
+                request.take_file = partial(self._take_file, request.handle_id, handle)
         if self._worker is not worker:
             if worker.idle:
                 self._workers.claim(worker)

@@ -95,18 +95,18 @@ class FileRequest:
 
     Attributes:
         worker: Who carries it out.
+        take_file: See ``call.Call``.
         observed: Told of its life.
     """
 
     # What most requests never change is set in the class, not in each of them.
     worker: Worker | None = None
-    wants_file = False
+    take_file: Callable[[int], None] | None = None
     observed: ObservedWork = OFF_WORK
     _lane: Lane | None = None
     _answer: Answer | None = None
     _check: ResultCheck | None = None
     _held: list[bytes] | None = None
-    _take_file: Callable[[int], None] | None = None
     _size = 0
     _streaming = False
 
@@ -157,15 +157,9 @@ class FileRequest:
             return False
         self.observed.begun("filesystem")
         self.observed.set("reused", True)
-        self._settle(None)
-        self._answer.result(parts)
-        self._proceed()
+        *self._held, last = parts
+        self.result(last)
         return True
-
-    def hand_on_file(self, take: Callable[[int], None]) -> None:
-        """Say who gets the open file, should one come with the result."""
-        self.wants_file = True
-        self._take_file = take
 
     def run(self, worker: Worker, handle: int | None) -> None:
         """Send it to a worker. Whatever goes wrong with it is its answer.
@@ -190,7 +184,7 @@ class FileRequest:
     def drop_answer(self) -> None:
         """Nobody waits for it any more."""
         self._answer = None
-        self.wants_file = False
+        self.take_file = None
         if self.worker is None:
             self.observed.ended(failed=True)
         self._held = None
@@ -198,11 +192,6 @@ class FileRequest:
             self.worker.resume()
 
     # ------------------------------------------------------------------ the worker calls
-
-    def take_file(self, descriptor: int) -> None:
-        """Take the open file; see ``call.Call``."""
-        assert self._take_file is not None  # noqa: S101 - wanted
-        self._take_file(descriptor)
 
     def check(self, text: bytes, *, last: bool) -> None:
         """Refuse what no sound worker would say; see ``call.Call``."""

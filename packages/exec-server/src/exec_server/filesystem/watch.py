@@ -169,10 +169,7 @@ class _Look:
             self._workers.give_back(worker)
         self._looked(found)
 
-    wants_file = False
-
-    def take_file(self, descriptor: int) -> None:
-        """None comes."""
+    take_file = None
 
     def check(self, text: bytes, *, last: bool) -> None:
         self._check.piece(text, last=last)

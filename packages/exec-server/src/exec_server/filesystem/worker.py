@@ -240,17 +240,15 @@ class Worker:
 
     def _readable(self) -> bool:
         """Take what there is; returns whether there was anything."""
-        attached: int | None = None
         try:
-            if self._calls and self._calls[0][1].wants_file:
-                count, attached = receive_with_file(self._socket, self._buffer)
-            else:
+            if self._calls and self._calls[0][1].take_file is not None:
+                count, self._attached = receive_with_file(self._socket, self._buffer)
+            else:  # what a worker sends at once, and nothing of what follows
                 count = self._socket.recv_into(self._buffer, HEADER_BYTES + DATA_BYTES)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
             count = 0
-        self._attached = attached
         try:
             return self._received(count)
         finally:
@@ -292,7 +290,7 @@ class Worker:
         else:
             last = kind is FrameKind.RESULT
             call.check(payload, last=last)
-            if self._attached is not None and call.wants_file:
+            if self._attached is not None and call.take_file is not None:
                 call.take_file(self._attached)
                 self._attached = None
         if last:
