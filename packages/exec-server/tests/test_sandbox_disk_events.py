@@ -15,6 +15,7 @@ import pytest
 from exec_server.sandbox.disk_events import DiskEvents, Watch
 from exec_server.sandbox.errors import PolicyNotEnforceableError
 from exec_server.sandbox.lookup import Lookup
+from exec_testkit.liveness import inotify_watches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -188,23 +189,17 @@ def test_a_mount_is_noticed(site: Path) -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-def _in_kernel() -> int:
-    folder = "/proc/self/fdinfo"
-    texts = (Path(folder, name) for name in os.listdir(folder))
-    return sum(path.read_text().count("inotify wd:") for path in texts if path.exists())
-
-
 def test_what_is_forgotten_is_not_watched_any_more(events: DiskEvents, site: Path) -> None:
-    before = _in_kernel()
+    before = inotify_watches()
     first, second = watch(events, look(site)), watch(events, look(site))
-    held = _in_kernel()
+    held = inotify_watches()
     assert held > before
     events.forget(first)
-    assert _in_kernel() == held
+    assert inotify_watches() == held
     assert events.is_fresh(second)
     assert not events.is_fresh(first)
     events.forget(second)
-    assert _in_kernel() == before
+    assert inotify_watches() == before
 
 
 def test_a_closed_one_says_nothing(events: DiskEvents, site: Path) -> None:

@@ -16,6 +16,7 @@ from exec_server.sandbox.plan import Plan, make_plan
 from exec_server.sandbox.rules import Access, Confinement, Rules
 from exec_server.sandbox.watched_plans import WatchedPlans
 from exec_server_protocol.sandbox import SandboxContext
+from exec_testkit.liveness import inotify_watches
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there are no sandboxes")
 
@@ -95,16 +96,10 @@ def test_the_disk_is_looked_at_now_and_then_all_the_same(
     assert plans.known(policy) is not None
 
 
-def _in_kernel() -> int:
-    folder = "/proc/self/fdinfo"
-    texts = (Path(folder, name) for name in os.listdir(folder))
-    return sum(path.read_text().count("inotify wd:") for path in texts if path.exists())
-
-
 def test_few_are_kept_and_the_others_are_not_watched_any_more(
     plans: WatchedPlans, ws: Path
 ) -> None:
-    before = _in_kernel()
+    before = inotify_watches()
     policies: list[SandboxContext] = []
     for number in range(watched_plans._PLANS_MAX + 3):
         folder = ws / str(number)
@@ -114,10 +109,10 @@ def test_few_are_kept_and_the_others_are_not_watched_any_more(
             plans.look(policies[-1], maker(folder))
     known = [policy for policy in policies if plans.known(policy) is not None]
     assert known == policies[3:]
-    watched = _in_kernel() - before
+    watched = inotify_watches() - before
     assert 0 < watched <= watched_plans._PLANS_MAX + 10
     plans.close()
-    assert _in_kernel() == before
+    assert inotify_watches() == before
 
 
 def test_a_thread_that_is_stuck_keeps_nobody_from_making_plans(
@@ -165,7 +160,7 @@ def test_where_nobody_tells_of_changes_the_disk_is_looked_at(
     def refuse() -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(watched_plans, "DiskEvents", refuse)
+    monkeypatch.setattr("exec_server.sandbox.disk_events.DiskEvents", refuse)
     policy, make = context(ws), maker(ws)
     for _ in range(3):
         assert plans.look(policy, make)

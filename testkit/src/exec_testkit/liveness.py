@@ -7,7 +7,7 @@ import select
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["alive", "descendants", "resident_bytes", "wait_gone"]
+__all__ = ["alive", "descendants", "inotify_watches", "resident_bytes", "wait_gone"]
 
 
 def alive(pid: int) -> bool:
@@ -61,3 +61,10 @@ def resident_bytes(pids: Iterable[int]) -> int:
             continue
         total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
     return total
+
+
+def inotify_watches() -> int:
+    """Return how many places the kernel watches for this process."""
+    descriptions = Path("/proc/self/fdinfo")
+    paths = (descriptions / name for name in os.listdir(descriptions))
+    return sum(path.read_text().count("inotify wd:") for path in paths if path.exists())

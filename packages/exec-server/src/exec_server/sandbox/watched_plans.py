@@ -10,14 +10,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from exec_server_protocol.sandbox import SandboxContext
 
 from .bubblewrap import RECENT_SECONDS
-from .disk_events import DiskEvents, Watch
 from .lookup import Lookup
 from .plan import Plan
+
+if TYPE_CHECKING:
+    from .disk_events import DiskEvents, Watch
 
 __all__ = ["WatchedPlans"]
 
@@ -99,6 +101,9 @@ class WatchedPlans:
 
     def _start(self) -> DiskEvents | None:
         if self._events is None and not self._closed:
+            # Here: it loads ctypes, which a server without sandboxes has no use for.
+            from .disk_events import DiskEvents
+
             try:
                 self._events = DiskEvents()
             except OSError:
