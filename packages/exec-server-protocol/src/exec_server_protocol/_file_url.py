@@ -11,15 +11,7 @@ from __future__ import annotations
 
 import binascii
 
-__all__ = [
-    "InvalidPathError",
-    "decode",
-    "encode",
-    "has_dot_segment",
-    "is_drive",
-    "is_normal",
-    "split",
-]
+__all__ = ["InvalidPathError", "decode", "encode", "is_drive", "is_normal", "split"]
 
 TYPE_CHECKING = False  # The module typing would be half of what a helper loads.
 if TYPE_CHECKING:
@@ -54,13 +46,13 @@ def is_normal(text: str) -> bool:
     return (
         text.startswith("file:///")
         and not text.translate(_WITHOUT_UNRESERVED)
-        and ("/." not in text or not has_dot_segment(text))
+        and ("/." not in text or not _has_dot_segment(text))
         and text[8:9] != "/"
         and text[9:10] not in (":", "|")
     )
 
 
-def has_dot_segment(text: str) -> bool:
+def _has_dot_segment(text: str) -> bool:
     """Return whether ``.`` or ``..``, spelled like that, is a segment of a path."""
     return "/./" in text or "/../" in text or text.endswith(("/.", "/.."))
 

@@ -32,7 +32,7 @@ MAX_PAYLOAD_BYTES: Final = PIECE_BYTES + 1024
 
 
 class FrameKind(IntEnum):
-    """What a frame means; the table above."""
+    """What a frame means; ``helper`` has the table."""
 
     READY = 1
     REQUEST = 2

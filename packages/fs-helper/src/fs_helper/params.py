@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar
 
-from exec_server_protocol._file_url import has_dot_segment
+from exec_server_protocol._file_url import is_normal
 from exec_server_protocol.errors import INVALID_PARAMS, INVALID_REQUEST
 from exec_server_protocol.path_uri import InvalidPathError, PathUri
 
@@ -19,8 +19,7 @@ __all__ = ["Params", "flag", "natural", "path_of", "text", "uri_to_path"]
 Params = dict[str, Any]
 """Params of the wire, decoded JSON."""
 
-_PREFIX: Final = "file:///"
-_PLAIN: Final = b"-./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
+_SCHEME: Final = "file://"
 
 _T = TypeVar("_T")
 
@@ -93,14 +92,10 @@ def _plain_path(uri: str) -> bytes | None:
 
     Nearly all are of this kind, and parsing costs more than many an operation.
     """
-    if not uri.isascii() or not uri.startswith(_PREFIX):
+    path = uri[len(_SCHEME) :]
+    if not is_normal(uri) or "//" in path or path.endswith("/"):
         return None
-    if "/." in uri and has_dot_segment(uri):
-        return None
-    path = uri[len(_PREFIX) - 1 :].encode("ascii")
-    if path.translate(None, _PLAIN) or b"//" in path or path.endswith(b"/"):
-        return None
-    return path
+    return path.encode("ascii")
 
 
 def _typed(params: Params, name: str, kind: type[_T]) -> _T:
