@@ -253,7 +253,7 @@ class Process:
                 pump.drain()
         if self._launch is not None:
             code = self._launch.exit_code(code)
-            self._launch_is_over = not self._launch.confined
+            self._launch_is_over = False
             self._on_exited(self._launch, self._launch_ended)
         self.state = advance(self.state, ProcessEvent.EXIT)
         self.exit_code = code

@@ -126,11 +126,13 @@ class SpawnPool:
 
         Args:
             launch: Of that child, or of none.
-            then: Called when that is done, on the event loop; never for a launch that is not
+            then: Called when that is done, on the event loop; at once for a launch that is not
                 confined, since there is nothing to wait for.
         """
         if launch.confined:
             self._in_background(launch.close, then=then)
+        elif then is not None:
+            then()
 
     def _in_background(
         self, *steps: Callable[[], object], then: Callable[[], None] | None = None
