@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from exec_testkit.door import UPGRADE_REQUEST
+from exec_testkit.sandboxes import restricted_read
 
 __all__ = ["measure_files"]
 
@@ -109,21 +110,6 @@ class RawSocket:
         self._socket.close()
 
 
-def _restricted(folder: str) -> dict[str, Any]:
-    """Return a policy that shows the system's programs, and lets one folder be written."""
-    entries = [
-        {"path": {"type": "special", "value": {"kind": "minimal"}}, "access": "read"},
-        {"path": {"type": "special", "value": {"kind": "project_roots"}}, "access": "write"},
-    ]
-    files = {"type": "restricted", "entries": entries}
-    return {
-        "permissions": {"type": "managed", "file_system": files, "network": "restricted"},
-        "windowsSandboxLevel": "disabled",
-        "cwd": f"file://{folder}",
-        "workspaceRoots": [f"file://{folder}"],
-    }
-
-
 def _base() -> Path:
     """Return where the files lie: not below /tmp, which policies treat in a way of their own."""
     base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
@@ -150,7 +136,7 @@ async def measure_files(port: int, client: Caller) -> dict[str, float]:
         small.write_bytes(os.urandom(1024))
         big.write_bytes(os.urandom(MIB) * BIG_MIB)
         raw = RawSocket(port)
-        policy = _restricted(folder)
+        policy = restricted_read(folder)
         plain = {"path": small.as_uri()}
         confined = {**plain, "sandbox": policy}
         written = {**confined, "dataBase64": "aGVsbG8K"}
