@@ -6,7 +6,8 @@ from argparse import ArgumentParser, Namespace
 from typing import Final
 
 from .connection import add_connection_arguments
-from .remote_paths import as_remote, printable
+from .printing import printable
+from .remote_paths import as_remote
 from .sandbox import add_sandbox_arguments, sandbox_of
 
 __all__ = ["SUMMARY", "configure", "execute"]
@@ -65,7 +66,7 @@ async def _cat(arguments: Namespace) -> int:
                         async for block in file.blocks():
                             await writer.write(block)
                 except FileError as error:
-                    messages.error(f"{printable(path, terminal=True)}: {error.strerror}")
+                    messages.error(f"{printable(path)}: {error.strerror}")
                     failed = True
         finally:
             writer.close()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from .connection import add_connection_arguments
 from .exit_codes import CommandError
-from .remote_paths import REMOTE_HELP, printable, remote_part
+from .printing import printable
+from .remote_paths import REMOTE_HELP, remote_part
 from .sandbox import add_sandbox_arguments, sandbox_of
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ On a terminal there is a progress bar when the package rich is installed:
 pip install 'exec-client[progress]'.
 """
 
+_UNITS: Final = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+
 
 def configure(parser: ArgumentParser) -> None:
     """Add the arguments of ``cp``."""
@@ -58,8 +61,25 @@ def configure(parser: ArgumentParser) -> None:
         help="take up a copy that was broken off: leave out files that are complete (of the same "
         "size and time; uploads: no older than the source), go on with those that are not",
     )
+    parser.add_argument(
+        "--max-size",
+        metavar="SIZE",
+        type=_size,
+        default=None,
+        help="end a download of more bytes than that, of all files of a SOURCE together: a number, "
+        "also with K, M, G or T (1024 each); default: 1T",
+    )
     parser.add_argument("source", metavar="SOURCE", nargs="+")
     parser.add_argument("target", metavar="TARGET")
+
+
+def _size(text: str) -> int:
+    """Return a number of bytes, written with or without a unit."""
+    unit = text[-1:].upper()
+    number = text[:-1] if unit in _UNITS else text
+    if not number.isdecimal():
+        raise ValueError(text)
+    return int(number) * _UNITS.get(unit, 1)
 
 
 def execute(arguments: Namespace) -> int:
@@ -104,6 +124,7 @@ class _Copier:
         self._fs = fs
         self._recursive: bool = arguments.recursive
         self._resume: bool = arguments.resume
+        self._limit = {} if arguments.max_size is None else {"max_bytes": arguments.max_size}
         self._here: str = arguments.target
         self._into_folder = len(arguments.source) > 1 or arguments.target.endswith("/")
         self._messages = messages
@@ -148,6 +169,7 @@ class _Copier:
             resume=self._resume,
             keep_partial=True,
             on_error=self._report,
+            **self._limit,
         )
         self._skipped(result.skipped)
 
@@ -179,7 +201,7 @@ class _Copier:
         self.failed = True
         self._show.hide_for(
             lambda: self._messages.error(
-                f"{printable(str(error.filename or '?'), terminal=True)}: {error.strerror}"
+                f"{printable(str(error.filename or '?'))}: {error.strerror}"
             )
         )
 
@@ -187,7 +209,7 @@ class _Copier:
         def write() -> None:
             for path in paths:
                 self._messages.note(
-                    f"{printable(path, terminal=True)}: left out, it is no file, or a link to a "
+                    f"{printable(path)}: left out, it is no file, or a link to a "
                     "directory that is copied already"
                 )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from .connection import add_connection_arguments
 from .exit_codes import CommandError
+from .printing import printable
 
 if TYPE_CHECKING:
     from exec_server_protocol.http import HttpHeader
@@ -97,7 +98,9 @@ async def _request(arguments: Namespace) -> int:
             ) as response:
                 if arguments.include:
                     lines = [f"HTTP {response.status}"]
-                    lines += [f"{name}: {value}" for name, value in response.headers]
+                    lines += [
+                        printable(f"{name}: {value}", keep="\t") for name, value in response.headers
+                    ]
                     await writer.write("\n".join([*lines, "", ""]).encode())
                 async for piece in response:
                     await writer.write(piece)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, Final
 
 from .connection import add_connection_arguments
+from .printing import json_text, printable
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -37,7 +37,7 @@ def execute(arguments: Namespace) -> int:
 
     facts = asyncio.run(_fetch(arguments))
     if arguments.json:
-        sys.stdout.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(facts))
     else:
         sys.stdout.write(render(facts))
     return 0
@@ -75,4 +75,4 @@ def render(facts: dict[str, Any]) -> str:
         "can": " ".join(sorted(name for name, value in capabilities.items() if value is True)),
         "cannot": " ".join(sorted(name for name, value in capabilities.items() if not value)),
     }
-    return "".join(f"{name:<10} {value}\n" for name, value in rows.items() if value)
+    return "".join(f"{name:<10} {printable(value)}\n" for name, value in rows.items() if value)

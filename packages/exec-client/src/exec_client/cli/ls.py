@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from .connection import add_connection_arguments
-from .remote_paths import as_remote, printable, write_line
+from .printing import json_text, local_time, printable, write_name
+from .remote_paths import as_remote
 from .sandbox import add_sandbox_arguments, sandbox_of
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ async def _list(arguments: Namespace) -> int:
                 _print(rows, path if len(paths) > 1 else None, number > 0, arguments)
     if arguments.json:
         facts = [_facts(row) for row in listed]
-        sys.stdout.write(json.dumps(facts, indent=2, ensure_ascii=True) + "\n")
+        sys.stdout.write(json_text(facts))
     return int(failed)
 
 
@@ -106,7 +105,7 @@ async def _rows(
             if arguments.all or not item.name.startswith(".")
         ]
     except FileError as error:
-        messages.error(f"{printable(path, terminal=True)}: {error.strerror}")
+        messages.error(f"{printable(path)}: {error.strerror}")
         return None
     if not (arguments.long or arguments.json):
         return [_Row(item.name, item.path, None, item.is_dir) for item in items]
@@ -124,15 +123,16 @@ async def _rows(
 
 
 def _print(rows: list[_Row], heading: str | None, again: bool, arguments: Namespace) -> None:
-    terminal = sys.stdout.isatty()
     if heading is not None:
-        write_line(("\n" if again else "") + printable(heading, terminal=terminal) + ":")
+        if again:
+            sys.stdout.write("\n")
+        write_name(heading + ":")
     width = max((len(f"{row.status.size:,}") for row in rows if row.status), default=1)
     for row in rows:
-        name = printable(row.name, terminal=terminal) + ("/" if row.is_dir else "")
+        name = row.name + ("/" if row.is_dir else "")
         if arguments.long:
             name = f"{_kind(row.status)} {_size(row.status):>{width}} {_time(row.status)} {name}"
-        write_line(name)
+        write_name(name)
 
 
 def _kind(status: FileStat | None) -> str:
@@ -147,9 +147,8 @@ def _size(status: FileStat | None) -> str:
 
 
 def _time(status: FileStat | None) -> str:
-    if status is None or status.modified_at is None:
-        return f"{'?':<16}"
-    return datetime.fromtimestamp(status.modified_at).astimezone().strftime("%Y-%m-%d %H:%M")
+    when = None if status is None or status.modified_at is None else local_time(status.modified_at)
+    return f"{'?':<16}" if when is None else when.strftime("%Y-%m-%d %H:%M")
 
 
 def _facts(row: _Row) -> dict[str, object]:

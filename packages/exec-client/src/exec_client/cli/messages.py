@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from .printing import printable
+
 if TYPE_CHECKING:
     from ..client import Client
 
@@ -85,19 +87,19 @@ class Messages:
         if not self._unfinished:
             text = PREFIX + text.lstrip()
         self._unfinished = False
-        self._write(text + self._end)
+        self._write(text + "\n")
 
     def _line(self, text: str) -> None:
         if self._unfinished:
             self._unfinished = False
-            self._write(self._end)
-        self._write(PREFIX + text.replace("\n", self._end) + self._end)
-
-    @property
-    def _end(self) -> str:
-        return "\r\n" if self.raw else "\n"
+            self._write("\n")
+        # Lines after the first are indented: an executor's text cannot pass for one of ours.
+        self._write(PREFIX + text.replace("\n", "\n  ") + "\n")
 
     def _write(self, text: str) -> None:
+        text = printable(text, keep="\n\t")
+        if self.raw:
+            text = text.replace("\n", "\r\n")
         # A stderr that is closed must not change how the command ends.
         with contextlib.suppress(OSError):
             os.write(self._fd, text.encode("utf-8", "replace"))

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 from .commands import load_commands
 from .exit_codes import OWN_ERROR, SIGNAL_BASE, CommandError
 from .messages import Messages
+from .printing import only_plain_text
 from .telemetry import observed
 
 __all__ = ["main", "parse"]
@@ -45,8 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _execute(words)
-        sys.stdout.flush()
+        with only_plain_text():
+            code = _execute(words)
+            sys.stdout.flush()
     except BrokenPipeError:
         # Nobody reads our output: end as quietly as SIGPIPE would have ended us.
         with open(os.devnull, "wb") as nowhere:
@@ -68,10 +70,12 @@ def _execute(words: list[str]) -> int:
         return error.exit_code
     except BrokenPipeError:
         raise
-    except Exception as error:
-        if not _is_expected(error):
-            raise
-        messages.error(str(error))
+    except Exception as error:  # noqa: BLE001 - told, and no traceback goes past the filter
+        # A fault of this program is shown whole. It may quote an executor, so it goes the way
+        # of all text.
+        import traceback
+
+        messages.error(str(error) if _is_expected(error) else traceback.format_exc().rstrip())
         return OWN_ERROR
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from .remote_paths import printable
+from .printing import printable, unfiltered
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -48,7 +49,7 @@ class _Bar(Show):
         self._note: str | None = None
 
     def progress(self, progress: TransferProgress) -> None:
-        name = printable(os.path.basename(progress.path), terminal=True)
+        name = printable(os.path.basename(progress.path))
         if len(name) > _NAME_WIDTH:
             name = f"{name[: _NAME_WIDTH - 1]}…"
         if self._task is None:
@@ -120,5 +121,6 @@ def _rich_bar() -> Any:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[files]}", markup=False),
-        console=Console(stderr=True),
+        # Its own escape sequences have to pass; what it shows of an executor is printable.
+        console=Console(file=unfiltered(sys.stderr)),
     )

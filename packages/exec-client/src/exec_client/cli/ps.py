@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from .connection import add_connection_arguments
+from .printing import json_text, local_time, printable
 
 __all__ = ["SUMMARY", "configure", "execute", "render"]
 
@@ -44,7 +43,7 @@ def execute(arguments: Namespace) -> int:
 
     processes = asyncio.run(_fetch(arguments))
     if arguments.json:
-        sys.stdout.write(json.dumps(processes, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(processes))
     else:
         sys.stdout.write(render(processes))
     return 0
@@ -72,14 +71,14 @@ def render(processes: Sequence[dict[str, Any]]) -> str:
 
 
 def _row(process: dict[str, Any]) -> tuple[str, ...]:
-    started = datetime.fromtimestamp(process["startedAtMs"] / 1000).astimezone()
+    started = local_time(process["startedAtMs"] / 1000)
     exit_code = process["exitCode"]
     return (
-        process["processId"],
+        printable(process["processId"]),
         process["state"],
         "" if exit_code is None else str(exit_code),
         "yes" if process["tty"] else "",
-        started.isoformat(sep=" ", timespec="seconds"),
+        "?" if started is None else started.isoformat(sep=" ", timespec="seconds"),
         f"{process['retainedBytes']:,}",
-        process["argv0"],
+        printable(process["argv0"]),
     )

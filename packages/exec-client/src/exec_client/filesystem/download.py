@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from .errors import FileError, FileHandleLostError
 from .handles import BLOCK_BYTES
 from .paths import native, to_uri
-from .plan import MAX_FRUITLESS, FileTally, FileTransfer, Plan, part_name
-from .reading import BlockReader, ReadAhead, read_whole
+from .plan import MAX_FRUITLESS, FileTally, FileTransfer, LimitReached, Plan, part_name
+from .reading import BlockReader, ReadAhead, read_small
 from .trees import ahead
 
 if TYPE_CHECKING:
@@ -123,7 +123,10 @@ class Download:
 
     async def _copy_small(self, item: FileTransfer, tally: FileTally) -> None:
         """Copy a file that was small when it was looked at, with one round trip and one thread."""
-        data = await read_whole(self._session, item.remote, self._sandbox)
+        data = await read_small(self._session, item.remote, self._sandbox)
+        if data is None:  # it has grown, or never was: no reason to hold it in memory
+            await self._copy(item, tally)
+            return
         await asyncio.to_thread(_write_whole, item, data)
         tally.move(len(data), len(data))
 
@@ -137,8 +140,9 @@ class Download:
             try:
                 await self._fetch(ahead, target, tally)
                 await asyncio.to_thread(target.finish)
-            except BaseException:
-                target.abandon(keep=self._keep)
+            except BaseException as error:
+                # Nobody goes on with more than may be: what there is of it would stay for good.
+                target.abandon(keep=self._keep and not isinstance(error, LimitReached))
                 raise
         finally:
             reader.close()
@@ -150,8 +154,9 @@ class Download:
         end = False
         while not end:
             data, end = await ahead.next()
+            # Counted first: nothing is written beyond the limit.
+            tally.move(target.offset + len(data), len(data))
             await asyncio.to_thread(target.write, data)
-            tally.move(target.offset, len(data))
 
 
 class _Target:

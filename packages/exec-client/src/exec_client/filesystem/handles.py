@@ -20,7 +20,9 @@ from exec_server_protocol.filesystem import (
 )
 from exec_server_protocol.limits import FILE_BLOCK_MAX_BYTES
 
+from ..answers import understand
 from ..connection.generation import GenerationLost
+from ..errors import BadAnswerError
 from .errors import to_file_error
 from .paths import native
 
@@ -84,6 +86,7 @@ class Handle:
 
         Raises:
             FileError: The executor refused.
+            BadAnswerError: The block has a length that it cannot have.
             GenerationLost: The connection is over.
         """
         params = FsReadBlockParams(handle_id=self._id, offset=offset, len=length)
@@ -91,7 +94,11 @@ class Handle:
             answer = await self._session.call("fs/readBlock", params, only=self._generation)
         except RpcError as error:
             raise to_file_error(error, native(self._uri)) from error
-        result = FsReadBlockResult.model_validate(answer)
+        result = understand(FsReadBlockResult, answer, "fs/readBlock")
+        # Less than was asked for is the end, and nothing else is: an executor that says otherwise
+        # would have a reader ask for ever, or shift what follows.
+        if len(result.chunk) > length or result.eof != (len(result.chunk) < length):
+            raise BadAnswerError("a block of a file has another length than it says")
         return result.chunk, result.eof
 
     async def write(self, offset: int, data: bytes | memoryview) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 from collections.abc import Awaitable, Callable
@@ -13,7 +14,7 @@ from exec_server_protocol.path_uri import PathUri
 
 from .types import ProgressCallback, TransferProgress, TransferResult
 
-__all__ = ["FileTally", "FileTransfer", "Plan", "carry_out", "part_name"]
+__all__ = ["FileTally", "FileTransfer", "LimitReached", "Plan", "carry_out", "part_name"]
 
 FILES_AT_ONCE: Final = 4
 """Small files spend their time waiting for answers. Each holds at most 4 blocks of memory."""
@@ -88,6 +89,13 @@ def part_name(name: str, size: int, modified_ms: int) -> str:
     return f".{short}.{tag}.part"
 
 
+class LimitReached(OSError):
+    """A transfer is larger than it may be. It ends the whole transfer, whatever files are left."""
+
+    def __init__(self, name: str, max_bytes: int) -> None:
+        super().__init__(errno.EFBIG, f"the transfer is larger than {max_bytes:,} bytes", name)
+
+
 class FileTally:
     """How far one file is, as part of all of them."""
 
@@ -97,12 +105,20 @@ class FileTally:
         self._at = 0
 
     def start(self, offset: int) -> None:
-        """Begin, with so many bytes there already."""
+        """Begin, with so many bytes there already.
+
+        Raises:
+            LimitReached: These are too many.
+        """
         self._tally.kept_bytes += offset
         self._move(offset)
 
     def move(self, offset: int, sent: int) -> None:
-        """Be at an offset, after so many bytes more were sent."""
+        """Be at an offset, after so many bytes more were sent.
+
+        Raises:
+            LimitReached: These are too many.
+        """
         self._tally.sent_bytes += sent
         self._move(offset)
 
@@ -114,16 +130,24 @@ class FileTally:
     def _move(self, offset: int) -> None:
         self._tally.done_bytes += offset - self._at
         self._at = offset
+        self._tally.check(self._item.name)
         self._tally.report(self._item.name)
 
 
 class _Tally:
-    def __init__(self, plan: Plan, progress: ProgressCallback | None) -> None:
+    def __init__(
+        self, plan: Plan, progress: ProgressCallback | None, max_bytes: int | None
+    ) -> None:
         self._progress = progress
+        self._max_bytes = max_bytes
         self._total_bytes = sum(item.size for item in plan.files)
         self._total_files = len(plan.files)
         self.done_bytes = self.sent_bytes = self.kept_bytes = 0
         self.done_files = 0
+
+    def check(self, name: str) -> None:
+        if self._max_bytes is not None and self.done_bytes > self._max_bytes:
+            raise LimitReached(name, self._max_bytes)
 
     def report(self, name: str) -> None:
         if self._progress is not None:
@@ -143,6 +167,7 @@ async def carry_out(
     copy: Callable[[FileTransfer, FileTally], Awaitable[None]],
     progress: ProgressCallback | None,
     on_error: Callable[[OSError], None] | None,
+    max_bytes: int | None = None,
 ) -> TransferResult:
     """Copy all files of a plan, a few at once.
 
@@ -151,8 +176,12 @@ async def carry_out(
         copy: Copies one file.
         progress: Told how far it is.
         on_error: Called with each file that fails; ``None`` ends everything with the first.
+        max_bytes: Of all files together. What comes beyond ends everything.
+
+    Raises:
+        LimitReached: There was more.
     """
-    tally = _Tally(plan, progress)
+    tally = _Tally(plan, progress, max_bytes)
     waiting = iter(plan.files)
 
     async def work() -> None:
@@ -162,7 +191,7 @@ async def carry_out(
                 await copy(item, part)
                 part.finish()
             except OSError as error:
-                if on_error is None:
+                if on_error is None or isinstance(error, LimitReached):
                     raise
                 on_error(error)
 

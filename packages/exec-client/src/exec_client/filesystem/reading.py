@@ -34,7 +34,15 @@ if TYPE_CHECKING:
     from ..connection.generation import Generation
     from ..session import Session
 
-__all__ = ["BlockReader", "ReadAhead", "explained", "get_metadata", "is_directory", "read_whole"]
+__all__ = [
+    "BlockReader",
+    "ReadAhead",
+    "explained",
+    "get_metadata",
+    "is_directory",
+    "read_small",
+    "read_whole",
+]
 
 READ_AHEAD_BLOCKS: Final = 4
 """Blocks in flight: 4 MiB fill 100 MB/s at 40 ms, and a file is in memory four times over."""
@@ -177,7 +185,7 @@ async def read_whole(session: Session, uri: PathUri, sandbox: SandboxContext | N
         FileError: The executor refused.
         FileHandleLostError: The connection was lost, and the file is another one now.
     """
-    small = await _read_small(session, uri, sandbox)
+    small = await read_small(session, uri, sandbox)
     if small is not None:
         return small
     reader = await BlockReader.opened(session, uri, sandbox)
@@ -194,7 +202,7 @@ async def read_whole(session: Session, uri: PathUri, sandbox: SandboxContext | N
         await ahead.stop()
 
 
-async def _read_small(
+async def read_small(
     session: Session, uri: PathUri, sandbox: SandboxContext | None
 ) -> bytes | None:
     """Return the content of a file that fits into a block; ``None`` for a larger one.

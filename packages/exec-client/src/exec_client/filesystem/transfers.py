@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from .changes import Changes
 from .contents import Contents
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
     from .filesystem import FileSystem
 
-__all__ = ["Transfers"]
+__all__ = ["MAX_DOWNLOAD_BYTES", "Transfers"]
+
+MAX_DOWNLOAD_BYTES: Final = 1024**4
+"""Of a download unless the caller says otherwise: 1 TiB, a day at 12 MB/s. An executor is not
+trusted, and a file of its may have no end."""
 
 
 class Transfers(Contents, Trees, Changes):
@@ -95,6 +99,7 @@ class Transfers(Contents, Trees, Changes):
         resume: bool = False,
         keep_partial: bool = False,
         on_error: Callable[[OSError], None] | None = None,
+        max_bytes: int | None = MAX_DOWNLOAD_BYTES,
         sandbox: SandboxContext | None = None,
     ) -> TransferResult:
         """Copy a file or a tree from the executor to here.
@@ -113,10 +118,14 @@ class Transfers(Contents, Trees, Changes):
                 one with ``resume``, which implies it.
             on_error: Called with each file that fails; the others go on. ``None`` ends the
                 transfer with the first error.
+            max_bytes: Of all files together, with what an earlier attempt left; 1 TiB unless given,
+                ``None`` for no limit. More ends the transfer and leaves no part of the file that
+                was under way.
             sandbox: Policy of this call; ``None`` for the default one.
 
         Raises:
-            OSError: A target cannot be written; or, as ``FileError``, the executor refused.
+            OSError: A target cannot be written; or, as ``FileError``, the executor refused. With
+                ``errno.EFBIG``, also with ``on_error``: there is more than ``max_bytes``.
             FileHandleLostError: A file changed with every connection that was lost.
             SessionLostError: The connection was lost for good.
         """
@@ -127,7 +136,7 @@ class Transfers(Contents, Trees, Changes):
         for folder in plan.local_folders:
             await asyncio.to_thread(_make_folder, folder)
         download = Download(session, sandbox, resume=resume, keep=keep_partial or resume)
-        return await carry_out(plan, download.run, progress, on_error)
+        return await carry_out(plan, download.run, progress, on_error, max_bytes)
 
 
 def _make_folder(path: str) -> None:
