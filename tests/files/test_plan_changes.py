@@ -15,6 +15,7 @@ import pytest
 from exec_testkit.liveness import descendants
 from exec_testkit.sandboxes import context, deny_glob, path, place, restricted_read, workspace_write
 from exec_testkit.server import ServerProcess
+from exec_testkit.wire import WireError
 
 from .speaking import DENIED, Files, files_of
 
@@ -167,6 +168,95 @@ async def test_a_file_under_a_deny_pattern_is_denied_as_soon_as_it_is_there(
         assert await files.code("readFile", path=ws / "sub/x.env") in DENIED
         assert await files.write_code(ws / "sub/x.env") in DENIED
         assert (ws / "sub/x.env").read_bytes() == b"KEY=1"
+
+
+def _replace(path: Path) -> None:
+    """Save as editors do: write another file, and rename it."""
+    new = path.with_name("saved")
+    new.write_bytes(b"new")
+    new.rename(path)
+
+
+def _move_and_link(path: Path) -> None:
+    """Leave the same file under the same name, another entry of the folder."""
+    path.rename(path.with_name("moved"))
+    os.link(path.with_name("moved"), path)
+
+
+def _remove_and_write(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"new")
+
+
+def _replace_folder(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("old"))
+    path.parent.mkdir()
+    path.write_bytes(b"new")
+
+
+def _replace_folder_above(path: Path) -> None:
+    """The same file again under another folder."""
+    old = path.parent.with_name("old")
+    path.parent.rename(old)
+    path.parent.mkdir()
+    os.link(old / path.name, path)
+
+
+@WHEN
+@pytest.mark.parametrize("policy", ["file", "folder", "pattern"])
+@pytest.mark.parametrize(
+    "replace",
+    [_replace, _move_and_link, _remove_and_write, _replace_folder, _replace_folder_above],
+)
+async def test_what_is_denied_stays_so_when_it_is_replaced(
+    server: ServerProcess, site: Path, when: str, policy: str, replace: Callable[[Path], None]
+) -> None:
+    ws = site / "ws"
+    secret = ws / "sub/.env"
+    secret.parent.mkdir()
+    secret.write_bytes(b"old")
+    denied = {
+        "file": path(secret, "deny"),
+        "folder": path(secret.parent, "deny"),
+        "pattern": deny_glob(f"{ws}/**/*.env"),
+    }[policy]
+    async with _between(server, workspace_write(ws, denied), ws / "f") as files:
+        assert await files.code("readFile", path=secret) in DENIED
+        await _apply(files, site, when, lambda: replace(secret))
+        for _ in range(4):
+            assert await files.code("readFile", path=secret) in DENIED
+            assert await files.write_code(secret) in DENIED
+        assert secret.read_bytes() in (b"old", b"new")
+
+
+@WHEN
+async def test_a_missing_protected_name_stays_so_when_its_placeholder_is_taken_away(
+    server: ServerProcess, site: Path, when: str
+) -> None:
+    ws = site / "ws"
+    (ws / ".git").rmdir()
+    async with _between(server, workspace_write(ws), ws / "f") as files:
+        await _apply(files, site, when, (ws / ".git").rmdir)
+        for _ in range(4):
+            assert await files.code("createDirectory", path=ws / ".git/hooks") in DENIED
+
+
+async def test_an_answer_is_withheld_when_what_is_denied_was_replaced_meanwhile(
+    server: ServerProcess, site: Path
+) -> None:
+    ws = site / "ws"
+    (ws / ".env").write_bytes(b"old")
+    os.mkfifo(ws / "fifo")
+    async with _between(server, workspace_write(ws, path(ws / ".env", "deny")), ws / "f") as files:
+        reader = os.open(ws / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            write = await files.send("writeFile", path=ws / "fifo", dataBase64="QUJD" * 100_000)
+            await _readable(reader)
+            _replace(ws / ".env")
+            with pytest.raises(WireError, match="changed during the request"):
+                await files.client.answer(write)
+        finally:
+            os.close(reader)
 
 
 @WHEN

@@ -14,6 +14,10 @@ class Call(Protocol):
     """A request to a worker, and what becomes of it. One of the last three ends it."""
 
     @property
+    def needs_sandbox(self) -> bool:
+        """Whether it is about paths, and not only about a file that is open already."""
+
+    @property
     def take_file(self) -> Callable[[int], None] | None:
         """What takes the open file that may come with the result, just before that."""
 

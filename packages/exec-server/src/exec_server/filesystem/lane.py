@@ -39,6 +39,7 @@ class _Unheard:
     """A call that nobody waits for: closes a file of a connection that is gone."""
 
     take_file = None
+    needs_sandbox = False
 
     def check(self, text: bytes, *, last: bool) -> None:
         """Nothing of it is passed on."""

@@ -30,11 +30,13 @@ class LaunchedWorker:
         popen: Owns the pid until it has been reaped. Leads a process group.
         socket: This side's end, non-blocking.
         on_ended: To be called once when the child has been reaped.
+        is_intact: See ``Launch.is_intact``.
     """
 
     popen: subprocess.Popen[bytes]
     socket: socket.socket
     on_ended: Callable[[], None]
+    is_intact: Callable[[], bool]
 
 
 async def launch(
@@ -112,5 +114,8 @@ def _launched(child: Child, threads: SpawnPool) -> LaunchedWorker:
     (_, stdio), (_, stderr) = child.outputs
     os.close(stderr)
     return LaunchedWorker(
-        child.popen, socket.socket(fileno=stdio), lambda: threads.release(child.launch)
+        child.popen,
+        socket.socket(fileno=stdio),
+        lambda: threads.release(child.launch),
+        child.launch.is_intact,
     )

@@ -95,10 +95,15 @@ class WorkerPool:
 
     def take_idle(self, owner: object, plan: Plan) -> Worker | None:
         """Return a worker that is there already, if there is one."""
-        for worker in self._idle.get(owner, ()):
-            if worker.plan is plan or worker.plan == plan:
+        for worker in list(self._idle.get(owner, ())):
+            if worker.plan is not plan and worker.plan != plan:
+                continue
+            if worker.is_intact():
                 self.claim(worker)
                 return worker
+            if not worker.pins:  # what is open in it may be used until it is closed
+                worker.kill()
+                worker.close()
         return None
 
     def take(self, ticket: Ticket) -> None:

@@ -95,6 +95,7 @@ class FileRequest:
 
     Attributes:
         worker: Who carries it out.
+        needs_sandbox: See ``call.Call``.
         take_file: See ``call.Call``.
         observed: Told of its life.
     """
@@ -127,6 +128,7 @@ class FileRequest:
         self.sandbox = sandbox
         self.handle_id = handle_id
         self.writes = writes
+        self.needs_sandbox = sandbox is not None
         self._members = members
         self._bulk = bulk
         self._own_result = own_result

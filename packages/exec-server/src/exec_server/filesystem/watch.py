@@ -170,6 +170,7 @@ class _Look:
         self._looked(found)
 
     take_file = None
+    needs_sandbox = False
 
     def check(self, text: bytes, *, last: bool) -> None:
         self._check.piece(text, last=last)

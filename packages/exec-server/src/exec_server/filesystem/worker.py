@@ -16,7 +16,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from exec_server_protocol.errors import MalformedMessageError, MessageTooLargeError
+from exec_server_protocol.errors import (
+    INTERNAL_ERROR,
+    MalformedMessageError,
+    MessageTooLargeError,
+)
 from exec_server_protocol.helper import (
     DATA_BYTES,
     FRAME_VERSION,
@@ -26,6 +30,7 @@ from exec_server_protocol.helper import (
     REQUEST_ID_MAX,
     FrameDecoder,
     FrameKind,
+    HelperError,
     decode_error,
     decode_ready,
     encode_request_data,
@@ -60,6 +65,7 @@ class Worker:
         on_ended: Called once when the child has been reaped.
 
     Attributes:
+        is_intact: Whether its sandbox still is as it was; what is not serves no more paths.
         leaves_marks: Something is put on the disk for its sandbox as long as it lives.
         pins: Open files in it.
         idle: Nobody has it; kept by the pool.
@@ -96,6 +102,7 @@ class Worker:
         self._decoder = FrameDecoder(FROM_WORKER)
         self._calls: deque[tuple[int, Call]] = deque()
         self._last_id = 0
+        self.is_intact = launched.is_intact
         self._out: deque[Iterator[bytes] | bytes] = deque()
         self._unsent: memoryview | None = None
         self._writing = False
@@ -279,6 +286,9 @@ class Worker:
         if not self._calls or self._calls[0][0] != request_id or not self.ready:
             raise MalformedMessageError("an answer to nothing")
         call = self._calls[0][1]
+        if call.needs_sandbox and not self.is_intact():
+            self._withhold(call, last=kind not in (FrameKind.RESULT_PART, FrameKind.RESULT_DATA))
+            return
         if kind is FrameKind.ERROR:
             error = decode_error(payload)
             self._calls.popleft()
@@ -298,6 +308,15 @@ class Worker:
             call.result(payload)
         else:
             call.part(payload)
+
+    def _withhold(self, call: Call, *, last: bool) -> None:
+        """Pass nothing on: it may be of what came to the place of something that is denied."""
+        reason = "a path of the sandbox policy changed during the request"
+        if last:
+            self._calls.popleft()
+            call.error(HelperError(INTERNAL_ERROR, reason))
+        else:
+            self.fail(reason)
 
     def _take_ready(self, payload: bytes) -> None:
         if self.state is not WorkerState.STARTING:

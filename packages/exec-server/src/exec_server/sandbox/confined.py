@@ -29,6 +29,7 @@ from .errors import PolicyNotEnforceableError, SandboxUnavailableError
 from .launch import ADMIT_TIMEOUT, Launch
 from .lookup import Identity
 from .marks import Mark, Marks, is_mark
+from .mount_watch import MountWatch, MountWatcher
 from .mounts import Base, Kind, Mount, Plan
 from .rules import Confinement
 from .seccomp import Filter, program
@@ -49,6 +50,7 @@ _PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 
 _marks: Final = Marks()
 """One for the process: it counts who needs which."""
+_watcher: Final = MountWatcher()
 
 
 @dataclass(slots=True)
@@ -79,6 +81,7 @@ class ConfinedLaunch(Launch):
         self._status = b""
         self._inner_pid = 0
         self._inner: int | None = None
+        self._watch: MountWatch | None = None
         self._lock = threading.Lock()
 
     def admit(
@@ -90,6 +93,7 @@ class ConfinedLaunch(Launch):
             return
         with self._lock:
             self._wait_until_set_up(gate, time.monotonic() + timeout)
+            self._watch_mounts()
             verify(self._plan, self._inner_pid)
             if before is not None:
                 before(self._inner_pid)
@@ -100,6 +104,17 @@ class ConfinedLaunch(Launch):
             os.close(gate.filter)
             os.close(gate.ready)
             gate.filter = gate.ready = -1
+
+    def _watch_mounts(self) -> None:
+        if self._plan.mounts:
+            try:
+                self._watch = _watcher.watch(self._plan, self._inner_pid)
+            except OSError as error:
+                raise SandboxUnavailableError("a sandbox ended while it was set up") from error
+
+    def is_intact(self) -> bool:
+        """See ``Launch.is_intact``."""
+        return self._watch is None or self._watch.is_intact()
 
     def _wait_until_set_up(self, gate: _Gate, deadline: float) -> None:
         poll = select.poll()
@@ -188,6 +203,8 @@ class ConfinedLaunch(Launch):
                 self._gate.close()
                 self._gate = None
             held, self._held = self._held, []
+            if self._watch is not None:  # before the marks: it keeps the mounts that lie on them
+                self._watch.close()
             self._kill()
             if self._has_ended():
                 for mark in reversed(held):
@@ -266,7 +283,7 @@ class ConfinedLaunch(Launch):
             raise _changed() from error
         self.pass_fds = (*self.pass_fds, descriptor)
         status = os.fstat(descriptor)
-        if mount.source is None:
+        if mount.source is None:  # only what is shown is asked for
             planned = is_mark(mount.path, status)
         else:
             planned = mount.source == Identity(status.st_dev, status.st_ino)

@@ -15,10 +15,10 @@ from __future__ import annotations
 import ctypes
 import os
 import select
-import struct
 import threading
 from typing import Final
 
+from .inotify import Inotify
 from .lookup import Lookup
 from .marks import looks_like_mark
 
@@ -49,10 +49,6 @@ _DONT_FOLLOW, _MASK_ADD = 0x02000000, 0x20000000
 _OF_A_NAME: Final = _ATTRIB | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
 _MASK: Final = _OF_A_NAME | _DELETE_SELF | _MOVE_SELF | _DONT_FOLLOW | _MASK_ADD
 """Everything that can change what a name stands for. Contents of files do not."""
-_EVENT: Final = struct.Struct("iIII")
-_EVENT_BYTES_MAX: Final = _EVENT.size + 256
-_READ_BYTES: Final = 64 * 1024
-"""At once: two thousand events, two milliseconds. When there are more, the disk is looked at."""
 _ANY: Final = b""
 """Instead of a name: everything in the folder counts."""
 _FOLDERS_MAX: Final = 256
@@ -81,25 +77,18 @@ class DiskEvents:
     """
 
     def __init__(self) -> None:
-        library = ctypes.CDLL(None, use_errno=True)
-        try:
-            self._add, self._remove = library.inotify_add_watch, library.inotify_rm_watch
-            self._statfs, start = library.statfs, library.inotify_init1
-        except AttributeError as error:
-            raise OSError("this system does not tell of changes") from error
+        self._inotify = Inotify()
+        self._statfs = ctypes.CDLL(None, use_errno=True).statfs
         self._lock = threading.Lock()
         self._names: dict[int, dict[bytes, set[Watch]]] = {}
         self._watches: set[Watch] = set()
-        self._fd = start(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0:
-            raise OSError(ctypes.get_errno(), "inotify")
         try:
             self._mounts = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            os.close(self._fd)
+            self._inotify.close()
             raise
         self._poll = select.poll()
-        self._poll.register(self._fd, select.POLLIN)
+        self._poll.register(self._inotify, select.POLLIN)
         self._poll.register(self._mounts, select.POLLPRI | select.POLLERR)
 
     def close(self) -> None:
@@ -108,10 +97,10 @@ class DiskEvents:
             self._all_changed()
             self._watches.clear()
             self._names.clear()
-            if self._fd >= 0:
-                os.close(self._fd)
+            if self._mounts >= 0:
+                self._inotify.close()
                 os.close(self._mounts)
-                self._fd = -1
+                self._mounts = -1
 
     # ------------------------------------------------------------------ asking
 
@@ -125,18 +114,8 @@ class DiskEvents:
     def _read(self, ready: list[tuple[int, int]]) -> None:
         if any(fd == self._mounts for fd, _ in ready):  # being told has acknowledged it
             self._all_changed()
-        try:
-            data = os.read(self._fd, _READ_BYTES)
-        except BlockingIOError:
-            return
-        at = 0
-        while at < len(data):
-            descriptor, _mask, _cookie, length = _EVENT.unpack_from(data, at)
-            at += _EVENT.size
-            self._changed(descriptor, data[at : at + length].rstrip(b"\0"))
-            at += length
-        if len(data) > _READ_BYTES - _EVENT_BYTES_MAX:  # there may be more
-            self._all_changed()
+        for number, name in self._inotify.read():
+            self._changed(number, name)
 
     def _changed(self, descriptor: int, name: bytes) -> None:
         if descriptor < 0:  # events were lost
@@ -171,7 +150,7 @@ class DiskEvents:
             return None
         watch = Watch()
         with self._lock:
-            if self._fd < 0:
+            if self._mounts < 0:
                 return None
             if ready := self._poll.poll(0):  # what was before is of no interest to this one
                 self._read(ready)
@@ -191,7 +170,7 @@ class DiskEvents:
     def _watch_one(self, watch: Watch, path: bytes, names: set[bytes]) -> bool:
         # What is written into files is of no interest, but in marks nothing may be.
         mask = _MASK | _MODIFY if names == {_ANY} else _MASK
-        descriptor: int = self._add(self._fd, path, mask)
+        descriptor = self._inotify.add(path, mask)
         if descriptor < 0:
             return False
         with self._lock:
@@ -218,8 +197,7 @@ class DiskEvents:
                     unused.append(descriptor)
             watch._descriptors.clear()
         for descriptor in unused:
-            if self._fd >= 0:
-                self._remove(self._fd, descriptor)  # fails when the folder is gone, which is fine
+            self._inotify.remove(descriptor)
 
 
 def _places(lookup: Lookup) -> dict[bytes, set[bytes]] | None:

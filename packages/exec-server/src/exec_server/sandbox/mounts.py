@@ -42,7 +42,9 @@ class Mount:
     """One mount.
 
     Attributes:
-        source: What must be found at ``path`` when it is mounted; ``None`` for masks.
+        source: What is at ``path``; ``None`` for marks, which are put there first. What is
+            shown must be that when it is mounted. A mask hides whatever is there, and
+            knows it all the same: when something else has come to that place, it was lifted.
         opened: A hidden folder has something visible below, so that it can be passed.
         target: Text of a link.
     """

@@ -1,8 +1,9 @@
 """What rules amount to on this disk, right now: an ordered list of mounts.
 
 Two plans are equal exactly when the sandboxes made from them show the same files with the
-same rights: each mounted file is known by device and inode. A worker serves requests whose
-plan equals the one that it was launched with, and no others.
+same rights: what each mount shows or lies on is known by device and inode. A worker serves
+requests whose plan equals the one that it was launched with, as long as its mounts lie where
+they were put (``mount_watch``), and no others.
 
 The rules of combination, from the outside in: the most specific rule about a path counts.
 A read rule below a denied folder stays denied, a write rule there opens it again. Directly
@@ -308,7 +309,7 @@ class _Planner:
                 if not target.missing and not self._lookup.is_folder(target.path):
                     files.append(target.path)
         for path in files:
-            if self._nearest_visible(path):
+            if self._nearest_visible(path) and self._lookup.stat(path) is not None:
                 self._hidden.add(path)
                 if pin:
                     self._pins.update(self._between(path))
@@ -360,11 +361,11 @@ class _Planner:
                     other.startswith(path + b"/") and given is not Access.DENY
                     for other, given in self._access.items()
                 )
-                yield Mount(Kind.HIDE_FOLDER, path, opened=opened)
+                yield Mount(Kind.HIDE_FOLDER, path, self._lookup.identity(path), opened)
             else:
-                yield Mount(Kind.HIDE_FILE, path)
+                yield Mount(Kind.HIDE_FILE, path, self._lookup.identity(path))
         for path in self._hidden:
-            yield Mount(Kind.HIDE_FILE, path)
+            yield Mount(Kind.HIDE_FILE, path, self._lookup.identity(path))
         for path in self._pins:
             if path not in self._access:
                 yield Mount(Kind.PIN, path, self._lookup.identity(path))

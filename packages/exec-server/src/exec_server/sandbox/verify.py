@@ -116,7 +116,8 @@ class _Inspection:
             return  # in a file system of the sandbox's own, where nobody else can reach it
         found, status = self._at(mount.path)
         read_only = b"ro" in found.flags
-        if mount.source is not None:
+        if mount.kind in (Kind.READ, Kind.WRITE, Kind.PIN):
+            assert mount.source is not None  # noqa: S101 - for the type checker
             same = (status.st_dev, status.st_ino) == (mount.source.device, mount.source.inode)
             self._require(same and (read_only or mount.kind is not Kind.READ), mount.path)
             return

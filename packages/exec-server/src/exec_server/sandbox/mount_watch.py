@@ -1,0 +1,137 @@
+"""Whether the mounts of a running sandbox still lie where they were put, as the kernel tells.
+
+A mount lies on a name. Outside, that name can be taken away: what is removed, or replaced by
+a rename, takes the mount along, in every sandbox; what is moved carries it to another place,
+and so does a folder above that is moved. Inside, whatever comes under the old name is then
+neither hidden nor protected. The kernel tells of both before the call that did it returns:
+mounts that come or go are announced by the sandbox's own ``mountinfo``, and a file or
+folder that is moved tells by inotify. Here both are asked, without waiting.
+
+What has once been disturbed stays so: the same name may lead to the same file again, and the
+mount lie elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from contextlib import suppress
+from typing import Final
+
+from .inotify import Inotify
+from .mounts import Kind, Plan
+
+__all__ = ["MountWatch", "MountWatcher", "places"]
+
+_MOVE_SELF: Final = 0x800
+_DONT_FOLLOW, _MASK_ADD = 0x02000000, 0x20000000
+_MASK: Final = _MOVE_SELF | _DONT_FOLLOW | _MASK_ADD
+
+
+def places(plan: Plan) -> set[bytes]:
+    """Return what may not be moved: what mounts lie on, and the folders above it."""
+    found: set[bytes] = set()
+    for mount in plan.mounts:
+        path = mount.path
+        while mount.kind is not Kind.LINK and path != b"/" and path not in found:
+            found.add(path)
+            path = path[: path.rfind(b"/")] or b"/"
+    return found
+
+
+class MountWatch:
+    """The mounts of one sandbox. Made by ``MountWatcher.watch``."""
+
+    def __init__(self, watcher: MountWatcher, mounts: int) -> None:
+        self._watcher = watcher
+        self._mounts = mounts
+        self._numbers: set[int] = set()
+        self._disturbed = False
+        self._poll = select.poll()
+        self._poll.register(mounts, select.POLLPRI | select.POLLERR)
+
+    def is_intact(self) -> bool:
+        """Return whether every mount is where it was when this was made. Never blocks."""
+        return self._watcher.is_intact(self)
+
+    def close(self) -> None:
+        """Watch this sandbox no more; it does not count as intact. May block."""
+        self._watcher.forget(self)
+
+
+class MountWatcher:
+    """All sandboxes of a process. Safe to use from several threads.
+
+    Where the system has no more watches, or a folder cannot be read, moves go unnoticed; what is
+    removed or replaced never does.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inotify: Inotify | None = None
+        self._watched: dict[int, set[MountWatch]] = {}
+        self._watches: set[MountWatch] = set()
+        self._forgotten = 0  # what another sandbox gives up has one number with what this one adds
+
+    def watch(self, plan: Plan, pid: int) -> MountWatch:
+        """Watch the mounts of a sandbox, from before they are compared with the plan. May block.
+
+        Args:
+            plan: What it was set up from.
+            pid: A process in it.
+
+        Raises:
+            OSError: The process is gone.
+        """
+        watch = MountWatch(self, os.open(f"/proc/{pid}/mountinfo", os.O_RDONLY | os.O_CLOEXEC))
+        with self._lock:
+            if self._inotify is None:
+                with suppress(OSError):
+                    self._inotify = Inotify()
+            self._watches.add(watch)
+        while not self._watch_moves(watch, places(plan)):
+            pass
+        return watch
+
+    def _watch_moves(self, watch: MountWatch, paths: set[bytes]) -> bool:
+        """Watch what must not be moved; returns whether that was not undone meanwhile."""
+        if self._inotify is None:
+            return True
+        forgotten = self._forgotten
+        numbers = {self._inotify.add(path, _MASK) for path in paths} - {-1}
+        with self._lock:
+            watch._numbers |= numbers
+            for number in numbers:
+                self._watched.setdefault(number, set()).add(watch)
+            return forgotten == self._forgotten
+
+    def is_intact(self, watch: MountWatch) -> bool:
+        """See ``MountWatch.is_intact``."""
+        with self._lock:
+            if not watch._disturbed:
+                self._read_moves()
+                watch._disturbed = watch._disturbed or bool(watch._poll.poll(0))
+            return not watch._disturbed
+
+    def _read_moves(self) -> None:
+        for number, _ in self._inotify.read() if self._inotify is not None else ():
+            for watch in self._watches if number < 0 else self._watched.get(number, ()):
+                watch._disturbed = True
+
+    def forget(self, watch: MountWatch) -> None:
+        """See ``MountWatch.close``."""
+        with self._lock:
+            if watch not in self._watches:
+                return
+            self._watches.discard(watch)
+            watch._disturbed = True
+            os.close(watch._mounts)
+            for number in watch._numbers:
+                others = self._watched[number]
+                others.discard(watch)
+                if not others:
+                    del self._watched[number]
+                    self._forgotten += 1
+                    if self._inotify is not None:
+                        self._inotify.remove(number)
