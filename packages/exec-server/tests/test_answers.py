@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from exec_server.access.authorization import UNNAMED
 from exec_server.config import Limits, ServerConfig
 from exec_server.connection.connection import Connection
 from exec_server.connection.later import Noted
@@ -57,7 +58,7 @@ async def test_an_answer_that_comes_later_is_counted_where_it_ends_on_the_connec
     future: asyncio.Future[Noted] = asyncio.get_running_loop().create_future()
     handlers: Mapping[str, Any] = {"environment/status": lambda _connection, _params: future}
     registry = SessionRegistry(ServerConfig())
-    connection = Connection(peer, registry, handlers, Limits())
+    connection = Connection(peer, UNNAMED, registry, handlers, Limits())
     connection.state = ConnectionState.READY
     connection.message_received('{"id":1,"method":"environment/status"}')
     assert peer.messages == []

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from .access.authorization import Owner
 from .access.gate import Gate, load_credentials
 from .config import ListenAddress, ServerConfig
 from .connection.admission import Admission
@@ -131,9 +132,9 @@ class Server:
             self._gate.tls,
         )
 
-    def _accept(self, endpoint: Endpoint) -> Connection:
+    def _accept(self, endpoint: Endpoint, owner: Owner) -> Connection:
         self._config.instruments.count(CONNECTIONS, "websocket")
-        return self.prepare().connect(endpoint)
+        return self.prepare().connect(endpoint, owner)
 
     def prepare(self) -> Service:
         """Load what connections need, unless that is done; takes a tenth of a second.

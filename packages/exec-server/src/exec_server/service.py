@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .access.authorization import Owner
 from .config import ServerConfig
 from .connection.connection import Connection, Peer
 from .connection.dispatch import make_handlers
@@ -28,10 +29,20 @@ class Service:
             EnvironmentDescription(os.environ), FileMethods(self._files), self._http
         )
 
-    def connect(self, peer: Peer) -> Connection:
-        """Return what takes the messages of a new connection."""
+    def connect(self, peer: Peer, owner: Owner) -> Connection:
+        """Return what takes the messages of a new connection.
+
+        Args:
+            peer: The connection.
+            owner: Whose it is.
+        """
         return Connection(
-            peer, self._registry, self._handlers, self._config.limits, self._config.instruments
+            peer,
+            owner,
+            self._registry,
+            self._handlers,
+            self._config.limits,
+            self._config.instruments,
         )
 
     async def aclose(self) -> None:

@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
-__all__ = ["Denial", "TokenVerifier", "bearer_token"]
+__all__ = ["UNNAMED", "Denial", "Owner", "TokenVerifier", "bearer_token"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Owner:
+    """Whom a client's sessions belong to, by its token. Never logged: it is part of the token.
+
+    Attributes:
+        subject: ``sub``; ``None`` where the token names nobody.
+        issuer: ``iss``: one subject of two issuers is two people.
+    """
+
+    subject: str | None = None
+    issuer: str | None = None
+
+
+UNNAMED: Final = Owner()
+"""The owner of everybody who is let in without a name: by the one shared secret, by a certificate
+alone, or because nothing is asked for. Among these, the id of a session is what entitles to it."""
 
 
 class Denial(Enum):
@@ -25,8 +44,8 @@ class Denial(Enum):
 class TokenVerifier(Protocol):
     """Decides about tokens."""
 
-    def verify(self, token: str) -> Denial | None:
-        """Return why a token does not count; ``None`` when it does."""
+    def verify(self, token: str) -> Owner | Denial:
+        """Return whose token it is, or why it does not count."""
 
 
 def bearer_token(values: Sequence[str]) -> str | Denial:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from .authorization import Denial
+from .authorization import UNNAMED, Denial, Owner
 
 __all__ = ["CapabilityToken"]
 
@@ -28,7 +28,7 @@ class CapabilityToken:
         """Return what accepts ``token``."""
         return cls(hashlib.sha256(token.encode()).digest())
 
-    def verify(self, token: str) -> Denial | None:
-        """Return why a token does not count; ``None`` when it does."""
+    def verify(self, token: str) -> Owner | Denial:
+        """Return whose token it is - nobody's by name - or why it does not count."""
         digest = hashlib.sha256(token.encode()).digest()
-        return None if hmac.compare_digest(digest, self._digest) else Denial.WRONG
+        return UNNAMED if hmac.compare_digest(digest, self._digest) else Denial.WRONG

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
-from .authorization import Denial, TokenVerifier, bearer_token
+from .authorization import UNNAMED, Denial, Owner, TokenVerifier, bearer_token
 from .files import read_key_file, read_secret_file
 from .settings import AccessSettings
 
@@ -60,8 +60,8 @@ class Gate:
         self._credentials = credentials
         self._loaded = True
 
-    def examine(self, authorization: Sequence[str]) -> Denial | None:
-        """Return why a client may not come in; ``None`` when it may.
+    def examine(self, authorization: Sequence[str]) -> Owner | Denial:
+        """Return whose client it is, or why it may not come in.
 
         Args:
             authorization: Its ``Authorization`` headers. A client certificate, where one is
@@ -70,7 +70,7 @@ class Gate:
         verifier = self._credentials.verifier
         if verifier is None:
             # Nothing was loaded: that must never mean that nothing is needed.
-            return None if self._loaded and self._settings.auth is None else Denial.INVALID
+            return UNNAMED if self._loaded and self._settings.auth is None else Denial.INVALID
         token = bearer_token(authorization)
         return token if isinstance(token, Denial) else verifier.verify(token)
 

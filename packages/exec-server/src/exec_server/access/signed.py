@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from .authorization import Denial
+from .authorization import Denial, Owner
 from .keys import KeyRing
 
 __all__ = ["DEFAULT_CLOCK_SKEW_SECONDS", "SignedToken"]
@@ -45,8 +45,11 @@ class SignedToken:
         self._clock_skew = clock_skew
         self._clock = clock
 
-    def verify(self, token: str) -> Denial | None:
-        """Return why a token does not count; ``None`` when it does."""
+    def verify(self, token: str) -> Owner | Denial:
+        """Return whose token it is, or why it does not count.
+
+        Tokens without ``sub`` have one owner for each issuer, as if all were of one person.
+        """
         claims = self._signed_claims(token)
         if claims is None or not _are_well_formed(claims):
             return Denial.INVALID
@@ -62,7 +65,7 @@ class SignedToken:
         audiences = [audience] if isinstance(audience, str) else audience or []
         if self._audience is not None and self._audience not in audiences:
             return Denial.AUDIENCE
-        return None
+        return Owner(claims.get("sub"), claims.get("iss"))
 
     def _signed_claims(self, token: str) -> dict[str, Any] | None:
         """Return what was signed, ``None`` unless one of our keys did it."""
@@ -86,10 +89,12 @@ class SignedToken:
 def _are_well_formed(claims: dict[str, Any]) -> bool:
     """Whether the claims that are looked at have the types that they must have."""
     not_before, issuer, audience = (claims.get(name) for name in ("nbf", "iss", "aud"))
+    subject = claims.get("sub")
     return (
         _is_time(claims.get("exp"))
         and (not_before is None or _is_time(not_before))
         and (issuer is None or isinstance(issuer, str))
+        and (subject is None or isinstance(subject, str))
         and (audience is None or isinstance(audience, str) or _is_list_of_text(audience))
     )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Generic, Protocol, TypeVar
 
+from ..access.authorization import Denial, Owner
 from ..access.gate import Gate
 from ..config import Limits
 from .refusals import RefusalLog
@@ -48,6 +49,7 @@ class _Visit:
     """What is known about one connection."""
 
     place: Place
+    owner: Owner | None = None
     is_client: bool = False
     deadline: asyncio.TimerHandle | None = None
 
@@ -58,12 +60,12 @@ class Admission(Generic[V, Sink]):
     Args:
         limits: How many, and for how long.
         gate: Who may come in.
-        accept: Makes what takes the messages of a connection that was let in.
+        accept: Makes what takes the messages of a connection that was let in, and of whom.
         room: Where strangers wait.
     """
 
     def __init__(
-        self, limits: Limits, gate: Gate, accept: Callable[[V], Sink], room: WaitingRoom
+        self, limits: Limits, gate: Gate, accept: Callable[[V, Owner], Sink], room: WaitingRoom
     ) -> None:
         self._limits = limits
         self._gate = gate
@@ -95,20 +97,22 @@ class Admission(Generic[V, Sink]):
         self._visits[visitor] = _Visit(place)
         self._nobody.clear()
 
-    def examine(self, authorization: Sequence[str]) -> Refusal | None:
+    def examine(self, visitor: V, authorization: Sequence[str]) -> Refusal | None:
         """Return the answer to a request for an upgrade that is not granted.
 
         Args:
+            visitor: Whose request it is.
             authorization: The request's ``Authorization`` headers.
         """
-        denial = self._gate.examine(authorization)
-        if denial is not None:
-            self._refusals.note(denial.value)
-            return Refusal(HTTPStatus.UNAUTHORIZED, f"{denial.value}\n")
+        owner = self._gate.examine(authorization)
+        if isinstance(owner, Denial):
+            self._refusals.note(owner.value)
+            return Refusal(HTTPStatus.UNAUTHORIZED, f"{owner.value}\n")
         if self._clients >= self._limits.connections:
             text = "the server has as many connections as it may have"
             self._refusals.note(text)
             return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"{text}\n")
+        self._visits[visitor].owner = owner
         return None
 
     def turned_away(self, reason: str) -> None:
@@ -121,13 +125,16 @@ class Admission(Generic[V, Sink]):
 
     def upgraded(self, visitor: V) -> Sink:
         """Return what takes the messages of a connection that was let in."""
+        owner = self._visits[visitor].owner
+        if owner is None:  # fail closed: nobody gets sessions of an owner that nobody has found
+            raise RuntimeError("a connection was upgraded without having been examined")
         if self._gate.authenticates:
             self._count_in(visitor)
         loop = asyncio.get_running_loop()
         self._visits[visitor].deadline = loop.call_later(
             self._limits.initialize_seconds, self._too_late, visitor
         )
-        return self._accept(visitor)
+        return self._accept(visitor, owner)
 
     def initialized(self, visitor: V) -> None:
         """A connection got its session: it is a client's, if it was not before."""

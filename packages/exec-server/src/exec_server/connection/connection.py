@@ -35,6 +35,7 @@ from exec_server_protocol.rpc import (
     encode_result_parts,
 )
 
+from ..access.authorization import Owner
 from ..config import Limits
 from ..session.registry import SessionRegistry
 from ..session.sender import Sender
@@ -122,6 +123,7 @@ class Connection:
 
     Args:
         peer: The transport.
+        owner: Whose client it is.
         registry: The server's sessions.
         handlers: Method to handler; see ``dispatch``.
         limits: How much may wait.
@@ -134,12 +136,14 @@ class Connection:
     def __init__(
         self,
         peer: Peer,
+        owner: Owner,
         registry: SessionRegistry,
         handlers: Mapping[str, Handler],
         limits: Limits,
         instruments: Instruments = OFF,
     ) -> None:
         self.peer = peer
+        self.owner = owner
         self.registry = registry
         self.limits = limits
         self.state = ConnectionState.NEW

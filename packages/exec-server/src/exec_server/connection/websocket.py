@@ -180,7 +180,9 @@ class Endpoint(SocketReader):
             self._end()
 
     def _handle_request(self, request: Request) -> None:
-        response = answer(self._protocol, request, self._admission.examine)
+        response = answer(
+            self._protocol, request, lambda headers: self._admission.examine(self, headers)
+        )
         self._protocol.send_response(response)
         if self._protocol.state is not State.OPEN:
             return

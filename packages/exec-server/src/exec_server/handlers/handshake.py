@@ -36,10 +36,12 @@ class Initialize:
         if connection.state is not ConnectionState.NEW:
             raise InvalidRequestError("initialize may only be sent once per connection")
         if params.resume_session_id is None:
-            session = connection.registry.open(connection.peer)
+            session = connection.registry.open(connection.peer, connection.owner)
             logger.info("session opened")
         else:
-            session = connection.registry.resume(params.resume_session_id, connection.peer)
+            session = connection.registry.resume(
+                params.resume_session_id, connection.peer, connection.owner
+            )
             logger.info("session resumed, attachment %d", session.attachment.generation)
         connection.attach(session)
         return b'{"sessionId":%b,"environmentInfo":%b}' % (

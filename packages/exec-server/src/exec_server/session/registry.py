@@ -8,6 +8,7 @@ import uuid
 
 from exec_server_protocol.errors import InvalidRequestError, SessionAlreadyAttachedError
 
+from ..access.authorization import Owner
 from ..config import ServerConfig
 from ..process.spawning import SpawnPool
 from ..process.spool import Spool
@@ -36,8 +37,8 @@ class SessionRegistry:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def open(self, sender: Sender) -> Session:
-        """Create a session, attached to ``sender``.
+    def open(self, sender: Sender, owner: Owner) -> Session:
+        """Create a session of ``owner``, attached to ``sender``.
 
         Raises:
             InvalidRequestError: The server holds as many as it may.
@@ -45,20 +46,21 @@ class SessionRegistry:
         limit = self._config.limits.sessions
         if len(self._sessions) >= limit:
             raise InvalidRequestError(f"the server holds {limit} sessions; that is the limit")
-        session = Session(str(uuid.uuid4()), self._config, self._pool, self._spool)
+        session = Session(str(uuid.uuid4()), owner, self._config, self._pool, self._spool)
         self._sessions[session.id] = session
         session.attach(sender)
         self._instruments.count(names.SESSION_EVENTS, "opened")
         return session
 
-    def resume(self, session_id: str, sender: Sender) -> Session:
-        """Attach ``sender`` to a detached session.
+    def resume(self, session_id: str, sender: Sender, owner: Owner) -> Session:
+        """Attach ``sender`` to a detached session of ``owner``.
 
         Raises:
-            InvalidRequestError: Unknown or expired, which look the same from outside.
+            InvalidRequestError: Unknown, expired, or of another owner, which look the same from
+                outside.
             SessionAlreadyAttachedError: Another connection has it. Nobody can take it over.
         """
-        session = self._sessions.get(session_id)
+        session = self._find(session_id, owner)
         now = asyncio.get_running_loop().time()
         if session is not None and session.attachment.has_expired(now):
             self._expire(session)
@@ -73,6 +75,14 @@ class SessionRegistry:
         session.attach(sender)
         self._instruments.count(names.SESSION_EVENTS, "resumed")
         return session
+
+    def _find(self, session_id: str, owner: Owner) -> Session | None:
+        """Return a session by its id: the one way to it that a client has.
+
+        One of another owner does not exist, whatever its state: nothing may tell that it does.
+        """
+        session = self._sessions.get(session_id)
+        return session if session is not None and session.owner == owner else None
 
     def detach(self, session: Session, sender: Sender) -> None:
         """Let go of a connection. The session is kept for its time-to-live."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..access.authorization import Owner
 from ..config import ServerConfig
 from ..process.process_table import ProcessTable
 from ..process.spawning import SpawnPool
@@ -18,15 +19,22 @@ class Session:
     """What a client keeps when its connection is lost.
 
     Attributes:
-        id: A random UUID; knowing it is what entitles to resume.
+        id: A random UUID; among the clients of its owner, knowing it is what entitles to resume.
+        owner: Whose it is.
         processes: The session's processes.
         attachment: Its tie to a connection.
     """
 
     def __init__(
-        self, session_id: str, config: ServerConfig, pool: SpawnPool, spool: Spool
+        self,
+        session_id: str,
+        owner: Owner,
+        config: ServerConfig,
+        pool: SpawnPool,
+        spool: Spool,
     ) -> None:
         self.id = session_id
+        self.owner = owner
         self.attachment = Attachment()
         self.processes = ProcessTable(config, pool, spool)
         self._sender: Sender | None = None
