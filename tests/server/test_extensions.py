@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -185,3 +188,30 @@ def test_the_help_names_every_option() -> None:
     )
     for option in ("--listen", "--session-ttl-seconds", "--retain-output-bytes", "--spool-dir"):
         assert option in result.stdout
+
+
+_IGNORING = """
+import os, signal, sys
+for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_SETMASK, [signal.SIGUSR1])
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("tty", [False, True])
+async def test_children_of_a_server_that_ignores_every_signal_ignore_none(tty: bool) -> None:
+    command = [sys.executable, "-c", _IGNORING, program("exec-server")]
+    arguments = ["--exit-on-stdin-close", "--listen", "ws://127.0.0.1:0"]
+    with ServerProcess(*arguments, command=command) as server:
+        client = await WireClient.ready(server.url)
+        script = "grep -E '^Sig(Blk|Ign)' /proc/self/status; exit 7"
+        await client.start("p", ["sh", "-c", script], tty=tty)
+        output, code, _ = await client.finish("p")
+        assert code == 7  # with SIGCHLD ignored, the kernel would not have told
+        blocked, ignored = (int(text, 16) for text in re.findall(rb"\t(\w+)", b"".join(output.values())))
+        ours = {number for number in signal.valid_signals() if ignored >> (number - 1) & 1}
+        assert ours <= {signal.SIGTTIN, signal.SIGTTOU}
+        assert blocked == 0
+        await client.close()

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .access.arguments import access_from_arguments, add_access_arguments
 from .config import DEFAULT_LISTEN_URL, ServerConfig
@@ -40,6 +40,23 @@ connection is lost. Prints its URL on stdout; logs go to stderr.
 
 _SWITCH_SECONDS = 0.001
 """A fifth of the default: encoding spans in a thread shall not hold up a request for longer."""
+
+_LEFT_ALONE: Final = {
+    # Python itself ignores these two, and subprocess restores them.
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    # With a handler, writing to a terminal in the background would be repeated for ever.
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+}
+_HARMLESS: Final = {
+    # While it is ignored, the kernel throws the exit status of children away.
+    signal.SIGCHLD,
+    signal.SIGCONT,
+    signal.SIGURG,
+    signal.SIGWINCH,
+}
+"""What does nothing by default either."""
 
 _EPILOG = """\
 examples:
@@ -243,8 +260,12 @@ def _forget_inherited_signals() -> None:
     handler that does nothing keeps it ignored here, and here only.
     """
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
-        if signal.getsignal(number) is signal.SIG_IGN:
+    for number in signal.valid_signals() - _LEFT_ALONE:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            continue
+        if number in _HARMLESS:
+            signal.signal(number, signal.SIG_DFL)
+        else:
             signal.signal(number, lambda _number, _frame: None)
 
 

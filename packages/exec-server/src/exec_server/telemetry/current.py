@@ -35,7 +35,7 @@ class Current:
             current.reset(token)
 
 
-current: ContextVar[Current | None] = ContextVar("exec_servercurrent_span", default=None)
+current: ContextVar[Current | None] = ContextVar("exec_server.current_span", default=None)
 
 
 def current_context() -> Context:
