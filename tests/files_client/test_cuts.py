@@ -8,7 +8,15 @@ import random
 from pathlib import Path
 
 import pytest
-from exec_client import ClientOptions, ConnectionBrokenError, FileHandleLostError, connect
+from exec_client import (
+    ClientOptions,
+    ClientState,
+    ConnectionBrokenError,
+    FileHandleLostError,
+    SessionLostError,
+    connect,
+)
+from exec_client.failed_parts import CLEAN_UP_SECONDS
 from exec_client.filesystem import BinaryWriter
 from exec_testkit.fault_proxy import Cut, Direction, FaultProxy, Kind
 from exec_testkit.server import ServerProcess
@@ -118,3 +126,47 @@ async def test_a_change_whose_answer_is_lost_may_have_been_made(
         assert (folder / "d").is_dir()
         with pytest.raises(FileExistsError):
             await client.fs.mkdir(folder / "d")
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_the_part_of_an_upload_that_ends_in_a_cut_goes_once_the_session_is_resumed(
+    server: ServerProcess, folder: Path, again: bool
+) -> None:
+    (folder / "f").write_bytes(DATA)
+    outage = Cut("to-server", 7, Kind.REFUSED, CLEAN_UP_SECONDS + 1)
+    async with (
+        asyncio.timeout(WAIT_S),
+        FaultProxy(server.port, lambda n: None if n else outage) as proxy,
+        connect(proxy.url, options=OPTIONS) as client,
+    ):
+        changes = client.state_changes()
+        upload = asyncio.ensure_future(client.fs.upload(folder / "f", folder / "g"))
+        assert (await anext(changes)).new is ClientState.RECOVERING
+        assert len(os.listdir(folder)) == 2
+        upload.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await upload
+        assert len(os.listdir(folder)) == 2
+        if again:  # it waits for that, or would lose its part to it
+            await client.fs.upload(folder / "f", folder / "g")
+            assert (folder / "g").read_bytes() == DATA
+        while len(client._session.background):  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.01)
+        assert sorted(os.listdir(folder)) == (["f", "g"] if again else ["f"])
+
+
+async def test_an_upload_whose_session_is_lost_says_what_it_leaves_behind(
+    server: ServerProcess, folder: Path
+) -> None:
+    (folder / "f").write_bytes(DATA)
+    outage = Cut("to-server", 7, Kind.REFUSED, 60)
+    options = ClientOptions(retry_delay=0.01, recovery_deadline=0.3)
+    async with (
+        asyncio.timeout(WAIT_S),
+        FaultProxy(server.port, lambda _: outage) as proxy,
+        connect(proxy.url, options=options) as client,
+    ):
+        with pytest.raises(SessionLostError) as caught:
+            await client.fs.upload(folder / "f", folder / "g")
+        [part] = [name for name in os.listdir(folder) if name != "f"]
+        assert str(folder / part) in caught.value.__notes__[0]

@@ -112,6 +112,8 @@ class Proxy:
         self._target = (host, int(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
+        self._passes = threading.Event()
+        self._passes.set()
         self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -122,12 +124,16 @@ class Proxy:
                 near, _ = self._listener.accept()
             except OSError:
                 return
+            self._passes.wait()
             far = socket.create_connection(self._target)
             self._sockets += [near, far]
             for one, other in ((near, far), (far, near)):
                 threading.Thread(target=_pump, args=(one, other), daemon=True).start()
 
-    def cut(self) -> None:
+    def cut(self, *, hold: bool = False) -> None:
+        """End all connections; with ``hold``, new ones get nowhere until ``let_through``."""
+        if hold:
+            self._passes.clear()
         sockets, self._sockets = self._sockets, []
         for one in sockets:
             # Without a shutdown the pump's read in progress would keep the connection.
@@ -135,7 +141,11 @@ class Proxy:
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
 
+    def let_through(self) -> None:
+        self._passes.set()
+
     def close(self) -> None:
+        self._passes.set()
         if not self._thread.is_alive():
             return
         self._listener.shutdown(socket.SHUT_RDWR)

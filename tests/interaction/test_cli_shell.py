@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -168,12 +169,33 @@ def test_a_shell_survives_a_cut_and_shows_it_in_a_line(
     process = screen.start(cli, "shell", "--url", proxy.url, "--", "sh")
     screen.read_until(r"[$#] ")
     screen.type("x=$$; echo rea''dy\r")
-    screen.read_until("ready")
+    screen.read_until(r"ready\r\n.*[$#] ")  # all that there is, or it would be written later
     proxy.cut()
     screen.read_until("exec-client: connection lost, resuming … resumed after ")
     screen.read_until(r"[0-9.]+ s, [0-9,]+ bytes recovered\r\n")
     screen.type("test $x = $$ && echo same''shell; exit 6\r")
     screen.read_until("sameshell")
+    assert process.wait(WAIT_S) == 6
+    assert screen.is_restored()
+
+
+def test_what_was_missed_does_not_go_into_the_line_about_the_cut(
+    cli: Cli, screen: Screen, proxy: Proxy, tmp_path: Path
+) -> None:
+    script = f"echo ok; until test -e {tmp_path}/cut; do sleep 0.02; done; echo missed; "
+    script += f"touch {tmp_path}/written; read x; exit 6"
+    process = screen.start(cli, "shell", "--url", proxy.url, "--", "sh", "-c", script)
+    screen.read_until(r"ok\r\n")
+    proxy.cut(hold=True)
+    screen.read_until("connection lost, resuming …")
+    (tmp_path / "cut").touch()
+    deadline = time.monotonic() + WAIT_S
+    while not (tmp_path / "written").exists():
+        assert time.monotonic() < deadline
+        select.select([], [], [], 0.01)
+    proxy.let_through()
+    screen.read_until(r"^(\r\nmissed\r\nexec-client:)? resumed after [^\n]* recovered\r\n")
+    screen.type("\r")
     assert process.wait(WAIT_S) == 6
     assert screen.is_restored()
 

@@ -210,7 +210,9 @@ async def test_children_of_a_server_that_ignores_every_signal_ignore_none(tty: b
         await client.start("p", ["sh", "-c", script], tty=tty)
         output, code, _ = await client.finish("p")
         assert code == 7  # with SIGCHLD ignored, the kernel would not have told
-        blocked, ignored = (int(text, 16) for text in re.findall(rb"\t(\w+)", b"".join(output.values())))
+        blocked, ignored = (
+            int(text, 16) for text in re.findall(rb"\t(\w+)", b"".join(output.values()))
+        )
         ours = {number for number in signal.valid_signals() if ignored >> (number - 1) & 1}
         assert ours <= {signal.SIGTTIN, signal.SIGTTOU}
         assert blocked == 0

@@ -21,6 +21,7 @@ from exec_client.environment.url_cell import (
     UrlNotPendingError,
 )
 from exec_client.errors import ClientClosedError, ConnectError, HandshakeRejectedError
+from exec_client.status import EnvironmentStatus, status_from_answer
 from exec_server_protocol.errors import MalformedMessageError, RpcError
 from exec_testkit.requirements import requirement
 
@@ -35,8 +36,8 @@ class FakeClient:
         self.state = ClientState.CONNECTED
         self.is_open = True
 
-    async def status(self) -> str:
-        return "ready"
+    async def status(self) -> EnvironmentStatus:
+        return EnvironmentStatus("ready")
 
 
 class Dialler:
@@ -251,6 +252,24 @@ async def test_the_status_of_an_environment_never_connects(dialler: Dialler) -> 
         status = await environment.status()
         assert (status.state, status.error) == ("disconnected", "nothing listens")
         assert dialler.attempts == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ({"status": "ready"}, EnvironmentStatus("ready")),
+        ({"status": "draining"}, EnvironmentStatus("pending", "the executor says 'draining'")),
+        ([], EnvironmentStatus("pending", "the executor says 'nothing'")),
+    ],
+)
+def test_a_status_is_equal_to_its_state_as_a_text_and_says_why_it_is_not_ready(
+    answer: object, status: EnvironmentStatus
+) -> None:
+    said = status_from_answer(answer)
+    assert said == status
+    assert said == said.state == str(said)
+    assert hash(said) == hash(said.state)
+    assert said not in ("disconnected", EnvironmentStatus(said.state, "other"), None)
 
 
 async def test_a_url_that_is_known_needs_no_waiting() -> None:

@@ -29,6 +29,7 @@ from exec_client.events import ClosedEvent, ExitedEvent, OutputEvent
 from exec_client.followed_process import FollowedProcess
 from exec_client.recovery.recovery import recover
 from exec_client.session import Session
+from exec_client.status import EnvironmentStatus
 from exec_testkit.fake_executor import FakeExecutor, Faults
 from exec_testkit.requirements import requirement
 from exec_testkit.virtual_time import run
@@ -177,7 +178,7 @@ def test_closing_at_any_moment_of_a_recovery_wins_and_leaves_nothing() -> None:
         await client.aclose()
         assert client.state is ClientState.CLOSED
         results = await asyncio.gather(*waiting, *starts, return_exceptions=True)
-        kinds = (str, Process, ClientClosedError, ConnectionBrokenError)
+        kinds = (EnvironmentStatus, Process, ClientClosedError, ConnectionBrokenError)
         assert all(isinstance(result, kinds) for result in results)
         if before is ClientState.RECOVERING:
             assert all(isinstance(r, ClientClosedError) for r in results[:3])

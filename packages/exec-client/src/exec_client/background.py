@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = ["BackgroundTasks"]
+
+T = TypeVar("T")
 
 
 class BackgroundTasks:
@@ -17,13 +19,13 @@ class BackgroundTasks:
     """
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
+    def start(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T] | None:
         """Run a coroutine; ``None`` once this is closed, when there is nothing to clean up."""
         if self._closed:
             coroutine.close()

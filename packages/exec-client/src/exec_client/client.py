@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
 import uuid
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
@@ -37,14 +35,13 @@ from .connection.states import ClientState, StateChange
 from .connection.websocket import redact
 from .errors import (
     BadAnswerError,
-    ClientError,
     HandshakeRejectedError,
-    ProcessFailedError,
-    TimeoutExpired,
 )
 from .options import ClientOptions
 from .process import CompletedProcess, Process
+from .running import run_to_end
 from .session import Session
+from .status import EnvironmentStatus, status_from_answer
 
 if TYPE_CHECKING:
     from typing import Self
@@ -55,12 +52,6 @@ if TYPE_CHECKING:
     from .http import Http
 
 __all__ = ["Client", "ClientState", "StateChange", "connect"]
-
-logger = logging.getLogger(__name__)
-
-_KILL_SECONDS = 2.0
-"""For the last output of a command that was killed: something that escaped from its group
-may hold its pipes for as long as it likes."""
 
 InheritEnv = Literal["core", "all", "none"] | EnvironmentPolicy
 
@@ -208,10 +199,17 @@ class Client:
         result = await self.call("environment/info", EnvironmentInfoParams(), idempotent=True)
         return understand(EnvironmentInfo, result, "environment/info")
 
-    async def status(self) -> str:
-        """Return whether the executor takes requests: ``ready``."""
-        result = await self.call("environment/status", idempotent=True)
-        return str(result.get("status", "")) if isinstance(result, dict) else ""
+    async def status(self) -> EnvironmentStatus:
+        """Ask the executor whether it takes requests.
+
+        As every call it waits while the client recovers. ``Environment.status`` returns the
+        same, and ``disconnected`` where this raises.
+
+        Raises:
+            SessionLostError: The client has failed for good.
+            ClientClosedError: It was closed.
+        """
+        return status_from_answer(await self.call("environment/status", idempotent=True))
 
     async def list_processes(self) -> list[ProcessInfo]:
         """Return the processes of the session, finished ones that are still readable included.
@@ -348,18 +346,7 @@ class Client:
             self._session.require(CAPABILITY_CLOSE_STDIN, "run with input")
             options.setdefault("stdin", True)
         process = await self.start(argv, **options)
-        parts: tuple[bytes, bytes] | None = None
-        async with process:
-            try:
-                async with asyncio.timeout(timeout):
-                    parts = await process.communicate(input)
-                    returncode = await process.wait()
-            except TimeoutError as error:
-                out, err = parts or await _collect_killed(process)
-                raise TimeoutExpired(process.argv, timeout or 0, out, err) from error
-        if check and returncode != 0:
-            raise ProcessFailedError(process.argv, returncode, *parts)
-        return CompletedProcess(process.argv, returncode, *parts)
+        return await run_to_end(process, input=input, timeout=timeout, check=check)
 
     # ------------------------------------------------------------------ end
 
@@ -380,14 +367,3 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-async def _collect_killed(process: Process) -> tuple[bytes, bytes]:
-    """Kill a command and return what it has written."""
-    try:
-        async with asyncio.timeout(_KILL_SECONDS):
-            await process.terminate()
-            await process.wait()
-    except (TimeoutError, ClientError, RpcError) as error:
-        logger.debug("the end of a killed command was not seen: %s", type(error).__name__)
-    return process.stdout.take_all(), process.stderr.take_all()

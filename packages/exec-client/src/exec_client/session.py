@@ -27,6 +27,7 @@ from .errors import (
     UnsupportedError,
 )
 from .events import parse_event
+from .failed_parts import FailedParts
 from .followed_process import FollowedProcess
 from .options import ClientOptions
 from .process import Process
@@ -53,6 +54,7 @@ class Session:
         read_budget: Output that waits to be read, over all processes.
         starts: Starts in flight.
         background: Clean-ups that nobody waits for.
+        failed_parts: What uploads that failed have to remove.
         bodies: Streamed HTTP bodies.
         observer: Follows calls, connections and recoveries.
     """
@@ -76,6 +78,7 @@ class Session:
         self._processes: dict[str, Process] = {}
         self.starts = Starts(self)
         self.background = BackgroundTasks()
+        self.failed_parts = FailedParts(self.background)
         self.bodies = Bodies(self.read_budget)
         self._watchers = StateWatchers()
         self._recovery: asyncio.Task[None] | None = None
@@ -264,6 +267,9 @@ class Session:
         if generation is not self._generation or self._state is not ClientState.CONNECTED:
             return  # an older one, or one that was never used
         self._change(ClientEvent.LOST, reason)
+        if generation.stopped:  # the loop is about to end: nothing can be begun any more
+            self._give_up(SessionLostError(f"{reason}: the client's tasks were cancelled"))
+            return
         for process in self._processes.values():
             process.ordering.recovering = True  # live events will come before the missed ones
         self._recovery = asyncio.get_running_loop().create_task(

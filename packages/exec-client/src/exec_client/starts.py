@@ -88,7 +88,9 @@ class Starts:
                 if not generation.lost:
                     await generation.wait_ended()
             except asyncio.CancelledError as error:
-                if task.cancelled():  # by aclose, which has nothing to do with the caller's task
+                caller = asyncio.current_task()
+                wanted = caller is not None and not caller.cancelling()
+                if task.cancelled() and wanted:  # by aclose, which is nothing to the caller's task
                     text = "the client was closed"
                     raise ClientClosedError(text, maybe_executed=True) from error
                 process.abandoned = True

@@ -138,8 +138,8 @@ class Client(_Owner):
         """Return the processes of the session."""
         return self._portal.call(self._client.list_processes())
 
-    def status(self) -> str:
-        """Return whether the executor takes requests."""
+    def status(self) -> _environment.EnvironmentStatus:
+        """Ask the executor whether it takes requests."""
         return self._portal.call(self._client.status())
 
     def info(self) -> EnvironmentInfo:

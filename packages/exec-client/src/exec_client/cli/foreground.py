@@ -201,8 +201,11 @@ class _Foreground:
 
     async def _copy(self, source: OutputStream, fd: int) -> None:
         writer = StreamWriter(fd)
+        shown = os.isatty(fd)
         try:
             async for data in source:
+                if shown:
+                    self._messages.before_output(data)
                 await writer.write(data)
         except OSError as error:
             if fd == STDOUT:

@@ -54,7 +54,7 @@ async def _facts(client: Client) -> dict[str, Any]:
     info = await client.info()
     return {
         "url": client.url,
-        "status": await client.status(),
+        "status": str(await client.status()),
         "environmentInfo": info.model_dump(mode="json", by_alias=True),
     }
 

@@ -30,6 +30,8 @@ class Messages:
         self._quiet = quiet
         self._fd = fd
         self._unfinished = False
+        self._in_output = False
+        """Whether output of the command came last, and did not end its line."""
         self.raw = False
         """Whether the terminal is in raw mode, where a line needs a carriage return too."""
 
@@ -83,10 +85,17 @@ class Messages:
             following.cancel()
             await asyncio.wait([following])
 
+    def before_output(self, data: bytes) -> None:
+        """Make room on the terminal for output: it begins on a line of its own."""
+        if self._unfinished:
+            self._unfinished = False
+            self._write("\n")
+        self._in_output = not data.endswith(b"\n")
+
     def _finish(self, text: str) -> None:
-        if not self._unfinished:
-            text = PREFIX + text.lstrip()
-        self._unfinished = False
+        if not self._unfinished:  # output came in between
+            text = ("\n" if self._in_output else "") + PREFIX + text.lstrip()
+        self._unfinished = self._in_output = False
         self._write(text + "\n")
 
     def _line(self, text: str) -> None:

@@ -87,6 +87,11 @@ class Generation:
         on_lost: Called once when the connection is over, with a text that says why.
         budget: Says when the connection is not to be read, because too much waits to be.
         observer: Follows the calls.
+
+    Attributes:
+        lost: Whether it is over.
+        stopped: Whether it is over because somebody else cancelled its reader, as
+            ``asyncio.run`` does with every task at its end.
     """
 
     def __init__(
@@ -109,6 +114,7 @@ class Generation:
         self._turns = asyncio.Semaphore(MAX_PENDING_CALLS)
         self._refusals: set[asyncio.Task[None]] = set()
         self.lost = False
+        self.stopped = False
         self._reader = asyncio.get_running_loop().create_task(
             self._read(), name="exec-client-reader"
         )
@@ -181,6 +187,9 @@ class Generation:
         except ValueError as error:
             logger.warning("the executor sent an event that makes no sense: %s", error)
             reason = f"exec-server notification handling failed: {error}"
+        except asyncio.CancelledError:
+            self.stopped = not self.lost
+            raise
         finally:
             self._end(reason)
 

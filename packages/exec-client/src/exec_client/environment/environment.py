@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ClientError
+from ..status import EnvironmentStatus
 from .config import is_disabled, normalize_url
 from .lazy import LazyClient
 from .snapshot import EnvironmentConfigError
@@ -31,20 +31,6 @@ if TYPE_CHECKING:
     from ..session import Session
 
 __all__ = ["Environment", "EnvironmentStatus"]
-
-
-@dataclass(frozen=True, slots=True)
-class EnvironmentStatus:
-    """How an environment is, found out without connecting to it.
-
-    Attributes:
-        state: ``pending`` before the first attempt has ended, ``ready`` after an answer from
-            the executor, ``disconnected`` otherwise.
-        error: Why it is disconnected.
-    """
-
-    state: Literal["pending", "ready", "disconnected"]
-    error: str | None = None
 
 
 class Environment:
@@ -176,10 +162,9 @@ class Environment:
                 return EnvironmentStatus("pending")
             return EnvironmentStatus("disconnected", str(self._lazy.last_error or "lost"))
         try:
-            await client.status()
+            return await client.status()
         except ClientError as error:
             return EnvironmentStatus("disconnected", str(error))
-        return EnvironmentStatus("ready")
 
     async def info(self) -> EnvironmentInfo:
         """Return what the executor says about itself."""

@@ -7,9 +7,11 @@ import errno
 import os
 import shutil
 import stat
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..failed_parts import CLEAN_UP_SECONDS
 from .errors import FileError, FileHandleLostError
 from .handles import BLOCK_BYTES
 from .paths import native, to_uri
@@ -134,15 +136,18 @@ class Download:
         reader = await BlockReader.opened(self._session, item.remote, self._sandbox)
         ahead = ReadAhead(reader)
         try:
-            target = await asyncio.to_thread(
-                _Target, item.local, reader.size, reader.modified_ms, resume=self._resume
-            )
+            target = _Target(item.local, reader.size, reader.modified_ms)
             try:
+                await asyncio.to_thread(target.open, resume=self._resume)
                 await self._fetch(ahead, target, tally)
                 await asyncio.to_thread(target.finish)
             except BaseException as error:
                 # Nobody goes on with more than may be: what there is of it would stay for good.
-                target.abandon(keep=self._keep and not isinstance(error, LimitReached))
+                keep = self._keep and not isinstance(error, LimitReached)
+                # In a thread: one that was cancelled may still be writing, and comes first. A
+                # FIFO that nobody reads may hold it up, and must not hold us up.
+                over = asyncio.ensure_future(asyncio.to_thread(target.abandon, keep=keep))
+                await asyncio.wait([over], timeout=CLEAN_UP_SECONDS)
                 raise
         finally:
             reader.close()
@@ -160,67 +165,93 @@ class Download:
 
 
 class _Target:
-    """A file here that is being written. All of it blocks.
+    """A file here that is being written. All methods block.
+
+    A task that is cancelled does not stop the thread in which it called one of them, so the
+    next one may begin meanwhile; it waits.
 
     Attributes:
         offset: Where the next byte goes.
     """
 
-    def __init__(self, path: str, size: int, modified_ms: int, *, resume: bool) -> None:
-        path = os.path.realpath(path)  # a link stays, and its target is replaced
+    def __init__(self, path: str, size: int, modified_ms: int) -> None:
         self._path = path
+        self._size = size
         self._modified_ms = modified_ms
         self._part: str | None = None
+        self._fd = -1
+        self._abandoned = False
+        self._lock = threading.Lock()
         self.offset = 0
-        if os.path.exists(path) and not os.path.isfile(path):
-            self._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # a device, or a FIFO
-            return
-        folder, name = os.path.split(path)
-        self._part = os.path.join(folder, part_name(name, size, modified_ms))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._fd = os.open(self._part, flags, 0o666)
-        try:
+
+    def open(self, *, resume: bool) -> None:
+        """Open it, or its part where there is to be one."""
+        with self._lock:
+            self._check_wanted()
+            self._path = os.path.realpath(self._path)  # a link stays, its target is replaced
+            if os.path.exists(self._path) and not os.path.isfile(self._path):
+                self._fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)  # a device, or a FIFO
+                return
+            folder, name = os.path.split(self._path)
+            part = os.path.join(folder, part_name(name, self._size, self._modified_ms))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._fd = os.open(part, flags, 0o666)
+            self._part = part
             if resume:
                 there = os.fstat(self._fd).st_size
-                self.offset = min(there, size) // BLOCK_BYTES * BLOCK_BYTES
+                self.offset = min(there, self._size) // BLOCK_BYTES * BLOCK_BYTES
             os.ftruncate(self._fd, self.offset)
-        except BaseException:
-            os.close(self._fd)
-            raise
+
+    def _check_wanted(self) -> None:
+        if self._abandoned:
+            raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED), self._path)
 
     def write(self, data: bytes) -> None:
         """Write at the offset."""
-        view = memoryview(data)
-        if self._part is not None:
-            os.lseek(self._fd, self.offset, os.SEEK_SET)
-        while view:
-            written = os.write(self._fd, view)
-            view = view[written:]
-            self.offset += written
+        with self._lock:
+            self._check_wanted()
+            view = memoryview(data)
+            if self._part is not None:
+                os.lseek(self._fd, self.offset, os.SEEK_SET)
+            while view:
+                written = os.write(self._fd, view)
+                view = view[written:]
+                self.offset += written
 
     def finish(self) -> None:
         """Give the file its name, its mode if it had one, and the time of its source."""
-        if self._part is not None:
-            if self._modified_ms:
-                when = self._modified_ms * 1_000_000
-                os.utime(self._fd, ns=(when, when))
-            with suppress(FileNotFoundError):
-                shutil.copymode(self._path, self._part)
-            os.replace(self._part, self._path)
-        os.close(self._fd)
+        with self._lock:
+            self._check_wanted()
+            if self._part is not None:
+                if self._modified_ms:
+                    when = self._modified_ms * 1_000_000
+                    os.utime(self._fd, ns=(when, when))
+                with suppress(FileNotFoundError):
+                    shutil.copymode(self._path, self._part)
+                os.replace(self._part, self._path)
+                self._part = None
+            self._close()
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def abandon(self, *, keep: bool) -> None:
         """Close it, and remove what there is of it unless it is to be kept."""
-        with suppress(OSError):
-            os.close(self._fd)
-        if self._part is not None and not keep:
+        with self._lock:
+            self._abandoned = True
             with suppress(OSError):
-                os.unlink(self._part)
+                self._close()
+            if self._part is not None and not keep:
+                with suppress(OSError):
+                    os.unlink(self._part)
 
 
 def _write_whole(item: FileTransfer, data: bytes) -> None:
-    target = _Target(item.local, item.size, item.modified_ms, resume=False)
+    target = _Target(item.local, item.size, item.modified_ms)
     try:
+        target.open(resume=False)
         target.write(data)
         target.finish()
     except BaseException:

@@ -7,17 +7,20 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from exec_server_protocol.errors import RpcError
-from exec_server_protocol.filesystem import CAPABILITY_MOVE, CAPABILITY_OPEN_UPDATE
+from exec_server_protocol.filesystem import (
+    CAPABILITY_MOVE,
+    CAPABILITY_OPEN_UPDATE,
+    FsRemoveParams,
+)
 
-from ..errors import ClientError, ConnectionBrokenError
+from ..connection.states import ClientState
+from ..errors import ConnectionBrokenError
 from .contents import WHOLE_WRITE_BYTES
 from .errors import RemotePermissionError
 from .handles import BLOCK_BYTES
-from .paths import name_of, to_uri
+from .paths import name_of, native, to_uri
 from .plan import MAX_FRUITLESS, FileTally, FileTransfer, Plan, part_name
 from .reading import BlockReader
 from .writing import WRITE_BEHIND_BLOCKS, BlockWriter
@@ -30,9 +33,6 @@ if TYPE_CHECKING:
     from .filesystem import FileSystem
 
 __all__ = ["Upload", "plan_upload"]
-
-CLEAN_UP_SECONDS: Final = 2.0
-"""For removing the part of a file whose transfer failed."""
 
 
 def plan_upload(source: str, target: PathUri) -> Plan:
@@ -158,6 +158,7 @@ class Upload:
                 await self._send(fd, item, item.remote, tally, staged=False)
                 return
             part = target.parent.join(part_name(name_of(target), item.size, item.modified_ms))
+            await self._session.failed_parts.wait_removed(str(part))
             try:
                 await self._send(fd, item, part, tally, staged=True)
                 await self._put_in_place(part, target)
@@ -165,9 +166,9 @@ class Upload:
                 # The folder takes no new file; the file itself may well be writable.
                 await self._drop(part)
                 await self._send(fd, item, item.remote, tally, staged=False)
-            except BaseException:
-                if not self._keep:
-                    await self._drop(part)
+            except BaseException as error:
+                if not self._keep and not await self._drop(part):
+                    error.add_note(self._left(part))
                 raise
         finally:
             os.close(fd)
@@ -245,10 +246,21 @@ class Upload:
                 if attempt == MAX_FRUITLESS:
                     raise
 
-    async def _drop(self, part: PathUri) -> None:
-        with suppress(ClientError, RpcError, TimeoutError):
-            async with asyncio.timeout(CLEAN_UP_SECONDS):
-                await self._files.remove(part, missing_ok=True, sandbox=self._sandbox)
+    async def _drop(self, part: PathUri) -> bool:
+        """Remove a part, once there is a connection. Returns whether it is gone already."""
+        params = FsRemoveParams(path=part, recursive=False, force=True, sandbox=self._sandbox)
+
+        async def remove() -> None:
+            # Repeating it changes nothing: nobody else has a file of this name.
+            await self._files._call(self._session, "fs/remove", params, part, idempotent=True)
+
+        return await self._session.failed_parts.remove(str(part), remove)
+
+    def _left(self, part: PathUri) -> str:
+        """Say what becomes of a part that is still there."""
+        if self._session.state in (ClientState.FAILED, ClientState.CLOSED):
+            return f"an unfinished file is left on the executor: {native(part)}"
+        return f"an unfinished file goes once the session is resumed: {native(part)}"
 
 
 async def _send_blocks(fd: int, item: FileTransfer, writer: BlockWriter, tally: FileTally) -> None:
