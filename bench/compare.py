@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from exec_client import Client, ClientState, connect
+from exec_server.wildcards import Matcher, fold, stars_and_marks
 from exec_testkit.fault_proxy import FaultProxy
 from exec_testkit.liveness import descendants, resident_bytes
 from exec_testkit.server import ServerProcess
@@ -34,6 +35,9 @@ from websockets.exceptions import ConnectionClosed
 RESULTS = Path(__file__).parent / "results"
 QUICKACK = 12
 """TCP_QUICKACK: a client that sets it hides the delays of a server without TCP_NODELAY."""
+
+STARS = "*A" * 63 + "*B"
+"""What a regular expression takes for ever to compare with a name made of ``A``."""
 
 Figures = dict[str, float]
 
@@ -109,6 +113,16 @@ class RawClient:
     async def run_true(self, number: int) -> None:
         await self.run(f"true{number}", ["/bin/true"])
 
+    async def run_matching(self, number: int) -> None:
+        policy = {
+            "inherit": "none",
+            "ignoreDefaultExcludes": True,
+            "exclude": [],
+            "set": {"A" * 250: "1"},
+            "includeOnly": [STARS],
+        }
+        await self.run(f"match{number}", ["/bin/true"], envPolicy=policy)
+
     async def echo(self, number: int) -> None:
         self._changed.clear()
         params = {"processId": "cat", "chunk": "aGVsbG8K", "writeId": f"w{number}"}
@@ -138,6 +152,7 @@ async def measure(server: ServerProcess, banner: float) -> Figures:
         suffix = "_quickack_s" if quick else "_s"
         client = await RawClient.open(server.url, quick=quick)
         figures["true" + suffix] = await _median(40, client.run_true)
+        figures["true_64_stars" + suffix] = await _median(40, client.run_matching)
         await client.start("cat", ["cat"], stdin=True)
         figures["echo" + suffix] = await _median(40, client.echo)
         await client.call("process/terminate", {"processId": "cat"})
@@ -195,6 +210,15 @@ async def _after_outage(clients: list[Client], proxy: FaultProxy, seconds: float
     return time.perf_counter() - started
 
 
+def _match(count: int = 100) -> float:
+    """Time of one comparison of 250 characters with a pattern of 64 stars, taken apart anew."""
+    started = time.process_time()
+    for _ in range(count):
+        if Matcher([stars_and_marks(fold(STARS))]).matches(fold("A" * 250)):
+            raise RuntimeError("the name does not end in B")
+    return (time.process_time() - started) / count
+
+
 def _start(command: list[str]) -> tuple[ServerProcess, float, str]:
     home = tempfile.mkdtemp(prefix="bench-")
     started = time.perf_counter()
@@ -241,6 +265,7 @@ def main() -> None:
         who: {name: statistics.median(r[name] for r in runs) for name in (runs[0] if runs else {})}
         for who, runs in found.items()
     }
+    medians["ours"]["wildcard_250_characters_64_stars_s"] = _match()
     table = _table(medians["ours"], medians["reference"])
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "compare.md").write_text(table, encoding="utf-8")

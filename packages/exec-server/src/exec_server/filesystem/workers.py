@@ -150,7 +150,7 @@ class SessionWorkers:
         """
         if len(self._looks) >= _LOOKS_AT_ONCE:
             raise InternalError("the file system of a sandbox policy does not answer")
-        look = self._workers.threads.submit(partial(self._workers.plan, context))
+        look = self._workers.threads.submit(partial(self._workers.plan, context), context)
         self._looks.add(look)
         look.add_done_callback(self._looks.discard)
         future = asyncio.wrap_future(look)

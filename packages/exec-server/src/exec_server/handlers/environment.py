@@ -21,10 +21,12 @@ from exec_server_protocol.handshake import (
 from exec_server_protocol.http import CAPABILITY_HTTP_CANCEL, CAPABILITY_HTTP_CREDIT
 from exec_server_protocol.path_uri import PathUri
 
+from ..process.login_shell import login_shell
+
 if TYPE_CHECKING:
     from ..connection.connection import Connection
 
-__all__ = ["CAPABILITIES", "EnvironmentDescription", "Info", "login_shell", "status"]
+__all__ = ["CAPABILITIES", "EnvironmentDescription", "Info", "status"]
 
 CAPABILITIES: Final[Mapping[str, bool]] = {
     "networkProxyLaunch": False,
@@ -54,14 +56,6 @@ CAPABILITIES: Final[Mapping[str, bool]] = {
     "processSignals": True,
 }
 """Every flag that compatible executors announce, and ours after them."""
-
-
-def login_shell() -> str:
-    """Return the path of the user's shell, from the user database."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh"
-    except KeyError:  # containers run as users that nobody has heard of
-        return "/bin/sh"
 
 
 def _home(environ: Mapping[str, str]) -> str:

@@ -7,7 +7,6 @@ process which is still starting waits for the start, and only such requests wait
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -28,10 +27,8 @@ from exec_server_protocol.process import (
     ProcessWriteParams,
 )
 
-from ..process.environment_policy import child_environment
 from ..process.process import Process
 from ..process.spawn import SpawnRequest
-from .environment import login_shell
 from .futures import hand_on, then
 from .reading import read
 
@@ -89,12 +86,14 @@ def start(connection: Connection, params: ProcessStartParams) -> asyncio.Future[
         argv=params.argv,
         arg0=params.arg0,
         cwd=_native_cwd(params),
-        env=_environment(params, observed.variables()),
+        env=params.env,
         tty=params.tty,
         pipe_stdin=params.pipe_stdin,
         rows=params.rows or 24,
         cols=params.cols or 80,
         sandbox=params.sandbox,
+        env_policy=params.env_policy,
+        trace=observed.variables(),
     )
     table = connection.attached_session.processes
     process = table.reserve(
@@ -127,13 +126,6 @@ def _native_cwd(params: ProcessStartParams) -> bytes:
         return params.cwd.to_native()
     except InvalidPathError as error:
         raise InvalidParamsError(f"cwd: {error}") from error
-
-
-def _environment(params: ProcessStartParams, trace: Mapping[str, str]) -> dict[str, str]:
-    env = child_environment(params.env, params.env_policy, os.environ, trace)
-    if params.tty:
-        env.setdefault("SHELL", login_shell())
-    return env
 
 
 def write(connection: Connection, params: ProcessWriteParams) -> bytes | asyncio.Future[bytes]:

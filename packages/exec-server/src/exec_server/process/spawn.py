@@ -17,15 +17,18 @@ import subprocess
 import termios
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from ..errors import SpawnError
 from ..sandbox.launch import Launch
 from ..sandbox.launch import prepare as prepare_launch
+from .environment_policy import child_environment
+from .login_shell import login_shell
 from .open_files import restore_open_files_limit
 
 if TYPE_CHECKING:
+    from exec_server_protocol.process import EnvironmentPolicy
     from exec_server_protocol.sandbox import SandboxContext
 
 __all__ = ["Child", "SpawnRequest", "prepare", "resolve", "spawn"]
@@ -42,10 +45,12 @@ class SpawnRequest:
         argv: Program and arguments, not empty.
         arg0: What the program sees as ``argv[0]``; ``None`` for ``argv[0]`` itself.
         cwd: Absolute path.
-        env: The exact environment.
+        env: Variables that the request lists.
         tty: A terminal of ``rows`` by ``cols`` instead of pipes.
         pipe_stdin: With pipes: connect stdin; otherwise it is ``/dev/null``.
         sandbox: What it may do; ``None`` for anything.
+        env_policy: What it inherits of the server's environment; ``None`` for nothing.
+        trace: Variables that tie it to a trace.
     """
 
     argv: Sequence[str]
@@ -57,6 +62,8 @@ class SpawnRequest:
     rows: int = 24
     cols: int = 80
     sandbox: SandboxContext | None = None
+    env_policy: EnvironmentPolicy | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,7 @@ def prepare(request: SpawnRequest) -> Launch:
         SandboxError: The request's sandbox cannot be enforced.
     """
     plan = None
+    request = replace(request, env=_complete(request))
     env = _environment(request.env)
     argv = [arg.encode() for arg in request.argv]
     arg0 = None if request.arg0 is None else request.arg0.encode()
@@ -104,6 +112,14 @@ def prepare(request: SpawnRequest) -> Launch:
             plan, argv, env=env, cwd=request.cwd, arg0=arg0, executable=executable
         )
     return prepare_launch(plan, argv, env=env, cwd=request.cwd, arg0=arg0, terminal=request.tty)
+
+
+def _complete(request: SpawnRequest) -> dict[str, str]:
+    """Return the exact environment of the child."""
+    env = child_environment(request.env, request.env_policy, os.environ, request.trace)
+    if request.tty:
+        env.setdefault("SHELL", login_shell())
+    return env
 
 
 def resolve(request: SpawnRequest) -> bytes:

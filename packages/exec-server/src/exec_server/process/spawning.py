@@ -7,6 +7,9 @@ no answer in time fails.
 A sandboxed start takes three steps: it is prepared in a thread, spawned on the event loop,
 and examined in a thread before anything of it runs. What a sandbox needs outside is given
 back in a thread, when it has ended.
+
+A policy with deny patterns has the disk searched, for seconds when it is meant to take long.
+Such looks have threads of their own, so that no other has to wait for them.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..errors import SpawnError
 from ..sandbox.errors import SandboxUnavailableError
@@ -26,6 +29,9 @@ from ..sandbox.launch import Launch
 from .open_files import restore_open_files_limit
 from .spawn import Child, SpawnRequest, prepare
 from .threads import BlockingThreads
+
+if TYPE_CHECKING:
+    from exec_server_protocol.sandbox import SandboxContext
 
 __all__ = ["SpawnPool"]
 
@@ -44,18 +50,31 @@ class SpawnPool:
 
     def __init__(self, name: str = "spawn") -> None:
         self._threads = BlockingThreads(_THREADS, f"exec-server-{name}")
+        self._searches = BlockingThreads(_THREADS, f"exec-server-{name}-search")
         self._releases: set[asyncio.Future[None]] = set()
 
     async def prepare(self, request: SpawnRequest) -> Launch:
         """Return how to launch a request; see ``spawn.prepare`` and ``make_launch``."""
-        return await self.make_launch(lambda: prepare(request))
+        return await self.make_launch(lambda: prepare(request), request.sandbox)
 
-    def submit(self, function: Callable[[], T]) -> Future[T]:
-        """Run something that may block in one of the threads."""
-        return self._threads.submit(function)
+    def submit(self, function: Callable[[], T], context: SandboxContext | None = None) -> Future[T]:
+        """Run something that may block in one of the threads.
 
-    async def make_launch(self, make: Callable[[], Launch]) -> Launch:
-        """Return the launch that ``make`` makes in a thread.
+        Args:
+            function: What to run.
+            context: The policy that it is about, if there is one.
+        """
+        threads = self._threads
+        if context is not None:
+            from ..sandbox.rules import has_patterns  # loads the models
+
+            threads = self._searches if has_patterns(context) else threads
+        return threads.submit(function)
+
+    async def make_launch(
+        self, make: Callable[[], Launch], context: SandboxContext | None = None
+    ) -> Launch:
+        """Return the launch that ``make`` makes in a thread; see ``submit``.
 
         Cancelling it, or running out of time, abandons the thread: what it still prepares is
         closed there.
@@ -64,7 +83,7 @@ class SpawnPool:
             SpawnError: As ``make``, or the file system did not answer in time.
             SandboxError: As ``make``.
         """
-        prepared = self._threads.submit(make)
+        prepared = self.submit(make, context)
         future = asyncio.wrap_future(prepared)
         future.add_done_callback(_retrieve)
         try:
@@ -155,6 +174,7 @@ class SpawnPool:
     def close(self) -> None:
         """Start nothing new. Threads that are stuck end with the process."""
         self._threads.close()
+        self._searches.close()
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:

@@ -13,23 +13,41 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ..wildcards import ANY, STAR, Matcher, Token
 from .errors import PolicyNotEnforceableError
 
-__all__ = ["SCAN_MAX_ENTRIES", "SCAN_MAX_SECONDS", "Glob", "scan"]
+__all__ = [
+    "SCAN_MAX_ENTRIES",
+    "SCAN_MAX_SECONDS",
+    "Glob",
+    "check_numbers",
+    "check_parts",
+    "scan",
+]
 
 SCAN_MAX_ENTRIES: Final = 1_000_000
 """Folder entries that one search looks at: a large monorepo with all its dependencies."""
 SCAN_MAX_SECONDS: Final = 10.0
 """How long one search may take; a request that waits longer is better told no."""
 
-_STARS_MAX: Final = 8
-"""In one name: each multiplies the time that a match may take."""
+PATTERNS_MAX: Final = 256
+"""Of one policy. People write a dozen; every entry of a folder is compared with all of them."""
+PARTS_MAX: Final = 1024
+"""Names in all patterns of a policy. At each level any of them may be the one to compare with:
+at their worst this many take 1/10 s for one entry."""
+CHARACTERS_MAX: Final = 64 * 1024
+"""In all patterns of a policy: what they become takes up to 300 times as much memory."""
+
+_QUOTED_CHARACTERS: Final = 200
+
+_NAME_MAX_CHARACTERS: Final = 1024
+"""In one name of a pattern. File systems have names of 255 bytes, which take that many
+characters when each is spelled as a set."""
 
 _WILDCARDS: Final = frozenset("*?[")
 _ANY_DEPTH: Final = "**"
@@ -64,8 +82,9 @@ class Glob:
             PolicyNotEnforceableError: It cannot be searched for safely.
         """
         problem = PolicyNotEnforceableError(
-            f"the deny pattern {pattern!r} cannot be expanded safely: it needs a wildcard "
-            "below a fixed folder other than the root, and no braces or backslashes"
+            f"the deny pattern {pattern[:_QUOTED_CHARACTERS]!r} cannot be expanded safely: it "
+            "needs a wildcard below a fixed folder other than the root, and no braces or "
+            "backslashes"
         )
         if pattern.startswith("~") or set(pattern) & set("{}\\\0"):
             raise problem
@@ -77,14 +96,45 @@ class Glob:
             fixed = max(fixed, _shared(names, [name for name in start.split("/") if name]))
         if not 0 < fixed < len(names):
             raise problem
+        parts: list[str] = []
+        for name in names[fixed:]:
+            if name != _ANY_DEPTH or parts[-1:] != [name]:  # said twice, it says nothing new
+                parts.append(name)
+            if len(name) > _NAME_MAX_CHARACTERS:
+                raise problem
         try:
-            for name in names[fixed:]:
-                if name.count("*") > _STARS_MAX:
-                    raise problem
-                re.compile(_translate(name))
-        except (re.error, ValueError) as error:
+            for name in parts:
+                _tokens(name)
+        except ValueError as error:
             raise problem from error
-        return cls(b"/" + os.fsencode("/".join(names[:fixed])), tuple(names[fixed:]))
+        return cls(b"/" + os.fsencode("/".join(names[:fixed])), tuple(parts))
+
+
+def check_numbers(patterns: Iterable[str]) -> None:
+    """Refuse more patterns than can be searched for in good time, or longer ones.
+
+    Raises:
+        PolicyNotEnforceableError: They are too many, or too long.
+    """
+    lengths = [len(pattern) for pattern in patterns]
+    if len(lengths) > PATTERNS_MAX or sum(lengths) > CHARACTERS_MAX:
+        raise PolicyNotEnforceableError(
+            f"the sandbox policy has too many deny patterns: at most {PATTERNS_MAX}, with "
+            f"{CHARACTERS_MAX} characters in all"
+        )
+
+
+def check_parts(globs: Iterable[Glob]) -> None:
+    """Refuse patterns with more names in them than can be searched for in good time.
+
+    Raises:
+        PolicyNotEnforceableError: They have too many.
+    """
+    if sum(len(glob.parts) for glob in globs) > PARTS_MAX:
+        raise PolicyNotEnforceableError(
+            f"the sandbox policy has too many deny patterns: at most {PARTS_MAX} names may "
+            "follow their fixed folders"
+        )
 
 
 def _shared(names: list[str], start: list[str]) -> int:
@@ -94,35 +144,65 @@ def _shared(names: list[str], start: list[str]) -> int:
     return length
 
 
-def _translate(name: str) -> str:
-    text = ""
+def _tokens(name: str) -> list[Token]:
+    """Take the pattern of one name apart.
+
+    Raises:
+        ValueError: A set that does not end, or a range that ends before it begins.
+    """
+    tokens: list[Token] = []
     at = 0
     while at < len(name):
         character = name[at]
         at += 1
         if character == "*":
-            text += ".*"
+            tokens.append(STAR)
         elif character == "?":
-            text += "."
+            tokens.append(ANY)
         elif character == "[":
             negated = name[at : at + 1] in ("!", "^")
             first = at + negated
             end = name.index("]", first + 1)  # a bracket in the first place stands for itself
-            members = re.sub(r"([\[\]\\^&~|])", r"\\\1", name[first:end])
-            text += f"[{'^' if negated else ''}{members}]"
+            ranges = _ranges(name[first:end])
+            tokens.append(_others(ranges) if negated else tuple(ranges))
             at = end + 1
         else:
-            text += re.escape(character)
-    return rf"(?s:{text})\Z"
+            tokens.append(((ord(character), ord(character)),))
+    return tokens
+
+
+def _ranges(members: str) -> list[tuple[int, int]]:
+    ranges = []
+    at = 0
+    while at < len(members):
+        first = last = ord(members[at])
+        at += 1
+        if members[at : at + 1] == "-" and at + 1 < len(members):
+            last = ord(members[at + 1])
+            at += 2
+        if last < first:
+            raise ValueError("a range that ends before it begins")
+        ranges.append((first, last))
+    return ranges
+
+
+def _others(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return the characters that are in none of the ranges."""
+    others = []
+    free = 0
+    for first, last in sorted(ranges):
+        if first > free:
+            others.append((free, first - 1))
+        free = max(free, last + 1)
+    return (*others, (free, ANY[-1][1])) if free <= ANY[-1][1] else tuple(others)
 
 
 class _Matcher:
     """Which parts of one pattern may come next, from folder to folder."""
 
     def __init__(self, glob: Glob) -> None:
-        self._tests: list[Callable[[str], object] | None] = [
-            None if part == _ANY_DEPTH else re.compile(_translate(part)).match
-            for part in glob.parts
+        self._tests: list[Matcher | None] = [
+            None if part == _ANY_DEPTH else Matcher([_tokens(part)]) for part in glob.parts
         ]
         self.start = self._close({0})
 
@@ -140,7 +220,7 @@ class _Matcher:
         if last not in states:
             return False
         test = self._tests[last]
-        return test is None or test(name) is not None
+        return test is None or test.matches(name)
 
     def folder(self, states: frozenset[int], name: str) -> frozenset[int]:
         following: set[int] = set()
@@ -150,7 +230,7 @@ class _Matcher:
             test = self._tests[state]
             if test is None:
                 following.add(state)
-            elif test(name) is not None:
+            elif test.matches(name):
                 following.add(state + 1)
         return self._close(following)
 
@@ -234,11 +314,16 @@ class _Budget:
                 f"a deny pattern cannot be expanded: {os.strerror(error.errno or 0)}"
             ) from error
         self._entries -= len(found)
+        self._check_time()
+        for entry in found:
+            yield entry
+            self._check_time()  # a single comparison may take long
+
+    def _check_time(self) -> None:
         if time.monotonic() > self._deadline:
             raise PolicyNotEnforceableError(
                 "a deny pattern cannot be expanded: looking for files takes too long"
             )
-        yield from found
 
 
 def _could_be_opened_up(folder: bytes) -> bool:

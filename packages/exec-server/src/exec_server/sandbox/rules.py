@@ -18,6 +18,7 @@ from exec_server_protocol.path_uri import InvalidPathError, PathUri
 from exec_server_protocol.sandbox import (
     DisabledPermissions,
     FileSystemEntry,
+    GlobPatternEntryPath,
     ManagedPermissions,
     NetworkAccess,
     PathEntryPath,
@@ -30,9 +31,9 @@ from exec_server_protocol.sandbox import (
 )
 
 from .errors import ContextIncompleteError, ForeignPathError, PolicyNotEnforceableError
-from .globs import Glob
+from .globs import Glob, check_numbers, check_parts
 
-__all__ = ["MINIMAL_PATHS", "Access", "Confinement", "Purpose", "Rules", "derive"]
+__all__ = ["MINIMAL_PATHS", "Access", "Confinement", "Purpose", "Rules", "derive", "has_patterns"]
 
 Purpose = Literal["process", "worker"]
 """A command of the client's, or a worker that carries out file requests."""
@@ -124,6 +125,20 @@ def derive(
     return Rules(Confinement.FULL, network, paths, globs, policy.glob_scan_max_depth)
 
 
+def has_patterns(context: SandboxContext) -> bool:
+    """Return whether the disk has to be searched for what a context denies."""
+    permissions = context.permissions
+    return (
+        isinstance(permissions, ManagedPermissions)
+        and isinstance(permissions.file_system, RestrictedFileSystem)
+        and any(_is_denied_pattern(entry) for entry in permissions.file_system.entries)
+    )
+
+
+def _is_denied_pattern(entry: FileSystemEntry) -> bool:
+    return isinstance(entry.path, GlobPatternEntryPath) and _access(entry) is Access.DENY
+
+
 def _files_are_free(network: NetworkAccess, purpose: Purpose) -> Rules:
     only_network = purpose == "process" and network == "restricted"
     return Rules(Confinement.NETWORK if only_network else Confinement.NONE, network, {})
@@ -193,20 +208,24 @@ class _Reader:
             yield posixpath.join(root, *(part.encode("utf-8", "surrogateescape") for part in parts))
 
     def globs(self, entries: list[FileSystemEntry]) -> tuple[Glob, ...]:
-        found: dict[Glob, None] = {}
-        for entry in entries:
-            if not isinstance(entry.path, PathEntryPath | SpecialEntryPath):
-                if _access(entry) is not Access.DENY:
-                    continue
-                pattern = entry.path.pattern
-                if not pattern.startswith("/"):
-                    self._require_cwd()
-                    if self._glob_base is None:
-                        raise ContextIncompleteError(
-                            "a relative pattern needs a working directory in the sandbox context"
-                        )
-                found[Glob.parse(pattern, self._glob_base)] = None
-        return tuple(found)
+        patterns = [
+            entry.path.pattern
+            for entry in entries
+            if isinstance(entry.path, GlobPatternEntryPath) and _is_denied_pattern(entry)
+        ]
+        check_numbers(patterns)
+        globs = tuple(dict.fromkeys(self._glob(pattern) for pattern in patterns))
+        check_parts(globs)
+        return globs
+
+    def _glob(self, pattern: str) -> Glob:
+        if not pattern.startswith("/"):
+            self._require_cwd()
+            if self._glob_base is None:
+                raise ContextIncompleteError(
+                    "a relative pattern needs a working directory in the sandbox context"
+                )
+        return Glob.parse(pattern, self._glob_base)
 
     def _require_cwd(self) -> None:
         if self._cwd is None and self._purpose == "worker":
