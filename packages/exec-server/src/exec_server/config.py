@@ -89,9 +89,11 @@ class Limits:
     contended_message_seconds: float = 30.0
     """For the rest of such a message, while others wait for it: 64 MiB at 20 Mbit/s."""
     sessions: int = 1024
-    """Attached and detached together."""
+    """Attached and detached together; for one more, a detached one in which nothing runs gives
+    way."""
     processes_per_session: int = 1024
-    """Entries of a process table, finished processes that are still readable included."""
+    """Entries of a process table, finished processes that are still readable included: of these
+    the oldest gives way to a new one."""
     parked_requests: int = 1024
     """Requests of one connection that wait for something, long polls and writes to a full
     stdin; beyond it the connection is not read until one of them is answered."""

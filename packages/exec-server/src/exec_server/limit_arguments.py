@@ -48,15 +48,16 @@ def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=_count,
         default=_DEFAULTS.sessions,
-        help="sessions, with and without a connection (default: %(default)s)",
+        help="sessions, with and without a connection; for one more, one without in which nothing "
+        "runs gives way (default: %(default)s)",
     )
     group.add_argument(
         "--max-processes-per-session",
         metavar="N",
         type=_count,
         default=_DEFAULTS.processes_per_session,
-        help="processes of one session, finished ones that are still readable included "
-        "(default: %(default)s)",
+        help="processes of one session, finished ones that are still readable included, of "
+        "which the oldest gives way to a new one (default: %(default)s)",
     )
     group.add_argument(
         "--max-inbound-bytes",

@@ -55,11 +55,12 @@ def _answer(process: Process, params: ProcessReadParams) -> Answer | asyncio.Fut
     """Return the answer as of now, or a future of it while output comes from disk."""
     process.confirm_arrived()
     chunks = process.kept.read(params.after_seq or 0, params.max_bytes)
-    exited = process.state in (ProcessState.EXITED, ProcessState.CLOSED)
+    closed = process.state is ProcessState.CLOSED
+    exited = closed or process.state is ProcessState.EXITED
     state = b'"exited":%b,"exitCode":%b,"closed":%b,"failure":null,"sandboxDenied":%b}' % (
         b"true" if exited else b"false",
         b"null" if process.exit_code is None else b"%d" % process.exit_code,
-        b"true" if process.state is ProcessState.CLOSED else b"false",
+        b"true" if closed else b"false",
         b"true" if process.sandbox_denied else b"false",
     )
     next_seq = process.next_seq
@@ -75,6 +76,8 @@ def _answer(process: Process, params: ProcessReadParams) -> Answer | asyncio.Fut
         answer = b'{"chunks":[%b],"nextSeq":%d,%b' % (encoded, after, state)
         seq = chunks[-1].seq if chunks else None
         through = seq if bounded and seq is not None else next_seq - 1
+        if closed and not process.kept.has_after(through):
+            through = next_seq - 1
         return Noted(answer, partial(process.answered, seq, through))
 
     return then(chunks, encode) if isinstance(chunks, asyncio.Future) else encode(chunks)

@@ -235,6 +235,12 @@ class Process:
             self.kept.arrival.confirm(self._sender.arrived)
             self.kept.trim()
 
+    @property
+    def has_arrived(self) -> bool:
+        """Whether it is closed, and its client is known to have every event of it."""
+        is_closed = self.state is ProcessState.CLOSED
+        return is_closed and self.kept.arrival.seq >= self._next_seq - 1
+
     def answered(self, seq: int | None, through: int) -> None:
         """An answer has just been sent.
 
@@ -242,6 +248,8 @@ class Process:
             seq: Number of the last output in it.
             through: Up to this number, it has everything behind its cursor.
         """
+        if self.state is ProcessState.CLOSED and through == self._next_seq - 1:
+            seq = through  # it told of the end as well
         if self._sender is not None and seq is not None:
             self.kept.arrival.sent(seq, self._sender.sent, live=False)
         self._ahead.answered(through)
@@ -267,6 +275,7 @@ class Process:
         seq = self._number()
         if self._sender is not None:
             self._sender.send(process_exited(self._id_json, seq, code, self.sandbox_denied))
+            self.kept.arrival.sent(seq, self._sender.sent, live=True)
         if self._killed:
             # What escaped from the group may hold the pipes for ever. Who asked for the end
             # has it now, with everything that was written until then.
@@ -294,6 +303,7 @@ class Process:
         seq = self._number()
         if self._sender is not None:
             self._sender.send(process_closed(self._id_json, seq))
+            self.kept.arrival.sent(seq, self._sender.sent, live=True)
         self._changed()
         exit_code = self.exit_code or 0
         exit_class = self._ended_by or _exit_class(exit_code)
@@ -352,6 +362,10 @@ class Process:
         """Signal the whole group, whether or not its leader has ended."""
         if self._watch is not None:
             self._watch.signal_group(number)
+
+    def group_lives(self) -> bool:
+        """Whether the group has a member, such as a job that was left in the background."""
+        return self._watch is not None and self._watch.signal_group(0)
 
     def terminate(self) -> bool:
         """Kill the process group at once. Returns whether the process was running."""

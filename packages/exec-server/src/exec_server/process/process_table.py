@@ -2,8 +2,9 @@
 
 An id is reserved before anything is spawned and stays taken until the process has been
 closed for the time-to-live: a late reader still finds its output, and a second start can
-never be mistaken for the first. Removal compares identity, so that the clean-up of an old
-start cannot touch a newer process with the same id.
+never be mistaken for the first. When the table is full, closed processes give way before
+their time; one of which anything still runs never does. Removal compares identity, so that
+the clean-up of an old start cannot touch a newer process with the same id.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..sandbox.launch import Launch
 from ..session.sender import Sender
 from ..telemetry.instruments import OFF_PROCESS, ObservedProcess
 from ..telemetry.names import DROPPED_OUTPUT, QUEUE_DURATION, SpanName
+from .giving_way import GivingWay
 from .output_store import OutputStore
 from .process import Process
 from .spawn import Child, SpawnRequest, spawn
@@ -31,6 +33,15 @@ __all__ = ["ProcessTable"]
 T = TypeVar("T")
 
 
+def _nobody() -> None:
+    pass
+
+
+def _may_go(process: Process) -> bool:
+    """Whether nothing of a closed process runs: it may have left something in its group."""
+    return not process.group_lives()
+
+
 class ProcessTable:
     """Ids to processes, their starts and their end.
 
@@ -38,15 +49,24 @@ class ProcessTable:
         config: Retention, time-to-live and limits.
         pool: Threads that look at the file system before a start.
         spool: Disk space for output.
+        on_quiet: Called whenever the last process that was not closed has closed.
     """
 
-    def __init__(self, config: ServerConfig, pool: SpawnPool, spool: Spool) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        pool: SpawnPool,
+        spool: Spool,
+        on_quiet: Callable[[], None] = _nobody,
+    ) -> None:
         self._config = config
         self._pool = pool
         self._spool = spool
         self._disk = DiskBudget(config.retain_session_bytes, spool.budget)
         self._processes: dict[str, Process] = {}
         self._evictions: dict[Process, asyncio.TimerHandle] = {}
+        self._closed_ones = GivingWay[Process]()
+        self._on_quiet = on_quiet
         self._starts: set[asyncio.Task[None]] = set()
         self._unreaped: set[Process] = set()
         self._sender: Sender | None = None
@@ -68,6 +88,20 @@ class ProcessTable:
         """Output that is kept in memory."""
         return sum(process.kept.in_memory for process in self._processes.values())
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether every process has closed: nothing starts, runs, or can still be written."""
+        return len(self._closed_ones) == len(self._processes)
+
+    @property
+    def all_arrived(self) -> bool:
+        """Whether everything of the processes that have closed is known to have arrived."""
+        return self._closed_ones.all_arrived
+
+    def may_go(self) -> bool:
+        """Whether nothing runs that any of the processes has started."""
+        return self.is_quiet and all(map(_may_go, self._processes.values()))
+
     def __iter__(self) -> Iterator[Process]:
         return iter(self._processes.values())
 
@@ -85,6 +119,8 @@ class ProcessTable:
         """The peer has more of what was sent to it than before."""
         for process in self._processes.values():
             process.confirm_arrived()
+            if process.has_arrived:
+                self._closed_ones.arrived(process)
 
     # ------------------------------------------------------------------ start
 
@@ -114,15 +150,13 @@ class ProcessTable:
         """Take an id.
 
         Raises:
-            InvalidRequestError: It is taken, or the session has too many processes.
+            InvalidRequestError: It is taken, or the session has too many processes of which
+                something still runs.
         """
         if process_id in self._processes:
             raise InvalidRequestError(f"process {process_id} already exists")
         if len(self._processes) >= self._config.limits.processes_per_session:
-            raise InvalidRequestError(
-                f"the session has {len(self._processes)} processes, finished ones that are "
-                "still readable included; that is the limit"
-            )
+            self._make_room()
         process = Process(
             process_id,
             argv0=argv0,
@@ -138,6 +172,16 @@ class ProcessTable:
         process.set_sender(self._sender)
         self._processes[process_id] = process
         return process
+
+    def _make_room(self) -> None:
+        oldest = self._closed_ones.pick(_may_go)
+        if oldest is None:
+            raise InvalidRequestError(
+                f"the session has {len(self._processes)} processes that are running; that is "
+                "the limit"
+            )
+        self._evictions[oldest].cancel()
+        self._evict(oldest)
 
     async def start(self, process: Process, request: SpawnRequest) -> None:
         """Spawn the child of a reserved process, or free its id.
@@ -161,6 +205,7 @@ class ProcessTable:
         except BaseException:
             self._forget(process)
             process.start_failed()
+            self._tell_if_quiet()
             raise
         self._unreaped.add(process)
         self._quiet.clear()
@@ -233,9 +278,16 @@ class ProcessTable:
         self._evictions[process] = asyncio.get_running_loop().call_later(
             self._config.session_ttl, self._evict, process
         )
+        self._closed_ones.add(process, arrived=process.has_arrived)
+        self._tell_if_quiet()
+
+    def _tell_if_quiet(self) -> None:
+        if self.is_quiet:
+            self._on_quiet()
 
     def _evict(self, process: Process) -> None:
         self._evictions.pop(process, None)
+        self._closed_ones.discard(process)
         self._forget(process)
         process.destroy()
 
@@ -251,6 +303,7 @@ class ProcessTable:
     def destroy(self) -> None:
         """Kill every process group and forget everything. The session is over."""
         self._closed = True
+        self._on_quiet = _nobody
         for timer in self._evictions.values():
             timer.cancel()
         self._evictions.clear()

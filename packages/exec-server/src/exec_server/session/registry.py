@@ -1,4 +1,8 @@
-"""All sessions of a server: create, resume, detach, expire."""
+"""All sessions of a server: create, resume, detach, expire.
+
+When there are as many as there may be, one that nobody is attached to gives way before its
+time, unless something of it runs.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from exec_server_protocol.errors import InvalidRequestError, SessionAlreadyAttac
 
 from ..access.authorization import Owner
 from ..config import ServerConfig
+from ..process.giving_way import GivingWay
 from ..process.spawning import SpawnPool
 from ..process.spool import Spool
 from ..telemetry import names
@@ -33,6 +38,7 @@ class SessionRegistry:
         self._spool = Spool(config.spool_max_bytes, config.spool_dir)
         self._sessions: dict[str, Session] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._left = GivingWay[Session]()  # detached, and all that they started has closed
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -41,12 +47,18 @@ class SessionRegistry:
         """Create a session of ``owner``, attached to ``sender``.
 
         Raises:
-            InvalidRequestError: The server holds as many as it may.
+            InvalidRequestError: The server holds as many as it may, each of them attached or
+                with something that runs.
         """
         limit = self._config.limits.sessions
         if len(self._sessions) >= limit:
-            raise InvalidRequestError(f"the server holds {limit} sessions; that is the limit")
-        session = Session(str(uuid.uuid4()), owner, self._config, self._pool, self._spool)
+            oldest = self._left.pick(lambda session: session.processes.may_go())
+            if oldest is None:
+                raise InvalidRequestError(f"the server holds {limit} sessions; that is the limit")
+            self._expire(oldest)
+        session = Session(
+            str(uuid.uuid4()), owner, self._config, self._pool, self._spool, self._quiet
+        )
         self._sessions[session.id] = session
         session.attach(sender)
         self._instruments.count(names.SESSION_EVENTS, "opened")
@@ -72,6 +84,7 @@ class SessionRegistry:
                 f"session {session_id} is already attached to another connection"
             )
         self._timers.pop(session_id).cancel()
+        self._left.discard(session)
         session.attach(sender)
         self._instruments.count(names.SESSION_EVENTS, "resumed")
         return session
@@ -91,6 +104,13 @@ class SessionRegistry:
         if session.detach(sender, deadline):
             self._instruments.count(names.SESSION_EVENTS, "detached")
             self._timers[session.id] = loop.call_at(deadline, self._expire, session)
+            if session.processes.is_quiet:
+                self._quiet(session)
+
+    def _quiet(self, session: Session) -> None:
+        """All processes of a session have closed: it can give way while it is detached."""
+        if session.attachment.state is AttachmentState.DETACHED:
+            self._left.add(session, arrived=session.processes.all_arrived)
 
     def _expire(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is None:
@@ -98,6 +118,7 @@ class SessionRegistry:
         timer = self._timers.pop(session.id, None)
         if timer is not None:
             timer.cancel()
+        self._left.discard(session)
         session.expire()
         self._instruments.count(names.SESSION_EVENTS, "expired")
         logger.info("session expired")

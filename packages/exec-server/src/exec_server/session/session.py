@@ -18,6 +18,14 @@ __all__ = ["Session"]
 class Session:
     """What a client keeps when its connection is lost.
 
+    Args:
+        session_id: Of it.
+        owner: Whose it is.
+        config: Of the server.
+        pool: Threads that look at the file system.
+        spool: Disk space for output.
+        on_quiet: Called whenever the last of its processes has closed.
+
     Attributes:
         id: A random UUID; among the clients of its owner, knowing it is what entitles to resume.
         owner: Whose it is.
@@ -32,11 +40,12 @@ class Session:
         config: ServerConfig,
         pool: SpawnPool,
         spool: Spool,
+        on_quiet: Callable[[Session], None],
     ) -> None:
         self.id = session_id
         self.owner = owner
         self.attachment = Attachment()
-        self.processes = ProcessTable(config, pool, spool)
+        self.processes = ProcessTable(config, pool, spool, lambda: on_quiet(self))
         self._sender: Sender | None = None
         self._expiry_callbacks: list[Callable[[], None]] = []
 
