@@ -45,7 +45,7 @@ def test_a_program_that_ends_without_closing_its_client_says_nothing(
     server: ServerProcess, work: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", _PROGRAM.replace("WORK", WORK[work]), server.url],
+        [sys.executable, "-W", "default", "-c", _PROGRAM.replace("WORK", WORK[work]), server.url],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=30,
