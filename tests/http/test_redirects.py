@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 from exec_testkit.http_wire import fetch
-from exec_testkit.origin import Origin, reply
+from exec_testkit.origin import Origin, Reply, reply
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient, WireError
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+SECRET = "s3cret-of-the-executor"
 
 
 def moved(location: str, status: int = 302) -> bytes:
@@ -54,6 +56,35 @@ async def test_another_origin_is_not_told_what_was_for_the_first(server: ServerP
         ("referer", origin.url("/").encode()),
         ("accept", b"*/*"),
     ]
+
+
+async def test_no_header_of_the_executors_environment_reaches_another_origin(
+    server: ServerProcess,
+) -> None:
+    filled = {"name": "X-Api-Key", "value": "key ", "valueEnvVar": "HTTP_TEST_SECRET"}
+    headers = [filled, {"name": "X-Mine", "value": "1"}]
+    async with Origin({"/": moved("/last"), "/last": reply()}) as other:
+        first: dict[str, Reply] = {"/a": moved("/b"), "/b": moved(other.url("/"))}
+        async with Origin(first) as origin:
+            client = await WireClient.ready(server.url)
+            await fetch(client, origin.url("/a"), headers=headers)
+            await client.close()
+    secret = f"key {SECRET}".encode()
+    assert [request.header("x-api-key") for request in origin.seen] == [secret, secret]
+    assert [request.header("x-api-key") for request in other.seen] == [None, None]
+    assert [request.header("x-mine") for request in other.seen] == [b"1", b"1"]
+
+
+async def test_a_way_back_does_not_bring_a_secret_back(server: ServerProcess) -> None:
+    filled = {"name": "X-Api-Key", "value": "", "valueEnvVar": "HTTP_TEST_SECRET"}
+    routes: dict[str, Reply] = {"/b": reply()}
+    async with Origin(routes) as origin, Origin({"/": moved(origin.url("/b"))}) as other:
+        routes["/a"] = moved(other.url("/"))
+        client = await WireClient.ready(server.url)
+        await fetch(client, origin.url("/a"), headers=[filled])
+        await client.close()
+    assert [request.header("x-api-key") for request in origin.seen] == [SECRET.encode(), None]
+    assert [request.header("x-api-key") for request in other.seen] == [None]
 
 
 async def test_a_redirect_is_the_response_when_that_is_asked_for(server: ServerProcess) -> None:

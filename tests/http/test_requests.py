@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import os
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,33 @@ async def test_header_values_come_from_the_executors_environment(server: ServerP
         await client.close()
     assert origin.seen[0].header("authorization") == f"Bearer {SECRET}".encode()
     assert len(origin.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "EXEC_SERVER_TOKEN",
+        "exec_server_token",
+        "CODEX_EXEC_SERVER_NOISE_AUTH_TOKEN",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+    ],
+)
+async def test_what_the_server_keeps_to_itself_fills_no_header(name: str) -> None:
+    header = {"name": "X", "value": "", "valueEnvVar": name}
+    async with Origin({"/": reply()}) as origin:
+        with ServerProcess(env={**os.environ, name: "the-servers-own"}) as server:
+            client = await WireClient.ready(server.url)
+            with pytest.raises(WireError) as unset:
+                await client.call(
+                    "http/request",
+                    params(origin.url(), headers=[{**header, "valueEnvVar": "NOT_SET"}]),
+                )
+            with pytest.raises(WireError) as withheld:
+                await client.call("http/request", params(origin.url(), headers=[header]))
+            await client.close()
+    assert origin.seen == []
+    assert str(withheld.value).replace(name, "NOT_SET") == str(unset.value)
 
 
 async def test_user_and_password_of_the_url_become_a_header(server: ServerProcess) -> None:

@@ -12,6 +12,8 @@ import httpx
 from exec_server_protocol.errors import InvalidParamsError
 from exec_server_protocol.http import HttpHeader, HttpRequestParams
 
+from ..withheld import is_withheld
+
 __all__ = ["Headers", "OutgoingRequest", "names_an_origin", "prepare"]
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -37,6 +39,8 @@ class OutgoingRequest:
         headers: Those to send before the ones that are added.
         body: Empty for none.
         sends_length: Whether to say how long the body is even when it is empty.
+        for_one_origin: Names, in lower case, of headers that are filled from a variable of the
+            executor. Whatever they are called, they are secrets of whoever set the variable.
     """
 
     method: str
@@ -44,6 +48,7 @@ class OutgoingRequest:
     headers: Headers
     body: bytes
     sends_length: bool
+    for_one_origin: frozenset[str] = frozenset()
 
     def has_header(self, name: str) -> bool:
         """Return whether there is a header; ``name`` in lower case."""
@@ -88,6 +93,9 @@ def prepare(params: HttpRequestParams, environ: Mapping[str, str]) -> OutgoingRe
         headers=tuple(header for header in headers if header[0].lower() not in _FRAMING),
         body=body,
         sends_length=bool(body) or "content-length" in names,
+        for_one_origin=frozenset(
+            header.name.lower() for header in params.headers if header.value_env_var is not None
+        ),
     )
 
 
@@ -121,7 +129,7 @@ def _header(header: HttpHeader, environ: Mapping[str, str]) -> tuple[str, bytes]
     value = header.value
     if header.value_env_var is not None:
         variable = environ.get(header.value_env_var)
-        if variable is None:
+        if variable is None or is_withheld(header.value_env_var):  # which look the same
             raise InvalidParamsError(
                 f"http/request header {name} requires executor environment variable "
                 f"{header.value_env_var}"

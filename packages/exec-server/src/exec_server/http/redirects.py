@@ -5,6 +5,7 @@ The rules are those of browsers: what changes the method, what a new origin is n
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import httpx
@@ -52,7 +53,7 @@ def next_request(
         return None
     target = target.copy_with(userinfo=b"", fragment=None)
     same_origin = _origin(target) == _origin(request.url)
-    dropped = {"referer"} | (set() if same_origin else _SECRETS)
+    dropped = {"referer"} | (set() if same_origin else _SECRETS | request.for_one_origin)
     method, body, sends_length = request.method, request.body, request.sends_length
     if status == 303 or (status in (301, 302) and method == "POST"):
         dropped |= _ABOUT_THE_BODY
@@ -61,7 +62,9 @@ def next_request(
     referer = _referer(request.url, target, same_origin=same_origin)
     if referer is not None:
         headers = (*headers, ("referer", referer))
-    return OutgoingRequest(method, target, headers, body, sends_length)
+    return replace(
+        request, method=method, url=target, headers=headers, body=body, sends_length=sends_length
+    )
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:

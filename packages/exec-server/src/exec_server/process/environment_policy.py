@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import SpawnError
 from ..wildcards import Matcher, fold, stars_and_marks
+from ..withheld import EXECUTOR_TOKENS, is_withheld
 
 if TYPE_CHECKING:
     from exec_server_protocol.process import EnvironmentPolicy
@@ -38,26 +39,11 @@ _CORE: Final = frozenset(
 )
 _DEFAULT_EXCLUDES: Final = ("*KEY*", "*SECRET*", "*TOKEN*")
 
-_NEVER: Final = frozenset(
-    {
-        "CODEX_EXEC_SERVER_NOISE_AUTH_TOKEN",
-        "NODE_REPL_AUTH_TOKEN",
-        "OPENAI_FEDERATION_RULE_ID",
-        "OPENAI_IDENTITY_TOKEN_FILE",
-        "OPENAI_WORKLOAD_IDENTITY_CONTEXT",
-        "EXEC_SERVER_TOKEN",
-    }
-)
-"""Credentials of executors, ours and compatible ones: no child ever sees them."""
-
 _NEVER_EXACT: Final = frozenset({"CODEX_EXEC_SERVER_EXIT_ON_STDIN_CLOSE"})
 
 
 _TRACE: Final = frozenset({"TRACEPARENT", "TRACESTATE"})
 """Belong together: one of them beside the other of another trace would be a lie."""
-
-_COLLECTOR_CREDENTIALS: Final = "OTEL_EXPORTER_OTLP*_HEADERS"
-"""What the server shows to its collector is not inherited; a request may set its own."""
 
 
 _PATTERNS_MAX_CHARACTERS: Final = 8192
@@ -125,7 +111,7 @@ def child_environment(
     return {
         name: value
         for name, value in result.items()
-        if name.upper() not in _NEVER and name not in _NEVER_EXACT
+        if name.upper() not in EXECUTOR_TOKENS and name not in _NEVER_EXACT
     }
 
 
@@ -139,7 +125,8 @@ def _inherited(policy: EnvironmentPolicy, server_env: Mapping[str, str]) -> dict
     if policy.inherit == "none":
         return {}
     if policy.inherit == "all":
-        return _without(server_env, _own_matcher((_COLLECTOR_CREDENTIALS,)))
+        # Of the collector's headers a request may set its own; the server's are not inherited.
+        return {name: value for name, value in server_env.items() if not is_withheld(name)}
     return {name: value for name, value in server_env.items() if name.upper() in _CORE}
 
 
