@@ -87,7 +87,7 @@ async def test_headers_of_the_caller_take_the_place_of_ours(server: ServerProces
 
 async def test_any_status_is_a_result_and_a_1xx_is_none(server: ServerProcess) -> None:
     early = b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
-    replies = {
+    replies: dict[str, Reply] = {
         "/teapot": reply(b"short", status="418 Teapot"),
         "/error": reply(b"broken", status="500 Error"),
         "/early": early + reply(b"late"),
@@ -327,6 +327,48 @@ async def test_an_answer_is_as_large_as_peers_take_and_no_larger(server: ServerP
             await fetch(client, origin.url("/larger"))
         assert (caught.value.code, caught.value.data) == (-32603, {"kind": "limit"})
         await origin.seen[1].wait_gone()
+        await client.close()
+
+
+async def test_a_body_that_says_how_large_it_is_is_refused_before_it_comes(
+    server: ServerProcess,
+) -> None:
+    head = b"Content-Length: 100000000\r\n\r\n"
+
+    async def silent(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\n" + head)
+        await exchange.wait_gone()
+
+    replies: dict[str, Reply] = {
+        "/silent": silent,
+        "/head": b"HTTP/1.1 200 OK\r\n" + head,
+        "/unchanged": b"HTTP/1.1 304 Not Modified\r\n" + head,
+    }
+    async with Origin(replies) as origin:
+        client = await WireClient.ready(server.url)
+        with pytest.raises(WireError, match="ask for streamResponse"):
+            await fetch(client, origin.url("/silent"))
+        assert (await fetch(client, origin.url("/head"), method="HEAD")).status == 200
+        assert (await fetch(client, origin.url("/unchanged"))).status == 304
+        await client.close()
+
+
+async def test_bodies_that_are_too_large_leave_no_memory_behind(server: ServerProcess) -> None:
+    async def endless(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            await exchange.send(bytes(1_000_000))
+
+    async with Origin({"/": endless}) as origin:
+        client = await WireClient.ready(server.url)
+        with pytest.raises(WireError):
+            await fetch(client, origin.url())
+        before = server.resident_bytes
+        for _ in range(6):
+            with pytest.raises(WireError):
+                await fetch(client, origin.url())
+        # One takes 67 MB as base64, and the allocator keeps as much at hand for the next.
+        assert server.resident_bytes < before + 200_000_000
         await client.close()
 
 

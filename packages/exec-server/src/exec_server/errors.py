@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["ConfigError", "ListenError", "ServerError", "SpawnError"]
+__all__ = ["ConfigError", "ListenError", "ServerError", "SpawnError", "forget_frames"]
 
 
 class ServerError(Exception):
@@ -43,3 +43,22 @@ class SpawnError(ServerError):
         """Return the error for what the operating system said, without any path."""
         number = error.errno or 0
         return cls(f"{os.strerror(number)} (os error {number})", number)
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let an error that has been told and logged hold nothing but its text.
+
+    An error refers to the frames that it came through, and one of those often refers to the
+    error. Such a circle, and whatever its frames hold, would stay until the collector runs.
+    """
+    todo: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while todo:
+        one = todo.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        one.__traceback__ = None
+        todo += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            todo += one.exceptions

@@ -37,6 +37,7 @@ from exec_server_protocol.rpc import (
 
 from ..access.authorization import Owner
 from ..config import Limits
+from ..errors import forget_frames
 from ..session.registry import SessionRegistry
 from ..session.sender import Sender
 from ..session.session import Session
@@ -297,6 +298,7 @@ class Connection:
         data = to_error_data(error, request.method[:100])
         self.peer.send(encode_error(request.id, data))
         observed.refused(data.code)
+        forget_frames(error)
 
     def _park(
         self,

@@ -33,7 +33,12 @@ class Noted:
 
 
 class Later:
-    """Settled once, like a future; has one callback, which is called at once."""
+    """Settled once, like a future; has one callback, which is called at once.
+
+    Nothing is kept once the callback has been called: an error refers to the frames that it
+    came through, those to what they hold, and somewhere there to what will be answered. Such
+    a circle would keep all of it, a body of many megabytes included, until the collector runs.
+    """
 
     __slots__ = ("_callback", "_cancelled", "_done", "_error", "_result", "request_id")
 
@@ -50,7 +55,15 @@ class Later:
         """Call back when it is settled: now, if it is."""
         self._callback = callback
         if self._done:
-            callback(self)
+            self._call_back()
+
+    def _call_back(self) -> None:
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            try:
+                callback(self)
+            finally:
+                self._result = self._error = None
 
     def set_result(self, result: Any) -> None:
         """Settle it; does nothing when it is cancelled."""
@@ -65,25 +78,23 @@ class Later:
             return
         self._done = True
         self._result, self._error = result, error
-        if self._callback is not None:
-            self._callback(self)
+        self._call_back()
 
     def cancel(self) -> None:
         """Nobody waits for it any more. The callback is called, as that of a future is."""
         if self._done:
             return
         self._done = self._cancelled = True
-        if self._callback is not None:
-            self._callback(self)
+        self._call_back()
 
     def cancelled(self) -> bool:
         """Whether it was cancelled."""
         return self._cancelled
 
     def exception(self) -> BaseException | None:
-        """Return why it failed."""
+        """Return why it failed; only within the callback."""
         return self._error
 
     def result(self) -> Any:
-        """Return the result, once it is settled without an error."""
+        """Return the result, if it is settled without an error; only within the callback."""
         return self._result

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 import pybase64
 from exec_server_protocol.rpc import RequestId, encode_json
 
-__all__ = ["BodyText", "body_budget", "head", "headers_json", "whole_answer"]
+__all__ = ["BodyText", "announced_length", "body_budget", "head", "headers_json", "whole_answer"]
 
 _VISIBLE: Final = re.compile(rb"[\t\x20-\x7e]*")
 """Clients may refuse a whole response for one header value that is anything else."""
+
+_LENGTH: Final = re.compile(rb"[0-9]{1,19}")
+"""What fits into 64 bits; whatever else is called a length is found out by reading."""
+
+_WITHOUT_BODY: Final = frozenset({101, 204, 304})
+"""Statuses of responses that end with their headers, whatever length these name."""
 
 _PIECE_BYTES: Final = 1024 * 1024
 """Of an answer at once: a millisecond's work, after which others get their turn."""
@@ -34,6 +41,24 @@ def headers_json(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return encode_json(
         [{"name": name, "value": value} for name, values in grouped.items() for value in values]
     )
+
+
+def announced_length(status: int, headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """Return how long a response says that its body is, unless it has none or does not know.
+
+    Args:
+        status: A response to ``HEAD`` has no body whatever its status: not asked about here.
+        headers: As they came.
+    """
+    if status in _WITHOUT_BODY:
+        return None
+    length = None
+    for name, value in headers:
+        if name.lower() == b"transfer-encoding":
+            return None  # it wins over a length
+        if name.lower() == b"content-length" and _LENGTH.fullmatch(value):
+            length = int(value)
+    return length
 
 
 def body_budget(headers: bytes, message_bytes: int) -> int:
@@ -100,7 +125,9 @@ def whole_answer(
         % (encode_json(request_id), status, headers)
     ]
     size = 0
-    for text in body.take():
+    texts = deque(body.take())
+    while texts:  # each is let go of when it has been handed on
+        text = texts.popleft()
         part.append(text)
         size += len(text)
         if size >= _PIECE_BYTES:

@@ -17,7 +17,15 @@ from exec_server_protocol.notifications import http_body_delta, http_body_end
 from exec_server_protocol.rpc import encode_json
 
 from ..connection.later import ANSWERED, Later
-from .answers import BodyText, body_budget, head, headers_json, whole_answer
+from ..errors import forget_frames
+from .answers import (
+    BodyText,
+    announced_length,
+    body_budget,
+    head,
+    headers_json,
+    whole_answer,
+)
 from .failures import RequestFailedError
 from .memory import Held
 
@@ -113,12 +121,18 @@ class HttpRequest:
         """Return the answer, in pieces, with all of the body in it."""
         headers = headers_json(response.headers)
         budget = body_budget(headers, self._message_bytes)
+        is_head = self._params.method == "HEAD"
+        if not is_head and (announced_length(response.status, response.headers) or 0) > budget:
+            raise _too_large(budget)
         body = BodyText()
-        async for piece in response.stream:
-            self._held.take(body.add(piece))
-            if body.size > budget:
-                text = f"the body is larger than the {budget} bytes that fit into one answer"
-                raise RequestFailedError("limit", f"{text}: ask for streamResponse")
+        try:
+            async for piece in response.stream:
+                if body.size + len(piece) > budget:
+                    raise _too_large(budget)
+                self._held.take(body.add(piece))
+        except BaseException:
+            body.take()  # now, and not when nobody has the error and its frames any more
+            raise
         return whole_answer(self.answer.request_id, response.status, headers, body)
 
     async def _send_whole(self, pieces: Iterator[bytes]) -> None:
@@ -196,6 +210,13 @@ class HttpRequest:
             self.is_active_stream = False  # before the frame: whoever has it may use the id
             frame = http_body_end(self._id_json, self._seq + 1, _as_text(error))
             self._peer.send(frame)
+        if error is not None:
+            forget_frames(error)
+
+
+def _too_large(budget: int) -> RequestFailedError:
+    text = f"the body is larger than the {budget} bytes that fit into one answer"
+    return RequestFailedError("limit", f"{text}: ask for streamResponse")
 
 
 def _as_text(error: BaseException | None) -> str | None:

@@ -23,6 +23,10 @@ WAIT_SECONDS: Final = 5.0
 """For the read. Clients of the protocol read at once, and a round trip does not take so long."""
 
 
+def _nobody() -> None:
+    pass
+
+
 class LiveAhead:
     """Live output of one process since its session was resumed.
 
@@ -74,3 +78,8 @@ class LiveAhead:
             self._timer.cancel()
             self._timer = None
             self._on_room()
+
+    def close(self) -> None:
+        """Release for the last time, and forget whom to tell."""
+        self.release()
+        self._on_room = _nobody

@@ -44,6 +44,10 @@ def _nobody(_size: int) -> None:
     pass
 
 
+def _nothing() -> None:
+    pass
+
+
 def _cost(chunk: Chunk) -> int:
     return len(chunk.data) + _CHUNK_COST_BYTES
 
@@ -314,6 +318,7 @@ class OutputStore:
     def close(self) -> None:
         """Drop everything and give the disk space back. Repeating it does nothing."""
         self._closed = True
+        self._on_room = _nothing  # whoever was told refers to this, too
         self._clear_pending()
         if self._writing is None:
             self._release()

@@ -300,6 +300,8 @@ class Process:
         if not all(pump.ended for pump in self._pumps):
             return
         self.state = advance(self.state, ProcessEvent.OUTPUT_COMPLETE)
+        self._pumps.clear()  # they refer to the process, which may be kept for a while
+        self._launch = None
         seq = self._number()
         if self._sender is not None:
             self._sender.send(process_closed(self._id_json, seq))
@@ -379,7 +381,7 @@ class Process:
     def destroy(self) -> None:
         """Kill what is left of the group and let go of everything: the session is over."""
         self._sender = None
-        self._ahead.release()
+        self._ahead.close()
         self.kept.close()
         if self._watch is not None:
             self._killed = True

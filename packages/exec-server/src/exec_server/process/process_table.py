@@ -205,6 +205,7 @@ class ProcessTable:
         except BaseException:
             self._forget(process)
             process.start_failed()
+            process.destroy()
             self._tell_if_quiet()
             raise
         self._unreaped.add(process)

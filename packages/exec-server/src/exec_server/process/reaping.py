@@ -25,6 +25,10 @@ _PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 """Flag of pidfd_send_signal(2): the whole group, not one process."""
 
 
+def _nobody(_code: int) -> None:
+    pass
+
+
 class ChildWatch:
     """Owns a child's pid: reports the exit once, then remembers whether its group lives on.
 
@@ -78,7 +82,8 @@ class ChildWatch:
             self.forget_group()
         except PermissionError:
             pass
-        self._on_exit(code if code >= 0 else 128 - code)
+        on_exit, self._on_exit = self._on_exit, _nobody
+        on_exit(code if code >= 0 else 128 - code)
 
     def signal_group(self, number: int) -> bool:
         """Send a signal to the group, also when only its leader has ended.
