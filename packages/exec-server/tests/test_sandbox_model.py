@@ -47,6 +47,7 @@ def expected(rules: dict[str, str], where: str, everything: bool) -> str | None:
     return access
 
 
+@pytest.mark.parametrize("few", [0, 32])
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -57,8 +58,14 @@ def expected(rules: dict[str, str], where: str, everything: bool) -> str | None:
     everything=st.booleans(),
 )
 def test_a_real_sandbox_allows_what_the_most_specific_rule_says(
-    tmp_path: Path, rules: dict[str, str], everything: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
+    rules: dict[str, str],
+    everything: bool,
 ) -> None:
+    # Mounts are made by bubblewrap, or by a program of ours if there are many.
+    monkeypatch.setattr("exec_server.sandbox.confined._FEW", few)
     base = Path(os.path.realpath(tmp_path)) / "tree"
     shutil.rmtree(base, ignore_errors=True)
     for where in PLACES:

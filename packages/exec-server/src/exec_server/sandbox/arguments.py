@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from .mounter_main import OUTSIDE, SETUP
 from .plan import Base, Kind, Mount, Plan
 from .rules import Confinement
 
@@ -64,6 +65,7 @@ def options(
     *,
     source: Source = by_path,
     own_session: bool = True,
+    mounted_later: bool = False,
 ) -> list[bytes]:
     """Return what to tell bubblewrap, without the command and without descriptors of ours.
 
@@ -72,6 +74,7 @@ def options(
         nothing: Opens an empty file and returns its number; each is read once.
         source: Names what is mounted.
         own_session: Take the controlling terminal away.
+        mounted_later: Mount nothing of the plan, but what ``mounter`` mounts it from.
     """
     found = [b"--die-with-parent", b"--unshare-pid"]
     if own_session:
@@ -84,8 +87,9 @@ def options(
     found += [b"--unshare-user", b"--unshare-ipc", b"--cap-drop", b"ALL", *_base(plan.base)]
     for path in read_only_paths(plan):
         found += [b"--ro-bind", path, path]
-    found += _mounts(plan, nothing, source)
-    return found
+    if mounted_later:
+        return [*found, b"--tmpfs", SETUP, b"--bind", b"/", OUTSIDE]
+    return [*found, *_mounts(plan, nothing, source)]
 
 
 def _base(base: Base) -> list[bytes]:

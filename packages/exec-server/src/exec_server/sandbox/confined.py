@@ -30,6 +30,7 @@ from .launch import ADMIT_TIMEOUT, Launch
 from .lookup import Identity
 from .marks import Mark, Marks, is_mark
 from .mount_watch import MountWatch, MountWatcher
+from .mounter import Mounter, can_mount
 from .mounts import Base, Kind, Mount, Plan
 from .rules import Confinement
 from .seccomp import Filter, program
@@ -47,6 +48,11 @@ _STATUS_BYTES: Final = 4096
 _SETUP_FAILED: Final = 1
 """Exit status of bubblewrap for anything that it could not do itself."""
 _PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
+
+_FEW: Final = 32
+"""Mounts that bubblewrap makes in less time than another program takes to start."""
+_BY_BUBBLEWRAP_MAX: Final = 512
+"""It takes half a second for them; the time grows with the square."""
 
 _marks: Final = Marks()
 """One for the process: it counts who needs which."""
@@ -82,6 +88,7 @@ class ConfinedLaunch(Launch):
         self._inner_pid = 0
         self._inner: int | None = None
         self._watch: MountWatch | None = None
+        self._mounter: Mounter | None = None
         self._lock = threading.Lock()
 
     def admit(
@@ -92,7 +99,11 @@ class ConfinedLaunch(Launch):
         if gate is None:
             return
         with self._lock:
-            self._wait_until_set_up(gate, time.monotonic() + timeout)
+            deadline = time.monotonic() + timeout
+            self._wait_until_set_up(gate, deadline)
+            if self._mounter is not None:
+                self._mounter.mount(self._inner_pid, self._plan.mounts, deadline, running=False)
+                self._end_mounter()
             self._watch_mounts()
             verify(self._plan, self._inner_pid)
             if before is not None:
@@ -202,6 +213,7 @@ class ConfinedLaunch(Launch):
             if self._gate is not None:
                 self._gate.close()
                 self._gate = None
+            self._end_mounter()
             held, self._held = self._held, []
             if self._watch is not None:  # before the marks: it keeps the mounts that lie on them
                 self._watch.close()
@@ -212,6 +224,11 @@ class ConfinedLaunch(Launch):
             if self._inner is not None:
                 os.close(self._inner)
                 self._inner = None
+
+    def _end_mounter(self) -> None:
+        if self._mounter is not None:
+            self._mounter.close()
+            self._mounter = None
 
     def _has_ended(self) -> bool:
         """Wait until nothing runs inside any more: bubblewrap does not.
@@ -259,8 +276,19 @@ class ConfinedLaunch(Launch):
         status, ready, code = self.pass_fds
         for mount in self._plan.marks:
             self._held.append(_marks.hold(mount.path, folder=mount.kind is Kind.BLOCK_FOLDER))
-        source = partial(self._source, with_descriptors)
-        told = options(self._plan, self._nothing, source=source, own_session=own_session)
+        if len(self._plan.mounts) > _FEW and can_mount():
+            self._mounter = Mounter()  # it starts while bubblewrap does
+        elif len(self._plan.mounts) > _BY_BUBBLEWRAP_MAX:
+            raise PolicyNotEnforceableError(
+                f"more than {_BY_BUBBLEWRAP_MAX} mounts need Linux 5.12 or newer"
+            )
+        told = options(
+            self._plan,
+            self._nothing,
+            source=partial(self._source, with_descriptors),
+            own_session=own_session,
+            mounted_later=self._mounter is not None,
+        )
         told += [b"--json-status-fd", b"%d" % status, b"--block-fd", b"%d" % ready]
         told += [b"--seccomp", b"%d" % code, b"--clearenv"]
         for name, value in env.items():

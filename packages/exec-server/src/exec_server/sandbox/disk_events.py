@@ -51,7 +51,7 @@ _MASK: Final = _OF_A_NAME | _DELETE_SELF | _MOVE_SELF | _DONT_FOLLOW | _MASK_ADD
 """Everything that can change what a name stands for. Contents of files do not."""
 _ANY: Final = b""
 """Instead of a name: everything in the folder counts."""
-_FOLDERS_MAX: Final = 256
+_FOLDERS_MAX: Final = 1024
 """Watched for one plan. The system has so many watches for everything that a user runs."""
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ADMIT_TIMEOUT", "Launch", "prepare"]
 
 ADMIT_TIMEOUT: Final = 10.0
-"""Setting up takes milliseconds, a second with as many masks as there may be."""
+"""Setting up takes milliseconds, half a second with as many mounts as there may be."""
 
 
 class Launch:

@@ -18,6 +18,7 @@ from typing import Final
 from .arguments import read_only_paths
 from .errors import PolicyNotEnforceableError, SandboxUnavailableError
 from .marks import is_mark
+from .mounter_main import SETUP
 from .plan import Base, Kind, Mount, Plan
 from .rules import Confinement
 
@@ -108,6 +109,8 @@ class _Inspection:
         self._require(self._at(b"/dev")[0].kind == b"tmpfs", b"/dev")
         for path in read_only_paths(plan):
             self._require(b"ro" in self._at(path)[0].flags, path)
+        left = any(m.point.startswith(SETUP) for m in self._mounts.values())
+        self._require(not left, SETUP)
         for mount in plan.mounts:
             self._check_mount(mount)
 
