@@ -439,13 +439,20 @@ def test_what_only_compares_equal_is_validated_for_itself() -> None:
             )
 
 
-def test_few_contexts_are_remembered_and_no_large_ones() -> None:
+def test_few_contexts_are_remembered_and_none_that_is_very_large() -> None:
     def validated(wire: dict[str, Any]) -> SandboxContext | None:
         params = FsReadFileParams.model_validate({"path": "file:///f", "sandbox": wire})
         return params.sandbox
 
-    large = context(workspaceRoots=[f"file:///srv/{number}" for number in range(2000)])
-    assert validated(large) is not validated(large)
+    def of_size(roots: int) -> dict[str, Any]:
+        return context(workspaceRoots=[f"file:///srv/{number}" for number in range(roots)])
+
+    assert validated(of_size(2000)) is validated(of_size(2000))
+    assert validated(of_size(30_000)) is not validated(of_size(30_000))
+    for number in range(30):
+        validated(of_size(3000 + number))
+        known = sum(map(len, _sandbox_field._remembered))
+        assert known <= _sandbox_field._REMEMBERED_BYTES
     for number in range(3 * _sandbox_field._REMEMBERED_MAX):
         validated(context(cwd=f"file:///srv/{number}"))
         assert len(_sandbox_field._remembered) <= _sandbox_field._REMEMBERED_MAX

@@ -17,8 +17,9 @@ __all__ = ["WireSandbox"]
 
 _REMEMBERED_MAX: Final = 64
 """Contexts: a session uses one or two at a time."""
-_REMEMBERED_BYTES: Final = 16 * 1024
-"""Longer ones are rare, and are validated each time: peers make them up."""
+_REMEMBERED_BYTES: Final = 512 * 1024
+"""Of all of them: two with 1,000 entries. What is remembered takes some twenty times as much. A
+longer one is validated each time: peers make them up."""
 _remembered: Final[dict[bytes, SandboxContext]] = {}
 
 
@@ -35,7 +36,8 @@ def _validate(value: Any, handler: ValidatorFunctionWrapHandler) -> SandboxConte
     if found is None:
         found = handler(value)
         if len(key) <= _REMEMBERED_BYTES:
-            if len(_remembered) >= _REMEMBERED_MAX:
+            known = len(key) + sum(map(len, _remembered))
+            if len(_remembered) >= _REMEMBERED_MAX or known > _REMEMBERED_BYTES:
                 _remembered.clear()
             _remembered[key] = found
     return found
