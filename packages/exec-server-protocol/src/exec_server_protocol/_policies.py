@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from ._permissions import (
     Access,
@@ -18,6 +18,7 @@ from ._permissions import (
     RestrictedFileSystem,
     SpecialEntryPath,
 )
+from ._protected_names import PROTECTED_NAMES
 from .path_uri import PathUri
 
 __all__ = [
@@ -28,9 +29,6 @@ __all__ = [
     "read_entries",
     "write_entries",
 ]
-
-PROTECTED_NAMES: Final = (".git", ".agents", ".codex", ".aws")
-"""Directly below a writable root these stay read-only, unless an entry grants them."""
 
 _FixedKind = Literal["root", "minimal", "current_working_directory", "tmpdir", "slash_tmp"]
 

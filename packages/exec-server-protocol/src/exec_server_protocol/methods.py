@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from pydantic import ValidationError
-
-from ._model import WireModel
+from ._params import check_envelope, describe, read_params
 from .errors import InvalidParamsError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from ._model import WireModel
 
 __all__ = ["METHODS", "NOTIFICATIONS", "REQUESTS", "Allowed", "Direction", "Family", "Method"]
 
@@ -86,40 +89,41 @@ class Method:
             InvalidParamsError: The shape is wrong. The text names members and what was
                 expected of them, never values.
         """
-        if self.takes_no_params:
-            if value is None or (value == {} and isinstance(value, dict)):
-                return self.params()
-            raise InvalidParamsError(f"{self.name} takes no params")
         model = self.params
-        if isinstance(value, list):
-            value = _from_positions(model, value)
-        elif not isinstance(value, dict):
-            raise InvalidParamsError(f"params: expected an object for {self.name}")
-        if "sandboxPolicy" in value:
-            # An old form of `sandbox`. Ignoring it would run the request unconfined.
-            raise InvalidParamsError("sandboxPolicy is no longer understood: use sandbox")
+        members = check_envelope(self, value, lambda: _positions(model))
+        from pydantic import ValidationError  # loaded with the model
+
         try:
-            return model.model_validate(value)
+            return model.model_validate(members)
         except ValidationError as error:
-            raise InvalidParamsError(_describe(error)) from error
+            raise InvalidParamsError(describe(_problems(error))) from error
+
+    def read_params(self, value: Any) -> Any:
+        """Return the params of a message as a plain object with the members of the model.
+
+        Accepts what ``decode_params`` accepts, and refuses in the same words, but loads
+        neither the models nor pydantic: for servers, which start in half of the time.
+
+        Args:
+            value: As for ``decode_params``.
+
+        Raises:
+            InvalidParamsError: The shape is wrong.
+        """
+        return read_params(self, value)
 
 
-def _from_positions(model: type[WireModel], values: list[Any]) -> dict[str, Any]:
-    names = [field.alias or name for name, field in model.model_fields.items()]
-    if len(values) > len(names):
-        raise InvalidParamsError(f"params: at most {len(names)} elements expected")
-    return dict(zip(names, values, strict=False))
+def _positions(model: type[WireModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _describe(error: ValidationError) -> str:
-    """Name what is wrong without quoting it: values may be secrets, and may be huge."""
+def _problems(error: ValidationError) -> list[tuple[tuple[str | int, ...], str]]:
     problems = []
-    for item in error.errors(include_url=False, include_context=True, include_input=False)[:3]:
-        where = ".".join(str(part)[:60] for part in item["loc"]) or "params"
+    for item in error.errors(include_url=False, include_context=True, include_input=False):
         cause = item.get("ctx", {}).get("error")
         what = str(cause) if item["type"] == "value_error" and cause else item["msg"]
-        problems.append(f"{where}: {what}")
-    return "; ".join(problems)
+        problems.append((item["loc"], what))
+    return problems
 
 
 def _request(

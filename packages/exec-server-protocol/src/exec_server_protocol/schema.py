@@ -7,7 +7,8 @@
     python -m exec_server_protocol.schema compare   ask the binary $CODEX_BIN what it knows
 
 Fixtures are structure only, without prose, so that a better docstring changes nothing. They
-live beside the sources, in ``schema/`` of the package's folder, and are not installed.
+live beside the sources, in ``schema/`` of the package's folder, and are not installed. With
+them goes ``_params_table``, the models' members as servers read them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, Final, get_args
 
 from pydantic import TypeAdapter
 
-from . import errors, limits
+from . import _params_export, errors, limits
 from .methods import METHODS, Family
 from .rpc import ErrorResponse, Notification, Request, Response
 from .version import WIRE_REVISION
@@ -115,6 +116,8 @@ def _write(folder: Path) -> int:
         file.unlink()
     for name, content in fixtures.items():
         (folder / f"{name}.json").write_text(_text(content), encoding="utf-8")
+    if folder == _folder():
+        _params_export.FILE.write_text(_params_export.table_text(), encoding="utf-8")
     return 0
 
 
@@ -135,6 +138,9 @@ def _check(folder: Path) -> int:
         for line in differences(old, json.loads(_text(content))):
             found += 1
             sys.stdout.write(f"{file.name}: {line}\n")
+    if _params_export.FILE.read_text(encoding="utf-8") != _params_export.table_text():
+        found += 1
+        sys.stdout.write(f"{_params_export.FILE.name}: stale, the models have changed\n")
     if found:
         sys.stdout.write(f"{found} differences from the fixtures; if meant: {_COMMAND}\n")
     else:

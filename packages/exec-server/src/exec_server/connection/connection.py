@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from exec_server_protocol._model import WireModel
 from exec_server_protocol.errors import (
     INVALID_REQUEST,
     InvalidRequestError,
@@ -57,8 +56,8 @@ _LATER: Final = (Later, asyncio.Future)
 _POLICY_VIOLATION = 1008
 """RFC 6455: the peer broke a rule that is not about frames."""
 
-Answer = WireModel | bytes | list[bytes] | Noted
-"""A result: a model, or its JSON, whole or in parts, when that is cheaper to make."""
+Answer = bytes | list[bytes] | Noted
+"""The JSON of a result, whole or in parts."""
 
 Handler = Callable[["Connection", Any], "Answer | asyncio.Future[Any] | Later"]
 """Handles one request. Raises an ``RpcError`` to refuse; never waits."""
@@ -257,7 +256,7 @@ class Connection:
             handler = self._handlers.get(request.method)
             if method is None or handler is None:
                 raise MethodNotFoundError(f"no such method: {request.method[:200]}")
-            params = method.decode_params(request.params)
+            params = method.read_params(request.params)
             self._check_state(method)
             answer = observed.run(handler, self, params)
         except Exception as error:  # noqa: BLE001 - the one boundary; it tells faults apart
@@ -288,8 +287,7 @@ class Connection:
                 self.peer.send_piece(part, last=False, of=answer)
             self.peer.send_piece(last, last=True, of=answer)
         elif answer is not ANSWERED:
-            result = answer if isinstance(answer, bytes) else answer.to_json()
-            self.peer.send(encode_result(request_id, result))
+            self.peer.send(encode_result(request_id, answer))
         observed.answered()
 
     def _refuse(self, request: Request, observed: ObservedRequest, error: BaseException) -> None:

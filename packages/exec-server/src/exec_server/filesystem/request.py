@@ -8,7 +8,7 @@ is sent instead.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from exec_server_protocol.errors import (
     INTERNAL_ERROR,
@@ -21,12 +21,14 @@ from exec_server_protocol.errors import (
 )
 from exec_server_protocol.helper import HelperError
 from exec_server_protocol.limits import READ_FILE_MAX_BYTES
-from exec_server_protocol.sandbox import SandboxContext
 
 from ..telemetry.instruments import OFF_WORK, ObservedWork
 from .held_files import HeldFile
 from .result_text import ResultCheck, check_of
 from .worker import Worker
+
+if TYPE_CHECKING:
+    from exec_server_protocol.sandbox import SandboxContext
 
 __all__ = ["Answer", "FileRequest", "Lane"]
 

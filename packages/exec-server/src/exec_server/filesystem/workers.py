@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from exec_server_protocol.errors import InternalError
-from exec_server_protocol.sandbox import DisabledPermissions, SandboxContext
 
 from ..config import FileLimits, ServerConfig
 from ..process.scratch import keep_freed_memory
@@ -28,6 +27,9 @@ from .pool import Ticket, WorkerPool
 from .program import HelperProgram, find_helper, helper_environment
 from .worker import Worker
 
+if TYPE_CHECKING:
+    from exec_server_protocol.sandbox import SandboxContext
+
 __all__ = ["FileWorkers", "SessionWorkers", "is_unconfined"]
 
 _LOOKS_AT_ONCE: Final = 2
@@ -37,7 +39,7 @@ client of the first is gone: one that hangs takes a thread for good, and others 
 
 def is_unconfined(context: SandboxContext | None) -> bool:
     """Whether a context confines nothing, as can be told without a look at the disk."""
-    return context is None or isinstance(context.permissions, DisabledPermissions)
+    return context is None or context.permissions.type == "disabled"
 
 
 class FileWorkers:

@@ -8,22 +8,17 @@ import os
 import pwd
 import sys
 from collections.abc import Mapping
-from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from exec_server_protocol.handshake import (
-    EnvironmentInfo,
-    EnvironmentInfoParams,
-    EnvironmentStatusParams,
-    ShellInfo,
-)
-from exec_server_protocol.http import CAPABILITY_HTTP_CANCEL, CAPABILITY_HTTP_CREDIT
 from exec_server_protocol.path_uri import PathUri
+from exec_server_protocol.rpc import encode_json
 
 from ..process.login_shell import login_shell
 
 if TYPE_CHECKING:
+    from exec_server_protocol.handshake import EnvironmentInfoParams, EnvironmentStatusParams
+
     from ..connection.connection import Connection
 
 __all__ = ["CAPABILITIES", "EnvironmentDescription", "Info", "status"]
@@ -47,8 +42,8 @@ CAPABILITIES: Final[Mapping[str, bool]] = {
     "fsAtomicWrite": True,
     "fsMove": True,
     "fsOpenUpdate": True,
-    CAPABILITY_HTTP_CANCEL: True,
-    CAPABILITY_HTTP_CREDIT: True,
+    "httpRequestCancel": True,
+    "httpStreamCredit": True,
     "processCloseStdin": True,
     "processList": True,
     "processOutputPolicy": True,
@@ -72,6 +67,9 @@ class EnvironmentDescription:
 
     Args:
         environ: The server's environment variables.
+
+    Attributes:
+        json: The answer, ready to send.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -79,25 +77,24 @@ class EnvironmentDescription:
         package_version = version("exec-server")
         temporary = environ.get("TMPDIR")
         provider = hashlib.sha256(f"exec-server {package_version}".encode()).hexdigest()
-        self.info = EnvironmentInfo(
-            shell=ShellInfo(name=os.path.basename(shell), path=shell),
-            executor_version=package_version,
-            provider_id=f"sha256:{provider}",
-            cwd=PathUri.from_native(os.getcwdb()),
-            user_home_dir=PathUri.from_native(os.path.abspath(_home(environ))),
-            platform_os="macos" if sys.platform == "darwin" else sys.platform,
-            prepend_path_dirs=[],
-            temporary_directories=(
-                [PathUri.from_native(os.path.abspath(temporary))] if temporary else []
-            ),
-            temp_dir=PathUri.from_native(os.path.abspath(temporary or "/tmp")),  # noqa: S108
-            capabilities=dict(CAPABILITIES),
+        self.json = encode_json(
+            {
+                "shell": {"name": os.path.basename(shell), "path": shell},
+                "executorVersion": package_version,
+                "providerId": f"sha256:{provider}",
+                "cwd": _uri(os.getcwdb()),
+                "userHomeDir": _uri(os.path.abspath(_home(environ))),
+                "platformOs": "macos" if sys.platform == "darwin" else sys.platform,
+                "prependPathDirs": [],
+                "temporaryDirectories": [_uri(os.path.abspath(temporary))] if temporary else [],
+                "tempDir": _uri(os.path.abspath(temporary or "/tmp")),  # noqa: S108
+                "capabilities": CAPABILITIES,
+            }
         )
 
-    @cached_property
-    def json(self) -> bytes:
-        """The answer, ready to send."""
-        return self.info.to_json()
+
+def _uri(path: str | bytes) -> str:
+    return str(PathUri.from_native(path))
 
 
 class Info:

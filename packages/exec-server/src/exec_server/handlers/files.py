@@ -8,17 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pybase64
 from exec_server_protocol.errors import InvalidRequestError
-from exec_server_protocol.filesystem import (
-    FsCloseParams,
-    FsMissingChangedNotification,
-    FsOpenParams,
-    FsReadBlockParams,
-    FsWalkParams,
-    FsWatchMissingParams,
-    FsWatchMissingResult,
-    FsWriteBlockParams,
-    FsWriteFileParams,
-)
 from exec_server_protocol.limits import FILE_BLOCK_MAX_BYTES
 from exec_server_protocol.path_uri import InvalidPathError, PathUri
 from exec_server_protocol.rpc import MALFORMED_ID, RequestId, encode_json, encode_notification
@@ -32,6 +21,17 @@ from ..filesystem.workers import FileWorkers, SessionWorkers, is_unconfined
 from ..telemetry.names import SpanName
 
 if TYPE_CHECKING:
+    from exec_server_protocol.filesystem import (
+        FsCloseParams,
+        FsOpenParams,
+        FsReadBlockParams,
+        FsWalkParams,
+        FsWatchMissingParams,
+        FsWriteBlockParams,
+        FsWriteFileParams,
+        WalkOptions,
+    )
+
     from ..connection.connection import Connection, Handler, Peer
     from ..session.session import Session
 
@@ -190,7 +190,10 @@ class FileMethods:
         return handle
 
     def _walk(self, connection: Connection, params: FsWalkParams) -> Later:
-        members = b'"path":%b,"options":%b' % (_text(str(params.path)), params.options.to_json())
+        members = b'"path":%b,"options":%b' % (
+            _text(str(params.path)),
+            _walk_options(params.options),
+        )
         return self._submit(connection, FileRequest("fs/walk", members, params.sandbox))
 
     def _write_file(self, connection: Connection, params: FsWriteFileParams) -> Later:
@@ -243,20 +246,17 @@ class FileMethods:
     def _close(self, connection: Connection, params: FsCloseParams) -> Later:
         return self._submit(connection, FileRequest("fs/close", b"", handle_id=params.handle_id))
 
-    def _watch_missing(
-        self, connection: Connection, params: FsWatchMissingParams
-    ) -> FsWatchMissingResult:
+    def _watch_missing(self, connection: Connection, params: FsWatchMissingParams) -> bytes:
         for path in params.missing if params.present is None else [*params.missing, params.present]:
             _check_native(path)
         watches = self._watches.get(connection) or self._make_watches(connection)
         watching = watches.add(params.watch_id, params.missing, params.present)
-        return FsWatchMissingResult(watching=watching)
+        return b'{"watching":true}' if watching else b'{"watching":false}'
 
     def _make_watches(self, connection: Connection) -> MissingWatches:
         def notify(watch_id: int) -> None:
-            params = FsMissingChangedNotification(watch_id=watch_id)
-            message = encode_notification("fs/missingChanged", params.to_json())
-            connection.peer.send(message)
+            params = b'{"watchId":%d}' % watch_id
+            connection.peer.send(encode_notification("fs/missingChanged", params))
 
         watches = MissingWatches(self._of_session(connection), notify)
         self._watches[connection] = watches
@@ -273,6 +273,18 @@ def _check_native(path: PathUri) -> None:
 
 def _text(text: str) -> bytes:
     return encode_basestring_ascii(text).encode("ascii")
+
+
+def _walk_options(options: WalkOptions) -> bytes:
+    return encode_json(
+        {
+            "maxDepth": options.max_depth,
+            "maxDirectories": options.max_directories,
+            "maxEntries": options.max_entries,
+            "followDirectorySymlinks": options.follow_directory_symlinks,
+            "pruneHiddenDirectories": options.prune_hidden_directories,
+        }
+    )
 
 
 def _members(

@@ -6,13 +6,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from exec_server_protocol.errors import InvalidRequestError
-from exec_server_protocol.handshake import InitializeParams
 from exec_server_protocol.rpc import encode_json
 
 from ..connection.states import ConnectionState
 from .environment import EnvironmentDescription
 
 if TYPE_CHECKING:
+    from exec_server_protocol.handshake import InitializeParams
+
     from ..connection.connection import Connection
 
 __all__ = ["Initialize"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from exec_server_protocol.http import (
-    HttpRequestCancelParams,
-    HttpRequestCreditParams,
-    HttpRequestParams,
-)
-
 from ..connection.later import Later
 from ..http.requests import HttpRequests
 
 if TYPE_CHECKING:
+    from exec_server_protocol.http import (
+        HttpRequestCancelParams,
+        HttpRequestCreditParams,
+        HttpRequestParams,
+    )
+
     from ..connection.connection import Connection, Handler
 
 __all__ = ["make_handlers"]

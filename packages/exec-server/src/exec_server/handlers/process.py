@@ -11,21 +11,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from exec_server_protocol._scalars import ProcessId
 from exec_server_protocol.errors import InvalidParamsError, InvalidRequestError
 from exec_server_protocol.path_uri import InvalidPathError
-from exec_server_protocol.process import (
-    ProcessCloseStdinParams,
-    ProcessInfo,
-    ProcessListParams,
-    ProcessListResult,
-    ProcessResizeParams,
-    ProcessSignalParams,
-    ProcessStartParams,
-    ProcessStartResult,
-    ProcessTerminateParams,
-    ProcessWriteParams,
-)
+from exec_server_protocol.rpc import encode_json
 
 from ..process.process import Process
 from ..process.spawn import SpawnRequest
@@ -33,6 +21,16 @@ from .futures import hand_on, then
 from .reading import read
 
 if TYPE_CHECKING:
+    from exec_server_protocol.process import (
+        ProcessCloseStdinParams,
+        ProcessListParams,
+        ProcessResizeParams,
+        ProcessSignalParams,
+        ProcessStartParams,
+        ProcessTerminateParams,
+        ProcessWriteParams,
+    )
+
     from ..connection.connection import Answer, Connection, Handler
 
 __all__ = ["HANDLERS"]
@@ -105,8 +103,9 @@ def start(connection: Connection, params: ProcessStartParams) -> asyncio.Future[
         observed=observed,
     )
     confined = params.sandbox is not None and sys.platform == "linux"
-    result = ProcessStartResult(
-        process_id=params.process_id, sandbox_type="linuxSeccomp" if confined else "none"
+    result = b'{"processId":%b,"sandboxType":"%b"}' % (
+        encode_json(params.process_id),
+        b"linuxSeccomp" if confined else b"none",
     )
     return table.start_in_background(process, request, result)
 
@@ -196,22 +195,24 @@ def terminate(connection: Connection, params: ProcessTerminateParams) -> bytes:
     return b'{"running":true}' if running else b'{"running":false}'
 
 
-def list_processes(connection: Connection, params: ProcessListParams) -> ProcessListResult:
+def list_processes(connection: Connection, params: ProcessListParams) -> bytes:
     """List the session's processes, finished ones that are still readable included."""
-    return ProcessListResult(
-        processes=[
-            ProcessInfo(
-                process_id=ProcessId(process.id),
-                argv0=process.argv0,
-                state=process.state.value,
-                tty=process.tty,
-                exit_code=process.exit_code,
-                started_at_ms=process.started_at_ms,
-                retained_bytes=process.kept.size,
-                next_seq=process.next_seq,
-            )
-            for process in connection.attached_session.processes
-        ]
+    return encode_json(
+        {
+            "processes": [
+                {
+                    "processId": process.id,
+                    "argv0": process.argv0,
+                    "state": process.state.value,
+                    "tty": process.tty,
+                    "exitCode": process.exit_code,
+                    "startedAtMs": process.started_at_ms,
+                    "retainedBytes": process.kept.size,
+                    "nextSeq": process.next_seq,
+                }
+                for process in connection.attached_session.processes
+            ]
+        }
     )
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pybase64
 from exec_server_protocol.errors import InvalidRequestError
-from exec_server_protocol.process import ProcessReadParams
 
 from ..connection.later import Noted
 from ..process.process import Process
@@ -17,6 +16,8 @@ from ..process.states import ProcessState
 from .futures import hand_on, then
 
 if TYPE_CHECKING:
+    from exec_server_protocol.process import ProcessReadParams
+
     from ..connection.connection import Answer, Connection
 
 __all__ = ["read"]

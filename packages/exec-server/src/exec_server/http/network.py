@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from typing import Final
 
 import certifi
-import httpx
 
 from ..telemetry.instruments import OFF, Instruments
 from .connecting import Connector
 from .failures import RequestFailedError
 from .names import Names
 from .proxies import proxy_url
+from .urls import InvalidUrlError, Url, parse_url
 
 __all__ = ["Network", "Route"]
 
 _HASHED_NAME: Final = re.compile(r"[0-9a-fA-F]{8}\.[0-9]+")
 """What OpenSSL looks for in such a folder; whatever else is there, it does not see."""
+
+_PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 
 _NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For connections without TLS: trusts nobody, should it be used all the same."""
@@ -34,11 +36,11 @@ class Route:
 
     Attributes:
         tls: For the origin, and for the proxy when its URL says ``https``.
-        proxy: ``None`` to connect directly.
+        proxy: ``http``, ``https``, ``socks5`` or ``socks5h``; ``None`` to connect directly.
     """
 
     tls: ssl.SSLContext
-    proxy: httpx.Proxy | None
+    proxy: Url | None
 
 
 class Network:
@@ -59,24 +61,20 @@ class Network:
         self.connector = Connector(Names())
         self._loading = asyncio.Lock()
 
-    async def route(self, url: httpx.URL) -> Route:
+    async def route(self, url: Url) -> Route:
         """Return how to reach the origin of ``url``.
 
         Raises:
             RequestFailedError: The environment names a proxy or certificates that are none.
         """
-        port = url.port or (443 if url.scheme == "https" else 80)
-        proxy = proxy_url(url.scheme, url.host, port, self._environ)
-        needs_tls = url.scheme == "https" or (proxy or "").startswith("https:")
-        tls = await self._tls_context() if needs_tls else _NO_TLS
-        if proxy is None:
-            return Route(tls, None)
+        text = proxy_url(*url.origin, self._environ)
         try:
-            to_proxy = tls if proxy.startswith("https:") else None
-            return Route(tls, httpx.Proxy(proxy, ssl_context=to_proxy))
-        except (ValueError, httpx.InvalidURL) as error:  # the text may hold a password
+            proxy = None if text is None else parse_url(text, _PROXY_SCHEMES)
+        except InvalidUrlError as error:  # its text may hold a password, this one does not
             text = "the executor's environment names a proxy that is no http, https or socks5 URL"
             raise RequestFailedError("proxy", text) from error
+        needs_tls = url.scheme == "https" or (proxy is not None and proxy.scheme == "https")
+        return Route(await self._tls_context() if needs_tls else _NO_TLS, proxy)
 
     async def _tls_context(self) -> ssl.SSLContext:
         async with self._loading:  # reading certificates takes some 20 ms: once, on a thread

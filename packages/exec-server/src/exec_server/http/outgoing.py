@@ -6,15 +6,17 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import httpx
 from exec_server_protocol.errors import InvalidParamsError
-from exec_server_protocol.http import HttpHeader, HttpRequestParams
 
 from ..withheld import is_withheld
+from .urls import InvalidUrlError, Url, parse_url, scheme_of
 
-__all__ = ["Headers", "OutgoingRequest", "names_an_origin", "prepare"]
+if TYPE_CHECKING:
+    from exec_server_protocol.http import HttpHeader, HttpRequestParams
+
+__all__ = ["Headers", "OutgoingRequest", "prepare"]
 
 Headers = tuple[tuple[str, bytes], ...]
 """Names as the client wrote them, in its order, repeats included."""
@@ -23,7 +25,6 @@ _TOKEN: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 """RFC 9110: what methods and header names are made of."""
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 """What no header value may hold: it would end the line, or be taken for something else."""
-_LAST_PORT: Final = 65535
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 """How long the body is, is for the sender to say: a wrong length would make the rest of the
 connection mean something else."""
@@ -44,7 +45,7 @@ class OutgoingRequest:
     """
 
     method: str
-    url: httpx.URL
+    url: Url
     headers: Headers
     body: bytes
     sends_length: bool
@@ -89,7 +90,7 @@ def prepare(params: HttpRequestParams, environ: Mapping[str, str]) -> OutgoingRe
         headers = (*headers, ("authorization", b"Basic " + credentials))
     return OutgoingRequest(
         method=params.method,
-        url=url.copy_with(userinfo=b"", fragment=None),
+        url=url.without_userinfo(),
         headers=tuple(header for header in headers if header[0].lower() not in _FRAMING),
         body=body,
         sends_length=bool(body) or "content-length" in names,
@@ -99,27 +100,18 @@ def prepare(params: HttpRequestParams, environ: Mapping[str, str]) -> OutgoingRe
     )
 
 
-def _parse_url(text: str) -> httpx.URL:
-    try:
-        url = httpx.URL(text.strip())
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise InvalidParamsError("http/request url is invalid: it cannot be parsed") from error
-    if not url.scheme:
+def _parse_url(text: str) -> Url:
+    text = text.strip()
+    scheme = scheme_of(text)
+    if not scheme:
         raise InvalidParamsError("http/request url is invalid: expected an absolute URL")
-    if url.scheme not in ("http", "https"):
-        text = f"http/request only supports http and https URLs, got {url.scheme[:20]}"
+    if scheme not in ("http", "https"):
+        text = f"http/request only supports http and https URLs, got {scheme[:20]}"
         raise InvalidParamsError(text)
-    if not names_an_origin(url):
-        raise InvalidParamsError("http/request url is invalid: it names no host or no port")
-    return url
-
-
-def names_an_origin(url: httpx.URL) -> bool:
-    """Return whether ``url`` has a host and a port that could exist.
-
-    The parser takes anything for a host and escapes what cannot be part of one.
-    """
-    return bool(url.host) and b"%" not in url.raw_host and 0 <= (url.port or 0) <= _LAST_PORT
+    try:
+        return parse_url(text)
+    except InvalidUrlError as error:
+        raise InvalidParamsError(f"http/request url is invalid: {error}") from error
 
 
 def _header(header: HttpHeader, environ: Mapping[str, str]) -> tuple[str, bytes]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-import httpx
-
 from .failures import RequestFailedError
-from .outgoing import OutgoingRequest, names_an_origin
+from .outgoing import OutgoingRequest
+from .urls import InvalidUrlError, Url, parse_url, scheme_of
 
 __all__ = ["MAX_REDIRECTS", "next_request"]
 
@@ -43,16 +42,19 @@ def next_request(
     if status not in _REDIRECTS or location is None:
         return None
     try:
-        target = request.url.join(location.decode("utf-8"))
-    except (httpx.InvalidURL, UnicodeError, ValueError):
+        text = request.url.join(location.decode("utf-8"))
+    except ValueError:
         return None  # the response is all there is
-    if target.scheme not in ("http", "https"):
-        text = f"redirect target uses unsupported URL scheme: {target.scheme[:20]}"
-        raise RequestFailedError("redirect", text)
-    if not names_an_origin(target):
+    scheme = scheme_of(text)
+    if scheme not in ("http", "https"):
+        raise RequestFailedError(
+            "redirect", f"redirect target uses unsupported URL scheme: {scheme[:20]}"
+        )
+    try:
+        target = parse_url(text).without_userinfo()
+    except InvalidUrlError:
         return None
-    target = target.copy_with(userinfo=b"", fragment=None)
-    same_origin = _origin(target) == _origin(request.url)
+    same_origin = target.origin == request.url.origin
     dropped = {"referer"} | (set() if same_origin else _SECRETS | request.for_one_origin)
     method, body, sends_length = request.method, request.body, request.sends_length
     if status == 303 or (status in (301, 302) and method == "POST"):
@@ -67,11 +69,7 @@ def next_request(
     )
 
 
-def _origin(url: httpx.URL) -> tuple[str, str, int]:
-    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
-
-
-def _referer(previous: httpx.URL, target: httpx.URL, *, same_origin: bool) -> bytes | None:
+def _referer(previous: Url, target: Url, *, same_origin: bool) -> bytes | None:
     """Where the request comes from: nothing of it is told in the clear, little to strangers."""
     if previous.scheme == "https" and target.scheme == "http":
         return None

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from exec_server_protocol.errors import RpcError
-from exec_server_protocol.http import HttpRequestParams
 from exec_server_protocol.notifications import http_body_delta, http_body_end
 from exec_server_protocol.rpc import encode_json
 
@@ -30,6 +29,8 @@ from .failures import RequestFailedError
 from .memory import Held
 
 if TYPE_CHECKING:
+    from exec_server_protocol.http import HttpRequestParams
+
     from ..connection.connection import Peer
     from .network import Network
     from .sending import IncomingResponse
@@ -106,7 +107,7 @@ class HttpRequest:
 
     async def _exchange(self, network: Network) -> Iterator[bytes] | None:
         """Do everything but send the answer that it returns, if any."""
-        from .exchange import exchange  # these two import httpx, which is loaded by now
+        from .exchange import exchange  # these two import httpcore, which is loaded by now
         from .outgoing import prepare
 
         request = prepare(self._params, self._environ)

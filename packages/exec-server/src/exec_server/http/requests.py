@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from exec_server_protocol.errors import InvalidParamsError
-from exec_server_protocol.http import HttpRequestParams
 
 from ..config import Limits
 from ..connection.later import Later
@@ -24,6 +23,8 @@ from .memory import BodyMemory, Held
 from .request import HttpRequest
 
 if TYPE_CHECKING:
+    from exec_server_protocol.http import HttpRequestParams
+
     from ..connection.connection import Connection
     from .network import Network
 
@@ -133,7 +134,7 @@ class HttpRequests:
             task.cancel()
 
     async def _load_network(self) -> Network:
-        """Return what finds routes. The first time it imports httpx, on a thread."""
+        """Return what finds routes. The first time it imports httpcore, on a thread."""
         async with self._loading:
             if self._network is None:
                 await asyncio.to_thread(importlib.import_module, f"{__package__}.exchange")

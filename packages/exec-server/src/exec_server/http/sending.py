@@ -21,6 +21,7 @@ from .names import NameNotFoundError
 from .network import Network, Route
 from .observing import observe
 from .outgoing import Headers, OutgoingRequest
+from .urls import Url
 
 __all__ = ["IncomingResponse", "send"]
 
@@ -85,7 +86,7 @@ def _message(request: OutgoingRequest, further: Headers) -> httpcore.Request:
     headers = (*request.complete_headers(), *further)
     return httpcore.Request(
         request.method.encode(),
-        httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+        _as_httpcore(url),
         headers=[(name.encode(), value) for name, value in headers],
         content=request.body,
     )
@@ -102,20 +103,21 @@ def _pool(route: Route, network: Network) -> httpcore.AsyncConnectionPool:
     }
     if proxy is None:
         return httpcore.AsyncConnectionPool(**common)
-    url = httpcore.URL(
-        scheme=proxy.url.raw_scheme,
-        host=proxy.url.raw_host,
-        port=proxy.url.port,
-        target=proxy.url.raw_path,
-    )
-    if proxy.url.scheme.startswith("socks5"):
+    url = _as_httpcore(proxy)
+    auth = (proxy.username.encode(), proxy.password.encode()) if proxy.userinfo else None
+    if proxy.scheme.startswith("socks5"):
         try:
-            return httpcore.AsyncSOCKSProxy(url, proxy_auth=proxy.raw_auth, **common)
+            return httpcore.AsyncSOCKSProxy(url, proxy_auth=auth, **common)
         except (ImportError, RuntimeError) as error:  # how httpcore says that socksio is missing
             text = "the executor's environment names a SOCKS proxy, which needs the package socksio"
             raise RequestFailedError("proxy", text) from error
-    return httpcore.AsyncHTTPProxy(
-        url, proxy_auth=proxy.raw_auth, proxy_ssl_context=proxy.ssl_context, **common
+    to_proxy = route.tls if proxy.scheme == "https" else None
+    return httpcore.AsyncHTTPProxy(url, proxy_auth=auth, proxy_ssl_context=to_proxy, **common)
+
+
+def _as_httpcore(url: Url) -> httpcore.URL:
+    return httpcore.URL(
+        scheme=url.scheme.encode(), host=url.host.encode(), port=url.port, target=url.raw_path
     )
 
 

@@ -100,7 +100,7 @@ def prepare(request: SpawnRequest) -> Launch:
     argv = [arg.encode() for arg in request.argv]
     arg0 = None if request.arg0 is None else request.arg0.encode()
     if request.sandbox is not None:
-        from ..sandbox.facade import plan_for_process  # loads the models
+        from ..sandbox.facade import plan_for_process
 
         _check_texts(request)
         _check_cwd(request)

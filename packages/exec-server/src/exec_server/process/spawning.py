@@ -66,7 +66,7 @@ class SpawnPool:
         """
         threads = self._threads
         if context is not None:
-            from ..sandbox.rules import has_patterns  # loads the models
+            from ..sandbox.rules import has_patterns
 
             threads = self._searches if has_patterns(context) else threads
         return threads.submit(function)

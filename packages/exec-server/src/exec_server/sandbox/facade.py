@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
-
-from exec_server_protocol.sandbox import SandboxContext
+from typing import TYPE_CHECKING, Final
 
 from . import interpreter
 from .bubblewrap import find_bubblewrap
 from .lookup import Lookup
 from .plan import Plan, make_plan
 from .rules import Access, Confinement, Rules, derive
+
+if TYPE_CHECKING:
+    from exec_server_protocol.sandbox import SandboxContext
 
 __all__ = ["NO_SANDBOX", "plan_for_files", "plan_for_process"]
 

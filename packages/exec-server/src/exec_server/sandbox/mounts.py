@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-
-from exec_server_protocol.sandbox import NetworkAccess
+from typing import TYPE_CHECKING
 
 from .lookup import Identity
 from .rules import Confinement
+
+if TYPE_CHECKING:
+    from exec_server_protocol.sandbox import NetworkAccess
 
 __all__ = ["Base", "Kind", "Mount", "Plan"]
 

@@ -20,7 +20,7 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from exec_server_protocol.sandbox import PROTECTED_NAMES
+from exec_server_protocol._protected_names import PROTECTED_NAMES
 
 from . import globs
 from .errors import PolicyNotEnforceableError

@@ -12,26 +12,20 @@ import enum
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from exec_server_protocol.path_uri import InvalidPathError, PathUri
-from exec_server_protocol.sandbox import (
-    DisabledPermissions,
-    FileSystemEntry,
-    GlobPatternEntryPath,
-    ManagedPermissions,
-    NetworkAccess,
-    PathEntryPath,
-    ProjectRootsPlace,
-    RestrictedFileSystem,
-    SandboxContext,
-    SpecialEntryPath,
-    SpecialPath,
-    UnknownPlace,
-)
 
 from .errors import ContextIncompleteError, ForeignPathError, PolicyNotEnforceableError
 from .globs import Glob, check_numbers, check_parts
+
+if TYPE_CHECKING:
+    from exec_server_protocol.sandbox import (
+        FileSystemEntry,
+        NetworkAccess,
+        SandboxContext,
+        SpecialPath,
+    )
 
 __all__ = ["MINIMAL_PATHS", "Access", "Confinement", "Purpose", "Rules", "derive", "has_patterns"]
 
@@ -100,14 +94,12 @@ def derive(
         PolicyNotEnforceableError: A rule that cannot be guaranteed.
     """
     permissions = context.permissions
-    if isinstance(permissions, DisabledPermissions):
+    if permissions.type == "disabled":
         return Rules(Confinement.NONE, "enabled", {})
     if context.windows_sandbox_level == "mxc":
         raise PolicyNotEnforceableError("native MXC is not available on this executor")
     network: NetworkAccess = "restricted" if purpose == "worker" else permissions.network
-    if not isinstance(permissions, ManagedPermissions) or not isinstance(
-        permissions.file_system, RestrictedFileSystem
-    ):
+    if permissions.type == "external" or permissions.file_system.type == "unrestricted":
         return _files_are_free(network, purpose)
     policy = permissions.file_system
     reader = _Reader(context, purpose, process_cwd, tmpdir)
@@ -129,14 +121,14 @@ def has_patterns(context: SandboxContext) -> bool:
     """Return whether the disk has to be searched for what a context denies."""
     permissions = context.permissions
     return (
-        isinstance(permissions, ManagedPermissions)
-        and isinstance(permissions.file_system, RestrictedFileSystem)
+        permissions.type == "managed"
+        and permissions.file_system.type == "restricted"
         and any(_is_denied_pattern(entry) for entry in permissions.file_system.entries)
     )
 
 
 def _is_denied_pattern(entry: FileSystemEntry) -> bool:
-    return isinstance(entry.path, GlobPatternEntryPath) and _access(entry) is Access.DENY
+    return entry.path.type == "glob_pattern" and _access(entry) is Access.DENY
 
 
 def _files_are_free(network: NetworkAccess, purpose: Purpose) -> Rules:
@@ -156,12 +148,13 @@ class _Reader:
     ) -> None:
         self._purpose = purpose
         self._tmpdir = tmpdir
-        given = context.policy_cwd
+        seen_from = context if context.policy_context is None else context.policy_context
+        given = seen_from.cwd
         self._cwd = None if given is None else _native(given, "working directory")
         self._glob_base = self._cwd
         if self._cwd is None and purpose == "process":
             self._glob_base = process_cwd
-        self._roots = [_native(root, "workspace root") for root in context.policy_workspace_roots]
+        self._roots = [_native(root, "workspace root") for root in seen_from.workspace_roots]
 
     def paths(self, entries: list[FileSystemEntry]) -> dict[bytes, Access]:
         found: dict[bytes, Access] = {}
@@ -172,18 +165,18 @@ class _Reader:
         return found
 
     def _places(self, entry: FileSystemEntry, access: Access) -> Iterator[bytes]:
-        if isinstance(entry.path, PathEntryPath):
+        if entry.path.type == "path":
             yield _native(entry.path.path, "permission path")
-        elif isinstance(entry.path, SpecialEntryPath):
+        elif entry.path.type == "special":
             yield from self._special(entry.path.value, access)
 
     def _special(self, place: SpecialPath, access: Access) -> Iterator[bytes]:
-        if isinstance(place, UnknownPlace):
+        if place.kind == "unknown":
             if access is Access.DENY:
                 raise PolicyNotEnforceableError(
                     "a place that this executor does not know is denied"
                 )
-        elif isinstance(place, ProjectRootsPlace):
+        elif place.kind == "project_roots":
             yield from self._workspace(place.subpath, access)
         elif place.kind == "current_working_directory":
             # It has come to mean the workspace, whatever its name says.
@@ -211,7 +204,7 @@ class _Reader:
         patterns = [
             entry.path.pattern
             for entry in entries
-            if isinstance(entry.path, GlobPatternEntryPath) and _is_denied_pattern(entry)
+            if entry.path.type == "glob_pattern" and _is_denied_pattern(entry)
         ]
         check_numbers(patterns)
         globs = tuple(dict.fromkeys(self._glob(pattern) for pattern in patterns))

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from exec_server_protocol.sandbox import SandboxContext
-
 from .bubblewrap import RECENT_SECONDS
 from .lookup import Lookup
 from .plan import Plan
 
 if TYPE_CHECKING:
+    from exec_server_protocol.sandbox import SandboxContext
+
     from .disk_events import DiskEvents, Watch
 
 __all__ = ["WatchedPlans"]

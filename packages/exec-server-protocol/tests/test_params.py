@@ -1,0 +1,173 @@
+"""Params without models: what is accepted, what comes out and what is said are the models'."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+from uuid import UUID
+
+import pytest
+from exec_server_protocol._model import WireModel
+from exec_server_protocol._params import Record
+from exec_server_protocol._params_export import FILE, table_text
+from exec_server_protocol._params_table import TABLE, Kind
+from exec_server_protocol.errors import InvalidParamsError
+from exec_server_protocol.methods import METHODS, REQUESTS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+JUNK = st.sampled_from(
+    [None, True, False, 0, 1, -1, 2**65, 1.0, 1.5, "", "x", "1", [], [None], ["x"], {}, {"x": 1}]
+)
+URIS = ("file:///", "file:///a%20b", "file://host/x", "/tmp", "http://x", "file:///%zz", "file:")
+BASE64 = ("", "aGk=", "aGk", "a", "####", "aGl=")
+IDS = (
+    "0f8fad5b-d9cb-469f-a165-70867728950e",
+    "0F8FAD5BD9CB469FA16570867728950E",
+    "{0f8fad5b-d9cb-469f-a165-70867728950e}",
+    "urn:uuid:0f8fad5b-d9cb-469f-a165-70867728950e",
+    "0f8fad5b-d9cb469f-a165-70867728950e",
+    "urn:uuid:0f8fad5bd9cb469fa16570867728950e",
+    "x",
+)
+
+
+_known: dict[str, st.SearchStrategy[Any]] = {}
+
+
+def values(kind: Kind) -> st.SearchStrategy[Any]:
+    """Return JSON of a kind: right, nearly right, or wrong."""
+    key = repr(kind)
+    if key not in _known:
+        right = _right(kind)
+        _known[key] = st.integers(0, 15).flatmap(lambda n: right if n else JUNK)
+    return _known[key]
+
+
+def _right(kind: Kind) -> st.SearchStrategy[Any]:
+    scalars: dict[str, st.SearchStrategy[Any]] = {
+        "text": st.sampled_from(["", "x", "Grüße", "a/b"]),
+        "flag": st.booleans(),
+        "object": st.dictionaries(st.sampled_from("ab"), JUNK, max_size=2),
+        "base64": st.sampled_from(BASE64),
+        "uri": st.sampled_from(URIS),
+        "uuid": st.sampled_from(IDS),
+    }
+    if isinstance(kind, str):
+        return scalars[kind]
+    word, *rest = kind
+    if word == "integer":
+        return st.sampled_from([rest[0], rest[0] - 1, rest[1], rest[1] + 1, 7])
+    if word == "one of":
+        return st.sampled_from(rest)
+    if word == "or null":
+        return st.none() | values(rest[0])
+    if word == "list":
+        return st.lists(values(rest[0]), max_size=3)
+    if word == "map":
+        return st.dictionaries(st.sampled_from("abc"), values(rest[0]), max_size=3)
+    if word == "remembered":
+        return _right(rest[0])
+    if word == "tagged":
+        tag, variants = rest
+        return st.one_of([_object(name, {tag: value}) for value, name in variants.items()])
+    assert word == "record"
+    return _object(rest[0], {})
+
+
+def _object(name: str, fixed: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    members = {
+        alias: st.just(fixed[member]) if member in fixed else values(kind)
+        for member, alias, kind, _ in TABLE[name]
+    }
+    python_names = {alias: member for member, alias, _, _ in TABLE[name]}
+
+    @st.composite
+    def made(draw: st.DrawFn) -> dict[str, Any]:
+        value = {alias: draw(strategy) for alias, strategy in members.items()}
+        for alias in draw(st.lists(st.sampled_from(sorted(members) or ["x"]), max_size=2)):
+            if alias in value and draw(st.booleans()):
+                del value[alias]  # missing
+            elif alias in value and draw(st.integers(0, 3)) == 0:
+                value[python_names[alias]] = value.pop(alias)
+        return {**value, "future": 1} if draw(st.booleans()) else value
+
+    return made()
+
+
+def outcome(read: Any, value: Any) -> Any:
+    try:
+        return plain(read(value))
+    except InvalidParamsError as error:
+        # The library tells of a UUID more than is worth telling.
+        return [re.sub("valid UUID, .*", "valid UUID", one) for one in error.message.split("; ")]
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, WireModel):
+        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, Record):
+        return {name: plain(item) for name, item in vars(value).items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, str) and value in IDS[:4]:
+        return UUID(value)
+    return value, type(value)
+
+
+@pytest.mark.parametrize("name", sorted(REQUESTS))
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_params_are_read_as_the_model_reads_them(name: str, data: st.DataObject) -> None:
+    method = METHODS[name]
+    value = data.draw(values(("record", method.params_name)))
+    assert outcome(method.read_params, value) == outcome(method.decode_params, value)
+
+
+@pytest.mark.parametrize("name", sorted(REQUESTS))
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_members_in_their_order_are_read_as_the_model_reads_them(
+    name: str, data: st.DataObject
+) -> None:
+    method = METHODS[name]
+    rows = TABLE[method.params_name]
+    value = [data.draw(values(kind)) for _, _, kind, _ in rows[: data.draw(st.integers(0, 20))]]
+    assert outcome(method.read_params, value) == outcome(method.decode_params, value)
+
+
+def test_the_table_is_that_of_the_models() -> None:
+    assert FILE.read_text(encoding="utf-8") == table_text()
+
+
+def test_equal_policies_are_one_object_whatever_the_method() -> None:
+    sandbox = {"permissions": {"type": "disabled"}, "windowsSandboxLevel": "disabled"}
+    first = METHODS["fs/readFile"].read_params({"path": "file:///a", "sandbox": sandbox})
+    other = METHODS["fs/getMetadata"].read_params({"path": "file:///b", "sandbox": {**sandbox}})
+    assert first.sandbox is other.sandbox
+
+
+def test_true_is_not_taken_for_one_that_was_remembered() -> None:
+    sandbox = {"permissions": {"type": "disabled"}, "windowsSandboxLevel": "disabled"}
+    read = METHODS["fs/readFile"].read_params
+    read({"path": "file:///a", "sandbox": {**sandbox, "useLegacyLandlock": True}})
+    with pytest.raises(InvalidParamsError, match="useLegacyLandlock"):
+        read({"path": "file:///a", "sandbox": {**sandbox, "useLegacyLandlock": 1}})
+
+
+def test_a_record_does_not_show_what_it_holds() -> None:
+    params = METHODS["initialize"].read_params({"clientName": "hunter2"})
+    assert "hunter2" not in repr(params)
+
+
+def test_reading_params_does_not_load_pydantic() -> None:
+    code = (
+        "import sys; from exec_server_protocol.methods import METHODS\n"
+        "METHODS['initialize'].read_params({'clientName': 'x'})\n"
+        "sys.exit('pydantic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
