@@ -29,6 +29,7 @@ from exec_testkit.liveness import descendants, resident_bytes
 from exec_testkit.server import ServerProcess
 from exec_testkit.server import program as ours
 from file_rows import measure_files
+from start_rows import measure_starts
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed
 
@@ -144,10 +145,9 @@ async def _median(count: int, action: Callable[[int], Awaitable[None]]) -> float
     return statistics.median(times)
 
 
-async def measure(server: ServerProcess, banner: float) -> Figures:
+async def measure(server: ServerProcess) -> Figures:
     """Return the figures of one server."""
-    figures: Figures = {"banner_s": banner}
-    figures["rss_idle_bytes"] = resident_bytes(descendants(server.pid))
+    figures: Figures = {"rss_idle_bytes": resident_bytes(descendants(server.pid))}
     for quick in (False, True):
         suffix = "_quickack_s" if quick else "_s"
         client = await RawClient.open(server.url, quick=quick)
@@ -219,11 +219,9 @@ def _match(count: int = 100) -> float:
     return (time.process_time() - started) / count
 
 
-def _start(command: list[str]) -> tuple[ServerProcess, float, str]:
+def _start(command: list[str]) -> tuple[ServerProcess, str]:
     home = tempfile.mkdtemp(prefix="bench-")
-    started = time.perf_counter()
-    server = ServerProcess(command=command, env={**os.environ, "CODEX_HOME": home})
-    return server, time.perf_counter() - started, home
+    return ServerProcess(command=command, env={**os.environ, "CODEX_HOME": home}), home
 
 
 def _cell(name: str, value: float | None) -> str:
@@ -257,9 +255,11 @@ def main() -> None:
     found: dict[str, list[Figures]] = {"ours": [], "reference": []}
     for number in range(rounds):
         for who in sorted(commands, reverse=bool(number % 2)):
-            server, banner, home = _start(commands[who])
+            starts = measure_starts(commands[who])
+            server, home = _start(commands[who])
             with server:
-                found[who].append(asyncio.run(asyncio.wait_for(measure(server, banner), 180)))
+                figures = asyncio.run(asyncio.wait_for(measure(server), 180))
+            found[who].append(starts | figures)
             shutil.rmtree(home, ignore_errors=True)
     medians = {
         who: {name: statistics.median(r[name] for r in runs) for name in (runs[0] if runs else {})}

@@ -53,8 +53,12 @@ class RawSocket:
         self._socket.sendall(head + b"\0\0\0\0" + text)
 
     def round_trip(self, text: bytes) -> bytes:
-        """Send a request and return the next message that is no ping."""
+        """Send a request and return the next message."""
         self._send(text)
+        return self.read()
+
+    def read(self) -> bytes:
+        """Return the next message that is no ping."""
         while True:
             opcode, payload = self._frame()
             if opcode == 1:
