@@ -332,9 +332,9 @@ async def test_large_messages_at_once_are_taken_one_after_the_other(
     peak = 0
     update = InboundBudget.update
 
-    def watched(budget: InboundBudget, inflow: Inflow, held: int) -> None:
+    def watched(budget: InboundBudget, inflow: Inflow, unfinished: int, waiting: int) -> None:
         nonlocal peak
-        update(budget, inflow, held)
+        update(budget, inflow, unfinished, waiting)
         peak = max(peak, budget.total)
 
     monkeypatch.setattr(InboundBudget, "update", watched)

@@ -19,6 +19,7 @@ class _Peer:
 
     peer = "test"
     full = congested = False
+    answering = True
     arrived = 0
 
     def __init__(self) -> None:
@@ -40,17 +41,20 @@ class _Peer:
     def when_uncongested(self, callback: Callable[[], None]) -> None:
         raise AssertionError
 
+    def when_answering(self, callback: Callable[[], None]) -> None:
+        raise AssertionError
+
     def close(self, code: int, reason: str) -> None:
         raise AssertionError
 
     def initialized(self) -> None:
         raise AssertionError
 
-    def pause_reading(self) -> None:
+    def crowd(self, *, crowded: bool) -> None:
         raise AssertionError
 
-    def resume_reading(self) -> None:
-        pass
+    def count_held(self) -> None:
+        raise AssertionError
 
 
 async def test_an_answer_that_comes_later_is_counted_where_it_ends_on_the_connection() -> None:

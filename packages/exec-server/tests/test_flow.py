@@ -37,6 +37,15 @@ def test_a_window_never_fills_without_a_ping_that_could_empty_it(sizes: list[int
             assert not flow.full
 
 
+@given(st.integers(2, 3 * MIB), st.lists(st.integers(1, 3 * MIB), max_size=40))
+def test_a_window_has_room_when_every_ping_is_answered(window: int, sizes: list[int]) -> None:
+    flow = FlowWindow(window)
+    marks = [mark for size in sizes if (mark := flow.count(size)) is not None]
+    for mark in marks:
+        flow.pong(mark)
+    assert not flow.full
+
+
 def test_pongs_that_were_never_asked_for_change_nothing() -> None:
     flow = FlowWindow(4 * MIB)
     marks = _send(flow, 2 * MIB)

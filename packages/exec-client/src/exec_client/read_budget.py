@@ -123,6 +123,14 @@ class ReadBudget:
 
     # ------------------------------------------------------------------ for the reader
 
+    def may_read(self) -> bool:
+        """Whether the connection is read on; if it has to be, output is given up for that.
+
+        While somebody waits for something to arrive, nothing but output that was begun to be
+        read and then left can be in the way, and that for ``ABANDONED_SECONDS`` only.
+        """
+        return not self.full or (self.wanted and self.make_room())
+
     def make_room(self) -> bool:
         """Give up output so that something else gets through. Returns whether it may."""
         if self._used > self._limit:

@@ -84,8 +84,11 @@ class Limits:
     initialize_seconds: float = 30.0
     """From the upgrade to ``initialize``. Clients send it at once, over whatever link."""
     inbound_bytes: int = 512 * 1024 * 1024
-    """Unfinished messages of all connections together: eight of the longest. Beyond it, large
-    ones are read one after the other."""
+    """Messages of all connections together that are unfinished, or wait to be handled: eight
+    of the longest. Beyond it, large ones are read one after the other."""
+    waiting_request_bytes: int = 16 * 1024 * 1024
+    """Requests of one connection that were read and wait to be handled; beyond it the
+    connection is not read. Far more than the calls that a client has under way at a time."""
     contended_message_seconds: float = 30.0
     """For the rest of such a message, while others wait for it: 64 MiB at 20 Mbit/s."""
     sessions: int = 1024

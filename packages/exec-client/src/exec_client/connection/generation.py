@@ -198,9 +198,7 @@ class Generation:
         budget = self._budget
         if budget.take_crowded():
             await asyncio.sleep(0)
-        while budget.full and not self.lost:
-            if budget.wanted and budget.make_room():
-                return
+        while not self.lost and not budget.may_read():
             await budget.wait_changed()
 
     def _handle(self, data: str | bytes) -> None:

@@ -2,8 +2,9 @@
 
 Requests are handled in the order of their arrival. A handler that can answer at once does
 so; one that has to wait returns a future and lets the next request pass, so that nothing a
-client sends holds up what it sends next. What may wait is bounded: when too much of it
-does, or when the peer does not take its answers, the socket is no longer read.
+client sends holds up what it sends next. What may wait is bounded: when too much of it does,
+or when the peer does not take its answers, further requests are read and kept, and when
+there are many of those, the socket is no longer read; see ``waits``.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from ..telemetry.names import MALFORMED_MESSAGES
 from .error_boundary import to_error_data
 from .later import ANSWERED, Later, Noted
 from .states import ConnectionEvent, ConnectionState, advance
+from .waits import may_handle
 
 __all__ = ["Answer", "Connection", "Handler", "Peer"]
 
@@ -52,6 +54,9 @@ logger = logging.getLogger(__name__)
 
 _LATER: Final = (Later, asyncio.Future)
 """What a handler returns when the answer comes later."""
+
+_MESSAGE_COST: Final = 256
+"""Bytes that a message which waits takes beside its text."""
 
 _POLICY_VIOLATION = 1008
 """RFC 6455: the peer broke a rule that is not about frames."""
@@ -86,11 +91,18 @@ class Peer(Sender, Protocol):
     def when_uncongested(self, callback: Callable[[], None]) -> None:
         """Call back once it need not wait any more, or when the peer is gone."""
 
-    def pause_reading(self) -> None:
-        """Take nothing more from the socket."""
+    @property
+    def answering(self) -> bool:
+        """Whether an answer can leave; what nobody asked for may have to wait longer."""
 
-    def resume_reading(self) -> None:
-        """Take from the socket again."""
+    def when_answering(self, callback: Callable[[], None]) -> None:
+        """Call back once it can, or when the peer is gone."""
+
+    def crowd(self, *, crowded: bool) -> None:
+        """Say whether so many requests wait to be handled that no more should be read."""
+
+    def count_held(self) -> None:
+        """Look again how many bytes wait to be handled: some have been, or will not be."""
 
 
 class LongPoll(Protocol):
@@ -130,7 +142,7 @@ class Connection:
         instruments: Who is told of requests.
 
     Attributes:
-        waiting_bytes: Length of the messages that were taken and not yet handled.
+        waiting_bytes: What the messages take that were read and not yet handled.
     """
 
     def __init__(
@@ -153,7 +165,7 @@ class Connection:
         self._inbound: deque[tuple[str | bytes, float]] = deque()
         self.long_polls = LongPolls(limits.parked_reads)
         self._parked: dict[asyncio.Future[Any] | Later, ObservedRequest] = {}
-        self._paused = False
+        self._crowded = False
         self._parked_bytes = 0
         self._message_bytes = 0
         self._handling = False
@@ -168,14 +180,13 @@ class Connection:
     def message_received(self, data: str | bytes) -> None:
         """Handle one message now, or when what is in front of it has been handled."""
         self._inbound.append((data, self.instruments.clock()))
-        self.waiting_bytes += len(data)
+        self.waiting_bytes += len(data) + _MESSAGE_COST
         if not self._handling:
             self._handle_inbound()
 
-    def drained(self) -> None:
+    def answers_can_leave(self) -> None:
         """The peer takes answers again."""
-        if not self._handling:
-            self._handle_inbound()
+        self._go_on()
 
     def more_arrived(self) -> None:
         """Output that the peer has by now need not be kept for it."""
@@ -199,22 +210,32 @@ class Connection:
 
     # ------------------------------------------------------------------ in
 
+    def _go_on(self) -> None:
+        if self._inbound and not self._handling:
+            self._handle_inbound()
+            self.peer.count_held()
+
     def _handle_inbound(self) -> None:
         self._handling = True
         try:
-            while self._inbound and self.state is not ConnectionState.CLOSED:
-                if self.peer.full or self._parked_too_much:
-                    self._paused = True
-                    self.peer.pause_reading()
-                    return
+            while self._inbound and self._may_handle:
                 data, received = self._inbound.popleft()
-                self.waiting_bytes -= len(data)
+                self.waiting_bytes -= len(data) + _MESSAGE_COST
                 self._handle(data, received)
         finally:
             self._handling = False
-        if self._paused:
-            self._paused = False
-            self.peer.resume_reading()
+        limit = self.limits.waiting_request_bytes
+        # Half of it has to go before more is read, or each request would pause and resume.
+        crowded = self.waiting_bytes >= (limit // 2 if self._crowded else limit)
+        if crowded is not self._crowded:
+            self._crowded = crowded
+            self.peer.crowd(crowded=crowded)
+
+    @property
+    def _may_handle(self) -> bool:
+        return self.state is not ConnectionState.CLOSED and may_handle(
+            answering=self.peer.answering, parked_full=self._parked_too_much
+        )
 
     @property
     def _parked_too_much(self) -> bool:
@@ -322,8 +343,7 @@ class Connection:
                 self._answer(request.id, observed, done.result())
             else:
                 self._refuse(request, observed, error)
-            if self._inbound and not self._handling:
-                self._handle_inbound()
+            self._go_on()
 
         future.add_done_callback(settle)
 

@@ -28,10 +28,12 @@ class FlowWindow:
         window: Bytes in flight above which producers hold back.
     """
 
-    __slots__ = ("_last_mark", "_window", "arrived", "sent")
+    __slots__ = ("_last_mark", "_ping_every", "_window", "arrived", "sent")
 
     def __init__(self, window: int) -> None:
         self._window = window
+        # Less than the window, or it could stay full when the last ping was answered.
+        self._ping_every = min(_PING_EVERY_BYTES, window // 2)
         self._last_mark = 0
         self.sent = 0
         self.arrived = 0
@@ -51,7 +53,7 @@ class FlowWindow:
         was_full = self.full
         self.sent += size
         filled = self.full and not was_full
-        if self.sent - self._last_mark < _PING_EVERY_BYTES and not filled:
+        if self.sent - self._last_mark < self._ping_every and not filled:
             return None
         self._last_mark = self.sent
         return _WATERMARK.pack(_MAGIC, self.sent)
@@ -66,6 +68,10 @@ class FlowWindow:
         self.arrived = mark
         return True
 
-    def assume_arrived(self) -> None:
-        """Count everything as arrived: the peer takes bytes but answers no ping."""
-        self.arrived = self.sent
+    def assume_arrived(self, unsent: int) -> None:
+        """Count as arrived what the peer's system has: no pong says more.
+
+        Args:
+            unsent: Bytes that it has not acknowledged, with everything around the messages.
+        """
+        self.arrived = max(self.arrived, self.sent - unsent)

@@ -30,23 +30,27 @@ class FlowWatch:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
+    def watch(self) -> None:
+        """Something was sent: note when the window fills."""
+        if self.window.full and self._timer is None and not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(
+                _PONG_SECONDS, self._doubt_pongs, self.window.arrived
+            )
+
     def look(self) -> None:
-        """Note when the window filled, or tell the producers that it has room again."""
+        """Something has arrived: tell the producers when the window has room again."""
         if self.window.full:
-            if self._timer is None and not self._closed:
-                self._timer = asyncio.get_running_loop().call_later(
-                    _PONG_SECONDS, self._doubt_pongs, self.window.arrived
-                )
-            return
-        self._cancel_timer()
-        self._on_room()
+            self.watch()
+        else:
+            self._cancel_timer()
+            self._on_room()
 
     def _doubt_pongs(self, arrived: int) -> None:
         # A peer that reads but answers no ping breaks the rules of WebSocket. It shall not
         # stand still for that: what its system has acknowledged counts as arrived.
         self._timer = None
         if self.window.arrived == arrived and not self._unsent():
-            self.window.assume_arrived()
+            self.window.assume_arrived(0)
         self.look()
 
     def close(self) -> None:

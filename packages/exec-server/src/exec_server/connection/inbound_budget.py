@@ -1,8 +1,9 @@
-"""How many bytes of unfinished messages a server holds for all of its connections. Pure.
+"""How many bytes of unhandled messages a server holds for all of its connections. Pure.
 
 One message may take 64 MiB until its last byte is there, and thousands of connections may
 send one. When together they hold too much, large ones stop being read, all but one: that
-one can finish, and make room for the next.
+one can finish, and make room for the next. Messages that are finished and wait to be handled
+count as well; to be handled they need no reading, so they are never what others wait for.
 """
 
 from __future__ import annotations
@@ -39,15 +40,28 @@ class InboundBudget:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held: dict[Inflow, int] = {}
+        self._unfinished: set[Inflow] = set()
         self._waiting: dict[Inflow, None] = {}
         self._favourite: Inflow | None = None
         self.total = 0
 
-    def update(self, inflow: Inflow, held: int) -> None:
-        """Note how many bytes a connection holds now; 0 when its message was finished."""
+    def update(self, inflow: Inflow, unfinished: int, waiting: int = 0) -> None:
+        """Note how many bytes a connection holds now.
+
+        Args:
+            inflow: The connection.
+            unfinished: Of a message whose end has not come.
+            waiting: Of messages that wait to be handled.
+        """
+        held = unfinished + waiting
         before = self._held.pop(inflow, 0)
+        self._unfinished.discard(inflow)
         if held:
             self._held[inflow] = held
+        if unfinished:
+            self._unfinished.add(inflow)
+        elif inflow is self._favourite:
+            self._favourite = None
         self.total += held - before
         if held <= _ALWAYS_FREE_BYTES:
             self._release(inflow)
@@ -65,21 +79,32 @@ class InboundBudget:
             inflow.let_inflow()
 
     def _queue(self, inflow: Inflow) -> None:
-        if self._favourite is None:
-            self._favourite = inflow
-            inflow.favoured()
-        elif inflow not in self._waiting:
+        if inflow in self._waiting:
+            return
+        if self._favourite is None and inflow in self._unfinished:
+            self._favour(inflow)
+        else:
             self._waiting[inflow] = None
             inflow.hold_inflow()
 
+    def _favour(self, inflow: Inflow) -> None:
+        self._favourite = inflow
+        inflow.favoured()
+
     def _admit(self) -> None:
-        """Let go on who can: everybody while there is room, else one."""
-        while self._waiting and (self.total <= self._limit or self._favourite is None):
+        """Let go on who can: everybody while there is room, else one that can finish."""
+        while self._waiting:
             inflow = next(iter(self._waiting))
-            del self._waiting[inflow]
             if self.total > self._limit:
-                self._favourite = inflow
-                inflow.favoured()
+                if self._favourite is not None:
+                    return
+                candidates = (other for other in self._waiting if other in self._unfinished)
+                favoured = next(candidates, None)
+                if favoured is None:
+                    return
+                inflow = favoured
+                self._favour(inflow)
+            del self._waiting[inflow]
             inflow.let_inflow()
 
     def is_held_up_by(self, inflow: Inflow) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a socket is read: when the messages are wanted, and when they can be afforded."""
+"""Whether a socket is read: as long as what comes can be afforded; see ``waits``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .inbound_budget import InboundBudget
+from .waits import may_read
 
 __all__ = ["Inlet", "Tap"]
 
@@ -32,48 +33,69 @@ class Inlet:
         budget: Bytes of unfinished messages that the server holds, for all connections.
         patience: Seconds for which others wait for the rest of a message of this one.
         too_slow: Called when they have waited that long.
+        on_change: Called when the socket is read again, or no longer.
+
+    Attributes:
+        reading: Whether the socket is read.
     """
 
     def __init__(
-        self, tap: Tap, budget: InboundBudget, patience: float, too_slow: Callable[[], None]
+        self,
+        tap: Tap,
+        budget: InboundBudget,
+        patience: float,
+        too_slow: Callable[[], None],
+        on_change: Callable[[], None],
     ) -> None:
         self._tap = tap
         self._budget = budget
         self._patience = patience
         self._too_slow = too_slow
-        self._held_bytes = 0
-        self._wanted = True
+        self._on_change = on_change
+        self._held = (0, 0)
+        self._crowded = False
         self._affordable = True
-        self._reading = True
+        self.reading = True
         self._timer: asyncio.TimerHandle | None = None
 
-    def want(self, wanted: bool) -> None:
-        """Say whether whoever takes the messages takes more of them."""
-        self._wanted = wanted
-        self._read_or_not()
+    def crowd(self, *, crowded: bool) -> None:
+        """Say whether too many requests wait to be handled."""
+        if crowded is not self._crowded:
+            self._crowded = crowded
+            self._tell_budget()
+            self._read_or_not()
 
-    def count(self, held: int) -> None:
-        """Note the bytes of messages that are unfinished, or finished and not handled yet."""
-        if held or self._held_bytes:
-            self._held_bytes = held
-            self._budget.update(self, held)
+    def count(self, unfinished: int, waiting: int) -> None:
+        """Note the bytes of messages that are unfinished, and of those that wait."""
+        held = (unfinished, waiting)
+        if held != self._held:
+            self._held = held
+            self._tell_budget()
+
+    def _tell_budget(self) -> None:
+        unfinished, waiting = self._held
+        if self._crowded:  # no end of a message is to be expected from here
+            unfinished, waiting = 0, unfinished + waiting
+        self._budget.update(self, unfinished, waiting)
 
     def close(self) -> None:
-        """Hold nothing any more, and hold nobody up."""
-        self.count(0)
+        """Hold nothing any more, and hold nobody up. What still comes is read and dropped."""
+        self.count(0, 0)
+        self.crowd(crowded=False)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _read_or_not(self) -> None:
-        reading = self._wanted and self._affordable
-        if reading is self._reading or self._tap.is_closing():
+        reading = may_read(affordable=self._affordable, crowded=self._crowded)
+        if reading is self.reading or self._tap.is_closing():
             return
-        self._reading = reading
+        self.reading = reading
         if reading:
             self._tap.resume_reading()
         else:
             self._tap.pause_reading()
+        self._on_change()
 
     # ------------------------------------------------------------------ the budget calls
 

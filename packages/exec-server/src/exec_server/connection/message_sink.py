@@ -13,8 +13,8 @@ class MessageSink(Protocol):
     def message_received(self, data: str | bytes) -> None:
         """Take one whole message."""
 
-    def drained(self) -> None:
-        """There is room again for messages out."""
+    def answers_can_leave(self) -> None:
+        """There is room again for answers."""
 
     def more_arrived(self) -> None:
         """The peer is known to have more of what was sent than before."""

@@ -4,8 +4,8 @@ It drives the library's protocol object, which does no I/O, straight from the ev
 callbacks. A message is handled in the callback that received its last byte, without a task
 or a queue in between: a short request is answered some 30 µs sooner.
 
-Nothing here waits. What cannot be sent at once is buffered by the transport; ``full`` tells
-producers to hold back, and the connection stops reading while its own answers pile up.
+Nothing here waits. What cannot be sent at once is buffered by the transport; who makes it
+asks before whether it may, see ``waits``.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from websockets.protocol import State
 from ..config import Limits
 from .admission import Admission
 from .assembly import MessageAssembler
-from .flow_watch import FlowWatch
 from .handshake import MAX_REQUEST_BYTES, HandshakeProtocol, answer
 from .inbound_budget import InboundBudget
 from .inlet import Inlet
 from .message_sink import MessageSink
-from .outbox import Outbox
+from .outlet import Outlet
 from .reading import SocketReader
-from .sockets import prepare_socket, unacknowledged_bytes
+from .sockets import prepare_socket
 from .tls import TlsFailedError, TlsTransport
 
 __all__ = ["Endpoint"]
@@ -73,26 +72,25 @@ class Endpoint(SocketReader):
         self._timer: asyncio.TimerHandle | None = None
         self._request_bytes = 0
         self._assembler = MessageAssembler()
-        self._drain_callbacks: list[Callable[[], None]] = []
-        self._room_callbacks: list[Callable[[], None]] = []
         self._inlet: Inlet | None = None
         self._ending = False
-        self._transport_full = False
-        self._flow = FlowWatch(limits.in_flight_bytes, self._unsent_bytes, self._flow_has_room)
-        self._outbox = Outbox(self._protocol, self._flow.window, self._flush)
+        self._outlet = Outlet(
+            limits, self._protocol, self._flush, self._is_read, self._answers_can_leave
+        )
 
     # ------------------------------------------------------------------ asyncio's callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Prepare the socket and start the clock for the HTTP request."""
         self._transport = cast("asyncio.Transport", transport)
-        high = self._limits.outbound_bytes
-        self._transport.set_write_buffer_limits(high=high, low=high // 4)
         prepare_socket(self._transport.get_extra_info("socket"))
         if self._tls_context is not None:
             self._transport = self._tls = TlsTransport(self._transport, self._tls_context)
         patience = self._limits.contended_message_seconds
-        self._inlet = Inlet(self._transport, self._budget, patience, self._too_slow)
+        self._outlet.open(self._transport)
+        self._inlet = Inlet(
+            self._transport, self._budget, patience, self._too_slow, self._outlet.look_soon
+        )
         self._admission.arrived(self)
         self._timer = asyncio.get_running_loop().call_later(
             self._limits.handshake_seconds, self._transport.abort
@@ -110,7 +108,7 @@ class Endpoint(SocketReader):
             self._protocol.receive_data(data)
             self._handle_events()
             self._flush()
-            self._count_held()
+            self.count_held()
         if self._protocol.state is State.CONNECTING and not self._ending:
             self._request_bytes += len(data)
             if self._request_bytes > MAX_REQUEST_BYTES:
@@ -145,26 +143,11 @@ class Endpoint(SocketReader):
 
     def pause_writing(self) -> None:
         """The transport holds more than it should."""
-        self._transport_full = True
+        self._outlet.pause()
 
     def resume_writing(self) -> None:
         """The transport has room again."""
-        self._transport_full = False
-        if not self.full:
-            self._call_drained()
-        self._call_room()
-
-    def _call_room(self) -> None:
-        callbacks, self._room_callbacks = self._room_callbacks, []
-        for callback in callbacks:
-            callback()
-
-    def _call_drained(self) -> None:
-        if self._sink is not None and not self._ending:
-            self._sink.drained()
-        callbacks, self._drain_callbacks = self._drain_callbacks, []
-        for callback in callbacks:
-            callback()
+        self._outlet.resume()
 
     # ------------------------------------------------------------------ in
 
@@ -200,32 +183,33 @@ class Endpoint(SocketReader):
                 return
             if message is not None and self._sink is not None:
                 self._sink.message_received(message)
-        elif frame.opcode is Opcode.PONG and self._flow.window.pong(bytes(frame.data)):
-            if self._sink is not None:
+        elif frame.opcode is Opcode.PONG:
+            moved = self._outlet.pong(bytes(frame.data))
+            if moved and self._sink is not None:
                 self._sink.more_arrived()
-            self._flow.look()
 
     def initialized(self) -> None:
         """The connection has its session."""
         self._admission.initialized(self)
 
-    def pause_reading(self) -> None:
-        """Take nothing more from the socket until ``resume_reading``."""
+    def crowd(self, *, crowded: bool) -> None:
+        """Say whether so many requests wait to be handled that no more should be read."""
         if self._inlet is not None:
-            self._inlet.want(False)
+            self._inlet.crowd(crowded=crowded)
 
-    def resume_reading(self) -> None:
-        """Take from the socket again."""
-        self._count_held()
-        if self._inlet is not None:
-            self._inlet.want(True)
+    def _is_read(self) -> bool:
+        return self._inlet is None or self._inlet.reading
 
-    def _count_held(self) -> None:
+    def _answers_can_leave(self) -> None:
+        if self._sink is not None:
+            self._sink.answers_can_leave()
+
+    def count_held(self) -> None:
         """Tell the budget what is held of messages that are not handled yet."""
         if self._inlet is not None and not self._ending:
             waiting = self._sink.waiting_bytes if self._sink is not None else 0
             buffered = len(self._protocol.reader.buffer)
-            self._inlet.count(buffered + self._assembler.size + waiting)
+            self._inlet.count(buffered + self._assembler.size, waiting)
 
     def _too_slow(self) -> None:
         self.close(_TRY_AGAIN_LATER, "others wait for the end of a large message")
@@ -251,68 +235,49 @@ class Endpoint(SocketReader):
     @property
     def full(self) -> bool:
         """Whether so much is unsent, or in flight, that producers should wait."""
-        return (
-            self._transport_full
-            or self._flow.window.full
-            or self._outbox.held_bytes >= self._limits.outbound_bytes
-        )
+        return self._outlet.full
 
     @property
-    def sent(self) -> int:
-        """Bytes of messages sent so far."""
-        return self._flow.window.sent + self._outbox.held_bytes
-
-    @property
-    def arrived(self) -> int:
-        """How many of them the peer is known to have."""
-        return self._flow.window.arrived
-
-    def send(self, message: bytes) -> None:
-        """Queue one message; a connection that is ending drops it."""
-        if self._ending or self._protocol.state is not State.OPEN:
-            return
-        if self._outbox.send(message):
-            self._flow.look()
-        self._flush()
-
-    def send_piece(self, piece: bytes, *, last: bool, of: object) -> None:
-        """Queue a part of a message; ``of`` says whose, and each has one message at a time."""
-        if self._ending or self._protocol.state is not State.OPEN:
-            return
-        if self._outbox.send_piece(piece, last=last, of=of):
-            self._flow.look()
-        self._flush()
+    def answering(self) -> bool:
+        """Whether an answer can leave; what nobody asked for may have to wait longer."""
+        return self._outlet.answering
 
     @property
     def congested(self) -> bool:
         """Whether so much is unsent that the next piece of a message should wait."""
-        return self._transport_full
+        return self._outlet.congested
+
+    @property
+    def sent(self) -> int:
+        """Bytes of messages sent so far."""
+        return self._outlet.sent
+
+    @property
+    def arrived(self) -> int:
+        """How many of them the peer is known to have."""
+        return self._outlet.arrived
+
+    def send(self, message: bytes) -> None:
+        """Queue one message; a connection that is ending drops it."""
+        if not self._ending and self._protocol.state is State.OPEN:
+            self._outlet.send(message)
+
+    def send_piece(self, piece: bytes, *, last: bool, of: object) -> None:
+        """Queue a part of a message; ``of`` says whose, and each has one message at a time."""
+        if not self._ending and self._protocol.state is State.OPEN:
+            self._outlet.send_piece(piece, last=last, of=of)
 
     def when_uncongested(self, callback: Callable[[], None]) -> None:
         """Call back once the socket takes more, or when the connection has ended."""
-        if self._ending or not self._transport_full:
-            asyncio.get_running_loop().call_soon(callback)
-        else:
-            self._room_callbacks.append(callback)
+        self._outlet.when_uncongested(callback)
 
-    def _flow_has_room(self) -> None:
-        if not self._transport_full:
-            self._call_drained()
-
-    def _unsent_bytes(self) -> int:
-        transport = self._transport
-        if transport is None or self._ending:
-            return 0
-        return transport.get_write_buffer_size() or unacknowledged_bytes(
-            transport.get_extra_info("socket")
-        )
+    def when_answering(self, callback: Callable[[], None]) -> None:
+        """Call back once answers can leave, or when the connection has ended."""
+        self._outlet.when_answering(callback)
 
     def when_drained(self, callback: Callable[[], None]) -> None:
-        """Call back once there is room, or when the connection has ended."""
-        if self._ending or not self.full:
-            asyncio.get_running_loop().call_soon(callback)
-        else:
-            self._drain_callbacks.append(callback)
+        """Call back once producers may go on, or when the connection has ended."""
+        self._outlet.when_drained(callback)
 
     def _schedule_ping(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._ping_interval, self._ping)
@@ -371,10 +336,7 @@ class Endpoint(SocketReader):
         self._assembler.clear()
         if self._inlet is not None:
             self._inlet.close()
-        self._flow.close()
-        self._outbox.clear()
-        self._call_drained()
-        self._call_room()
+        self._outlet.close()
 
     def _finish(self) -> None:
         """Close our half, and the socket when the peer has closed its own or takes too long.
@@ -391,5 +353,4 @@ class Endpoint(SocketReader):
         if self._protocol.state is State.CLOSED or self._protocol.close_rcvd is not None:
             transport.close()
         else:
-            self.resume_reading()
             transport.write_eof()

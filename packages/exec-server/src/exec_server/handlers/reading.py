@@ -124,8 +124,8 @@ class _LongPoll:
         """Answer with what there is, as soon as the peer takes it."""
         if self.future.done() or self._answering:
             return
-        if self._connection.peer.full:
-            self._connection.peer.when_drained(self.answer)
+        if not self._connection.peer.answering:
+            self._connection.peer.when_answering(self.answer)
         elif self._connection.attached_session.processes.get(self._process.id) is not self._process:
             text = f"unknown process id {self._process.id}"
             self.future.set_exception(InvalidRequestError(text))
