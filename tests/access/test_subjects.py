@@ -11,7 +11,6 @@ from pathlib import Path
 import jwt
 import pytest
 from exec_server_protocol.errors import INVALID_REQUEST, SESSION_ALREADY_ATTACHED
-from exec_testkit.door import knock
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient, WireError
 
@@ -21,9 +20,10 @@ SECRET = "shared-secret-that-is-long-enough-for-all-of-the-algorithms-of-hmac"
 WAIT_S = 20.0
 
 
-def _token(subject: str | None, issuer: str | None = "one") -> str:
+def _token(subject: object, issuer: str | None = "one") -> str:
     claims = {"exp": int(time.time()) + 600, "sub": subject, "iss": issuer}
-    return jwt.encode({k: v for k, v in claims.items() if v is not None}, SECRET, "HS256")
+    given = {name: value for name, value in claims.items() if value is not None}
+    return jwt.PyJWS().encode(json.dumps(given).encode(), SECRET, "HS256")
 
 
 def _secret_file(folder: Path, content: str) -> str:
@@ -64,10 +64,12 @@ async def _resumed(url: str, session: str, token: str) -> WireClient:
             await asyncio.sleep(0.01)
 
 
-OWNERS = [
+OWNERS: list[tuple[object, str | None]] = [
     ("alice", "one"),
     ("bob", "one"),
     ("alice", "two"),
+    ("5", "one"),
+    (5, "one"),
     ("", "one"),
     (None, "one"),
     (None, None),
@@ -76,7 +78,7 @@ OWNERS = [
 
 @pytest.mark.parametrize("owner", OWNERS, ids=str)
 async def test_another_subject_is_told_that_there_is_no_such_session(
-    server: ServerProcess, owner: tuple[str | None, str | None]
+    server: ServerProcess, owner: tuple[object, str | None]
 ) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
     mine = await WireClient.ready(server.url, token=_token(*owner))
@@ -100,13 +102,6 @@ async def test_another_token_of_the_same_subject_resumes(server: ServerProcess) 
     claims = {"exp": int(time.time()) + 99, "sub": "carol", "iss": "one", "jti": "another"}
     second = await _resumed(server.url, first.session_id, jwt.encode(claims, SECRET, "HS256"))
     await second.close()
-
-
-def test_a_subject_that_is_no_text_is_no_subject(server: ServerProcess) -> None:
-    claims = {"exp": int(time.time()) + 600, "sub": ["alice"]}
-    signed = jwt.PyJWS().encode(json.dumps(claims).encode(), SECRET, "HS256")
-    status, text = knock(server.url, b"Authorization: Bearer " + signed.encode())
-    assert (status, text.strip()) == (401, "invalid signed token")
 
 
 async def test_with_one_shared_token_the_id_is_what_entitles(tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ from .access.authorization import Owner
 from .access.gate import Gate, load_credentials
 from .config import ListenAddress, ServerConfig
 from .connection.admission import Admission
+from .connection.doorkeeper import Doorkeeper
 from .connection.inbound_budget import InboundBudget
 from .connection.message_sink import MessageSink
 from .connection.waiting_room import WaitingRoom
 from .connection.websocket import Endpoint
 from .errors import ConfigError, ListenError, SpawnError
 from .process.open_files import open_files_limit
+from .sandbox import secret_files
 from .session.registry import SessionRegistry
 from .telemetry.instruments import Gauges
 from .telemetry.names import CONNECTIONS, CONNECTIONS_ACTIVE
@@ -58,6 +60,7 @@ class Server:
         self._admission: Admission[Endpoint, MessageSink] = Admission(
             config.limits, self._gate, self._accept, WaitingRoom(strangers)
         )
+        self._doorkeeper = Doorkeeper(self._make_endpoint, self._admission.turned_away)
         self._budget = InboundBudget(config.limits.inbound_bytes)
         self._listener: asyncio.Server | None = None
         self._reloading: asyncio.Task[None] | None = None
@@ -77,6 +80,7 @@ class Server:
             ListenError: The address cannot be bound.
         """
         access = self._config.access
+        secret_files.keep(secret=access.secret_files, trusted=access.trusted_files)
         if access.uses_files:
             self._gate.use(await asyncio.to_thread(load_credentials, access))
         elif access.authenticates:
@@ -87,7 +91,7 @@ class Server:
             family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
             sock = socket.create_server((wanted.host, wanted.port), family=family)
             self._listener = await loop.create_server(
-                self._make_endpoint, sock=sock, backlog=_ACCEPT_AT_ONCE
+                self._doorkeeper.protocol, sock=sock, backlog=_ACCEPT_AT_ONCE
             )
             sock.listen(_BACKLOG)  # asyncio takes the one number for both
         except OSError as error:
@@ -165,6 +169,7 @@ class Server:
         if self._reloading is not None:
             self._reloading.cancel()
             await asyncio.wait([self._reloading])
+        await self._doorkeeper.close()
         for endpoint in self._admission.connections:
             endpoint.close(_GOING_AWAY, "server is shutting down")
         if self._service is not None:

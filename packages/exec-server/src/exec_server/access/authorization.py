@@ -15,7 +15,7 @@ class Owner:
     """Whom a client's sessions belong to, by its token. Never logged: it is part of the token.
 
     Attributes:
-        subject: ``sub``; ``None`` where the token names nobody.
+        subject: ``sub`` as JSON; ``None`` where the token names nobody.
         issuer: ``iss``: one subject of two issuers is two people.
     """
 

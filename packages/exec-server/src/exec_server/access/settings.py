@@ -110,6 +110,18 @@ class AccessSettings:
         return self.tls_cert is not None
 
     @property
+    def secret_files(self) -> tuple[str, ...]:
+        """What nobody else may read."""
+        paths = (self.token_file, self.shared_secret_file, self.tls_key)
+        return tuple(path for path in paths if path is not None)
+
+    @property
+    def trusted_files(self) -> tuple[str, ...]:
+        """What nobody else may change."""
+        paths = (self.public_key_file, self.jwks_file, self.tls_cert, self.tls_client_ca)
+        return tuple(path for path in paths if path is not None)
+
+    @property
     def uses_files(self) -> bool:
         """Whether anything could be read again."""
         keys = (self.token_file, *(getattr(self, name) for name in _KEY_SETTINGS), self.tls_cert)

@@ -83,7 +83,8 @@ def options(
         found.append(b"--unshare-net")
     if plan.confinement is Confinement.NETWORK:
         # Files are as free as they are outside, and so is what root may do with them.
-        return [*found, b"--dev-bind", b"/", b"/", b"--proc", b"/proc"]
+        found += [b"--dev-bind", b"/", b"/", b"--proc", b"/proc"]
+        return [*found, *_mounts(plan, nothing, source)]
     found += [b"--unshare-user", b"--unshare-ipc", b"--cap-drop", b"ALL", *_base(plan.base)]
     for path in read_only_paths(plan):
         found += [b"--ro-bind", path, path]

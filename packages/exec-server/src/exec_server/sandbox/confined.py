@@ -5,8 +5,7 @@ what opens the gate: it is written only to a sandbox that has been found as plan
 tells that everything is mounted is that it has read, and closed, the descriptor that it
 blocks on; there is a byte in it from the beginning.
 
-bubblewrap itself is started with an empty environment: it runs outside, and what a variable
-can make a program load may have been written by somebody inside.
+bubblewrap itself gets no environment: what a variable makes it load may be from inside.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from .marks import Mark, Marks, is_mark
 from .mount_watch import MountWatch, MountWatcher
 from .mounter import Mounter, can_mount
 from .mounts import Base, Kind, Mount, Plan
+from .networked import Namespace, sandboxes
 from .rules import Confinement
 from .seccomp import Filter, program
 from .stage import EXIT_NOT_RUN, staged
@@ -89,6 +89,7 @@ class ConfinedLaunch(Launch):
         self._inner: int | None = None
         self._watch: MountWatch | None = None
         self._mounter: Mounter | None = None
+        self._networked: Namespace | None = None
         self._lock = threading.Lock()
 
     def admit(
@@ -109,6 +110,7 @@ class ConfinedLaunch(Launch):
             if before is not None:
                 before(self._inner_pid)
             restricted = self._plan.network == "restricted"
+            self._networked = None if restricted else sandboxes.add(self._inner_pid)
             code = program(Filter.NO_NETWORK if restricted else Filter.NETWORK)
             with contextlib.suppress(BrokenPipeError):  # it was killed: its end will tell
                 os.write(gate.filter, code)
@@ -215,10 +217,12 @@ class ConfinedLaunch(Launch):
                 self._gate = None
             self._end_mounter()
             held, self._held = self._held, []
+            networked, self._networked = self._networked, None
             if self._watch is not None:  # before the marks: it keeps the mounts that lie on them
                 self._watch.close()
             self._kill()
             if self._has_ended():
+                sandboxes.end(networked)
                 for mark in reversed(held):
                     _marks.release(mark)
             if self._inner is not None:
@@ -276,7 +280,8 @@ class ConfinedLaunch(Launch):
         status, ready, code = self.pass_fds
         for mount in self._plan.marks:
             self._held.append(_marks.hold(mount.path, folder=mount.kind is Kind.BLOCK_FOLDER))
-        if len(self._plan.mounts) > _FEW and can_mount():
+        full = self._plan.confinement is Confinement.FULL  # else there are a few masks
+        if full and len(self._plan.mounts) > _FEW and can_mount():
             self._mounter = Mounter()  # it starts while bubblewrap does
         elif len(self._plan.mounts) > _BY_BUBBLEWRAP_MAX:
             raise PolicyNotEnforceableError(

@@ -11,6 +11,7 @@ from .bubblewrap import find_bubblewrap
 from .lookup import Lookup
 from .plan import Plan, make_plan
 from .rules import Access, Confinement, Rules, derive
+from .secret_files import secret_files, trusted_files
 
 if TYPE_CHECKING:
     from exec_server_protocol.sandbox import SandboxContext
@@ -45,6 +46,7 @@ def plan_for_files(
     if rules.confinement is not Confinement.FULL:
         return NO_SANDBOX
     _hide_packages(rules)
+    _hide_secrets(rules)
     return make_plan(
         rules, readable=helper_files, guarded=(*_own(), *helper_files), unchanged=unchanged
     )
@@ -71,6 +73,7 @@ def plan_for_process(
     rules = derive(context, purpose="process", process_cwd=cwd, tmpdir=env.get(b"TMPDIR"))
     if rules.confinement is Confinement.NONE:
         return NO_SANDBOX
+    _hide_secrets(rules)
     if rules.confinement is not Confinement.FULL:
         return make_plan(rules)
     readable: tuple[bytes, ...] = ()
@@ -81,7 +84,13 @@ def plan_for_process(
 
 
 def _own() -> tuple[bytes, ...]:
-    return (*interpreter.own_programs(), os.path.dirname(find_bubblewrap().path))
+    programs = (*interpreter.own_programs(), os.path.dirname(find_bubblewrap().path))
+    return (*programs, *trusted_files())
+
+
+def _hide_secrets(rules: Rules) -> None:
+    """Keep the files with the server's secrets out of sight, also of a policy that shows them."""
+    rules.paths.update(dict.fromkeys(secret_files(), Access.DENY))
 
 
 def _hide_packages(rules: Rules) -> None:

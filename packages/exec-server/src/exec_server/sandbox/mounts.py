@@ -63,7 +63,7 @@ class Plan:
     """How to launch, as a value: hashable, and equal only to a plan of the same effect.
 
     Attributes:
-        confinement: With ``NONE`` and ``NETWORK`` there are no mounts.
+        confinement: With ``NONE`` there are no mounts, with ``NETWORK`` only those that hide files.
         mounts: In order: a folder before what is below it.
     """
 

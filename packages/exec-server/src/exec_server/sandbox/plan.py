@@ -60,7 +60,7 @@ def make_plan(
         PolicyNotEnforceableError: The rules cannot be guaranteed here.
     """
     if rules.confinement is not Confinement.FULL:
-        return Plan(rules.confinement, rules.network)
+        return Plan(rules.confinement, rules.network, mounts=_masks(rules))
     key = (rules.network, tuple(rules.paths.items()), tuple(readable), tuple(guarded))
     known = None if rules.globs else _known.get(key)
     if known is not None and known[1].is_unchanged():
@@ -74,6 +74,19 @@ def make_plan(
             _known.clear()
         _known[key] = plan, planner.lookup
     return plan
+
+
+def _masks(rules: Rules) -> tuple[Mount, ...]:
+    """Return what hides the files that are denied where all others are as free as outside.
+
+    The folders above them cannot be renamed: by another name a file would be shown next time.
+    """
+    lookup = Lookup()
+    found = {one.path for one in map(lookup.resolve, rules.paths) if not one.missing}
+    kinds = {above: Kind.PIN for path in found for above in _parents(path) if above != b"/"}
+    kinds.update(dict.fromkeys(found, Kind.HIDE_FILE))
+    paths = sorted(kinds, key=lambda path: path.split(b"/"))
+    return tuple(Mount(kinds[path], path, lookup.identity(path)) for path in paths)
 
 
 _KNOWN_MAX: Final = 64

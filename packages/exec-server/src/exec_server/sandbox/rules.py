@@ -57,7 +57,8 @@ class Rules:
     """What a context amounts to.
 
     Attributes:
-        confinement: With anything but ``FULL`` the members below say nothing.
+        confinement: With anything but ``FULL`` the members below say nothing, except for
+            ``network`` and for paths of the server's own that are denied.
         network: Whether other machines, and sockets of this one, can be reached.
         paths: Access by absolute path, as spelled: links are not resolved.
         globs: Patterns of files that cannot be read.

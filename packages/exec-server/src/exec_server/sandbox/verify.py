@@ -68,6 +68,8 @@ def verify(plan: Plan, pid: int) -> None:
         _verify_process(plan, pid)
         if plan.confinement is Confinement.FULL:
             _Inspection(pid).check(plan)
+        elif plan.mounts:
+            _Inspection(pid).check_mounts(plan)
     except OSError as error:
         raise SandboxUnavailableError(
             f"cannot examine a sandbox from outside: {os.strerror(error.errno or 0)}"
@@ -111,6 +113,9 @@ class _Inspection:
             self._require(b"ro" in self._at(path)[0].flags, path)
         left = any(m.point.startswith(SETUP) for m in self._mounts.values())
         self._require(not left, SETUP)
+        self.check_mounts(plan)
+
+    def check_mounts(self, plan: Plan) -> None:
         for mount in plan.mounts:
             self._check_mount(mount)
 
