@@ -232,3 +232,55 @@ async def test_a_peer_that_reads_but_answers_no_ping_is_not_left_waiting(
             assert data
             received += len(data)
         writer.close()
+
+
+LOST = b"".join(b"%d\n" % number for number in range(1, 800_001))
+"""What ``seq 800000`` writes: 5.3 MiB."""
+
+
+@requirement("PROC-OFFSETS-01")
+@pytest.mark.parametrize("disk", ["0", "2MiB"])
+async def test_a_reader_can_tell_how_much_of_each_stream_is_no_longer_kept(
+    disk: str, tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
+    script = f"read go; echo error >&2; seq 800000; echo end >&2; touch {done}; exit 3"
+    with ServerProcess("--retain-output-bytes", disk) as server:
+        client = await WireClient.ready(server.url)
+        await client.start("p", ["sh", "-c", script], pipeStdin=True)
+        before = await _read(client, streamOffsets=True)
+        assert before["streamOffsets"] == {"stdout": 0, "stderr": 0}
+        assert "exitSeq" not in before
+        await client.call("process/write", {"processId": "p", "chunk": "Cg==", "writeId": "1"})
+        await client.connection.close()
+        async with asyncio.timeout(20):
+            while not done.exists():  # noqa: ASYNC110 - another process makes it
+                await asyncio.sleep(0.01)
+        client = await WireClient.ready(server.url, client.session_id)
+        after, missing = 0, 0
+        have = {"stdout": 0, "stderr": 0}
+        kept = b""
+        while True:
+            answer = await _read(
+                client, afterSeq=after, maxBytes=200_000, streamOffsets=True, waitMs=1000
+            )
+            offsets = answer["streamOffsets"]
+            missing += offsets["stdout"] - have["stdout"]
+            assert offsets["stderr"] - have["stderr"] == (6 if not after else 0)
+            have = offsets
+            for chunk in answer["chunks"]:
+                data = decode_base64(chunk["chunk"])
+                have[chunk["stream"]] += len(data)
+                kept += data if chunk["stream"] == "stdout" else b""
+            after = answer["nextSeq"] - 1
+            if answer["closed"] and not answer["chunks"]:
+                break
+        assert have == {"stdout": len(LOST), "stderr": 10}
+        assert missing > 0
+        assert kept == LOST[missing:]
+        numbers = {chunk["seq"] for chunk in (await _read(client))["chunks"]}
+        assert answer["exitSeq"] not in numbers
+        assert answer["exitSeq"] <= after - 1
+        # Who does not ask is told nothing, as the reference tells nothing.
+        assert not {"streamOffsets", "exitSeq"} & set(await _read(client))
+        await client.close()

@@ -36,8 +36,8 @@ def test_requests_and_notifications_are_told_apart() -> None:
 def test_params_may_be_listed_by_position() -> None:
     by_name = METHODS["process/read"].decode_params({"processId": "p", "afterSeq": 3})
     assert METHODS["process/read"].decode_params(["p", 3]) == by_name
-    with pytest.raises(InvalidParamsError, match="at most 4"):
-        METHODS["process/read"].decode_params(["p", 3, None, None, None])
+    with pytest.raises(InvalidParamsError, match="at most 5"):
+        METHODS["process/read"].decode_params(["p", 3, None, None, None, None])
     with pytest.raises(InvalidParamsError, match="processId"):
         METHODS["process/read"].decode_params([])
 

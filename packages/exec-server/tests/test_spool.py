@@ -32,7 +32,7 @@ def _spool(max_bytes: int, directory: Path | None = None) -> Iterator[Spool]:
 
 def _chunks(sizes: list[int], first: int = 1) -> list[Chunk]:
     return [
-        Chunk(seq, STREAMS[seq % 3], bytes([seq % 251]) * size)
+        Chunk(seq, STREAMS[seq % 3], bytes([seq % 251]) * size, seq << 40, seq << 33)
         for seq, size in enumerate(sizes, first)
     ]
 

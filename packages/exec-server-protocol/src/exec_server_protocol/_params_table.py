@@ -179,6 +179,7 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("after_seq", "afterSeq", ("or null", ("integer", 0, 18446744073709551615)), None),
         ("max_bytes", "maxBytes", ("or null", ("integer", 0, 18446744073709551615)), None),
         ("wait_ms", "waitMs", ("or null", ("integer", 0, 18446744073709551615)), None),
+        ("stream_offsets", "streamOffsets", ("or null", "flag"), None),
     ),
     "ProcessResizeParams": (
         ("process_id", "processId", "text", REQUIRED),

@@ -23,6 +23,7 @@ __all__ = [
     "CAPABILITY_OUTPUT_POLICY",
     "CAPABILITY_RESIZE",
     "CAPABILITY_SIGNALS",
+    "CAPABILITY_STREAM_OFFSETS",
     "EnvironmentPolicy",
     "OutputChunk",
     "OutputPolicy",
@@ -66,6 +67,8 @@ CAPABILITY_LIST: Final = "processList"
 """``process/list``."""
 CAPABILITY_SIGNALS: Final = "processSignals"
 """Every signal name but ``interrupt``, and delivery to the foreground group of a terminal."""
+CAPABILITY_STREAM_OFFSETS: Final = "processStreamOffsets"
+"""``streamOffsets`` of ``process/read``."""
 
 OutputStream = Literal["stdout", "stderr", "pty"]
 SandboxType = Literal["none", "linuxSeccomp", "macosSeatbelt", "windowsRestrictedToken"]
@@ -165,6 +168,8 @@ class ProcessReadParams(WireModel):
     """Budget of payload before base64. The first chunk is always returned whole."""
     wait_ms: UnsignedInt | None = None
     """How long to wait when there is nothing to return yet, in milliseconds."""
+    stream_offsets: bool | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Ask for ``stream_offsets`` and ``exit_seq``. Extension: ``processStreamOffsets``."""
 
 
 class OutputChunk(WireModel):
@@ -191,6 +196,14 @@ class ProcessReadResult(WireModel):
     closed: bool
     failure: str | None = None
     sandbox_denied: bool = False
+    stream_offsets: dict[OutputStream, UnsignedInt] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """How many bytes the process had written to each stream before ``chunks[0]``, or before
+    ``next_seq`` where there is no chunk. Who knows how many it has knows how many it has lost.
+    Extension: ``processStreamOffsets``, when asked for."""
+    exit_seq: UnsignedInt | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The number of the exit event, once there is one. Extension: as above."""
 
 
 class ProcessWriteParams(WireModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -58,13 +59,15 @@ def _answer(process: Process, params: ProcessReadParams) -> Answer | asyncio.Fut
     chunks = process.kept.read(params.after_seq or 0, params.max_bytes)
     closed = process.state is ProcessState.CLOSED
     exited = closed or process.state is ProcessState.EXITED
-    state = b'"exited":%b,"exitCode":%b,"closed":%b,"failure":null,"sandboxDenied":%b}' % (
+    state = b'"exited":%b,"exitCode":%b,"closed":%b,"failure":null,"sandboxDenied":%b' % (
         b"true" if exited else b"false",
         b"null" if process.exit_code is None else b"%d" % process.exit_code,
         b"true" if closed else b"false",
         b"true" if process.sandbox_denied else b"false",
     )
     next_seq = process.next_seq
+    exit_seq = process.exit_seq
+    until_now = process.written.before(None)
 
     def encode(chunks: list[Chunk]) -> Answer:
         bounded = params.max_bytes is not None and chunks
@@ -74,7 +77,13 @@ def _answer(process: Process, params: ProcessReadParams) -> Answer | asyncio.Fut
             % (chunk.seq, chunk.stream, pybase64.b64encode(chunk.data))
             for chunk in chunks
         )
-        answer = b'{"chunks":[%b],"nextSeq":%d,%b' % (encoded, after, state)
+        more = b""
+        if params.stream_offsets:
+            before = process.written.before(chunks[0]) if chunks else until_now
+            more = b',"streamOffsets":%b' % json.dumps(before).encode()
+            if exit_seq is not None:
+                more += b',"exitSeq":%d' % exit_seq
+        answer = b'{"chunks":[%b],"nextSeq":%d,%b%b}' % (encoded, after, state, more)
         seq = chunks[-1].seq if chunks else None
         through = seq if bounded and seq is not None else next_seq - 1
         if closed and not process.kept.has_after(through):

@@ -30,7 +30,7 @@ from .spool import RECORD_OVERHEAD_BYTES, DiskBudget, Segment, Spool
 
 __all__ = ["LARGEST_READ_BYTES", "OutputStore"]
 
-_CHUNK_COST_BYTES: Final = 160
+_CHUNK_COST_BYTES: Final = 240
 """What a chunk takes in memory beside its payload: output may come byte by byte."""
 _NUMBERS_WITHOUT_OUTPUT: Final = 2
 """Exit and close. A cursor beyond them is not what anybody has seen, so it claims nothing."""

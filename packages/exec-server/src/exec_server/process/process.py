@@ -30,11 +30,11 @@ from .live_ahead import LiveAhead
 from .output_store import OutputStore
 from .pump import Pump
 from .reaping import ChildWatch
-from .retained_output import Chunk
 from .spawn import Child
 from .states import ProcessEvent, ProcessState, advance
 from .stdin import CLOSED, StdinQueue
 from .terminal import foreground_group, resize
+from .written import Written
 
 __all__ = ["SIGNALS", "Process"]
 
@@ -109,9 +109,11 @@ class Process:
         self.started_at_ms = time.time_ns() // 1_000_000
         self.state = ProcessState.STARTING
         self.exit_code: int | None = None
+        self.exit_seq: int | None = None
         self.sandbox_denied = False
         self._waiting_for_room: list[Callable[[], None]] = []
         self.kept = store(self._room)
+        self.written = Written(tty=tty)
         self._ahead = LiveAhead(self._room)
         self.start_cancelled = False
         self._limits = limits
@@ -226,7 +228,7 @@ class Process:
             self.kept.arrival.sent(seq, sender.sent, live=True)
             self.kept.arrival.confirm(sender.arrived)
             self._ahead.sent(len(data))
-        self.kept.append(Chunk(seq, stream, data))
+        self.kept.append(self.written.chunk(seq, stream, data))
         self._changed()
 
     def confirm_arrived(self) -> None:
@@ -272,7 +274,7 @@ class Process:
                 self._instruments.count(SANDBOX_DENIALS, "process")
         if self._stdin is not None:
             self._stdin.break_()
-        seq = self._number()
+        seq = self.exit_seq = self._number()
         if self._sender is not None:
             self._sender.send(process_exited(self._id_json, seq, code, self.sandbox_denied))
             self.kept.arrival.sent(seq, self._sender.sent, live=True)

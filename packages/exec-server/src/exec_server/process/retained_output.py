@@ -26,6 +26,10 @@ class Chunk:
     stream: bytes
     """``stdout``, ``stderr`` or ``pty``, as it is on the wire."""
     data: bytes
+    written: int = 0
+    """Bytes of output, of all streams, before this one."""
+    errors: int = 0
+    """How many of those went to ``stderr``."""
 
 
 class RetainedOutput:

@@ -4,8 +4,9 @@ One process has a few *segments*, files without a name that nobody else can open
 vanish with the server however it ends. A segment is append-only; the oldest is dropped
 whole. All disk access happens in one thread of the server; the event loop only hands over.
 
-Records are ``seq:u64 stream:u8 size:u32`` and the payload. An index entry for every 64 KiB
-is kept in memory, so that a million tiny chunks cost no more than a few large ones.
+Records are ``seq:u64 stream:u8 size:u32 written:u64 errors:u64`` and the payload. An index
+entry for every 64 KiB is kept in memory, so that a million tiny chunks cost no more than a few
+large ones.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["RECORD_OVERHEAD_BYTES", "SEGMENT_BYTES", "DiskBudget", "Segment", "S
 
 logger = logging.getLogger(__name__)
 
-_HEADER: Final = struct.Struct(">QBI")
+_HEADER: Final = struct.Struct(">QBIQQ")
 RECORD_OVERHEAD_BYTES: Final = _HEADER.size
 _STREAMS: Final = (b"stdout", b"stderr", b"pty")
 _INDEX_EVERY_BYTES: Final = 64 * 1024
@@ -170,7 +171,8 @@ class Segment:
             known = index or self._index
             if not known or offset - known[-1][1] >= _INDEX_EVERY_BYTES:
                 index.append((chunk.seq, offset))
-            header = _HEADER.pack(chunk.seq, _STREAMS.index(chunk.stream), len(chunk.data))
+            stream = _STREAMS.index(chunk.stream)
+            header = _HEADER.pack(chunk.seq, stream, len(chunk.data), chunk.written, chunk.errors)
             parts += (header, chunk.data)
             offset += len(header) + len(chunk.data)
             payload += len(chunk.data)
@@ -194,12 +196,13 @@ class Segment:
             buffer = os.pread(self._descriptor, min(4 * 1024 * 1024, self.size - offset), offset)
             position = 0
             while position + _HEADER.size <= len(buffer):
-                seq, stream, size = _HEADER.unpack_from(buffer, position)
-                end = position + _HEADER.size + size
+                seq, stream, size, *before = _HEADER.unpack_from(buffer, position)
+                start = position + _HEADER.size
+                end = start + size
                 if end > len(buffer):
                     break
                 if seq > after_seq:
-                    yield Chunk(seq, _STREAMS[stream], buffer[position + _HEADER.size : end])
+                    yield Chunk(seq, _STREAMS[stream], buffer[start:end], *before)
                 position = end
             if position == 0:
                 return  # the file was cut short by somebody; the reader sees a gap
