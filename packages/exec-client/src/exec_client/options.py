@@ -39,6 +39,8 @@ class ClientOptions:
         max_buffered_bytes: Output that may wait for somebody to read it. Beyond it the
             connection is not read, which in the end makes the processes wait.
         catch_up_bytes: Output asked for at once while recovering.
+        give_back_memory: When much was carried and then nothing for ten seconds, ask the
+            allocator of this process for the memory that it keeps; see ``idle_memory``.
         token: What proves who we are, text or a callable; see ``exec_client.access.Token``.
             Sent with each connection, and only over ``wss://`` or to this machine.
         allow_insecure_token: Send it over ``ws://`` to other machines as well.
@@ -64,6 +66,7 @@ class ClientOptions:
     ping_interval: float = 30.0
     max_buffered_bytes: int = 64 * 1024 * 1024
     catch_up_bytes: int = 4 * 1024 * 1024
+    give_back_memory: bool = True
     token: Token | None = field(default=None, repr=False)
     allow_insecure_token: bool = False
     additional_headers: Mapping[str, str] = field(default_factory=dict, repr=False)

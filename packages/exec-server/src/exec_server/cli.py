@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from .access.arguments import access_from_arguments, add_access_arguments
 from .config import DEFAULT_LISTEN_URL, ServerConfig
 from .errors import ConfigError, ServerError
+from .idle_memory import give_back_when_idle
 from .limit_arguments import add_limit_arguments, limits_from_arguments
 from .logs import configure_logging, correlate
 from .process.open_files import raise_open_files_limit
@@ -293,8 +294,11 @@ async def _serve(config: ServerConfig, *, exit_on_stdin_close: bool) -> None:
         sys.stdout.flush()
         if exit_on_stdin_close:
             server.prepare()  # whoever started us is about to connect, and loads things as well
+        giving_back = loop.create_task(give_back_when_idle(), name="exec-server-idle-memory")
         await stop.wait()
         logger.info("stopping")
+        giving_back.cancel()
+        await asyncio.wait([giving_back])
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

@@ -31,6 +31,7 @@ from exec_server_protocol.rpc import (
     encode_request,
 )
 
+from ..idle_memory import MemoryReturn
 from ..options import ClientOptions
 from ..read_budget import ReadBudget
 from ..telemetry.observing import Observer
@@ -108,6 +109,7 @@ class Generation:
         self._on_notification = on_notification
         self._on_lost = on_lost
         self._budget = budget
+        self._memory = MemoryReturn(enabled=options.give_back_memory)
         self._observer = observer or Observer("", options)
         self._pending: dict[RequestId, asyncio.Future[Any]] = {}
         self._next_id = 1
@@ -167,6 +169,7 @@ class Generation:
         await self._send(encode_notification(method, params))
 
     async def _send(self, message: bytes) -> None:
+        self._memory.carried(len(message))
         try:
             await self._websocket.send(message)
         except NotSentError as error:
@@ -178,7 +181,9 @@ class Generation:
         reason = DISCONNECTED
         try:
             async for data in self._websocket.messages():
+                self._memory.carried(len(data))
                 self._handle(data)
+                del data  # not kept until the next one comes: it may be a long one
                 await self._hold_back()
             if self._websocket.reason:
                 reason = f"{DISCONNECTED}: {self._websocket.reason}"
@@ -254,6 +259,7 @@ class Generation:
             return
         self.lost = True  # before anybody learns of it: who looks now sees a dead connection
         self._drain()
+        self._memory.close()
         self._websocket.abort()
         self._budget.wake()
         for task in self._refusals:
@@ -277,6 +283,7 @@ class Generation:
     async def close(self) -> None:
         """End the connection politely and wait for the reader. It is not reported as lost."""
         self.lost = True
+        self._memory.close()
         try:
             await self._websocket.close()
         finally:
