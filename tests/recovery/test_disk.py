@@ -183,6 +183,9 @@ async def test_nothing_is_left_on_disk_whatever_ends_it(tmp_path: Path, end: str
             if end == "resume":
                 await proxy.listen()
                 assert await client.status() == "ready"
+                changed = 0
+                while process.stdout.buffered < 30_000_000:
+                    changed = await process.wait_changed(changed)
                 assert process.stdout.buffered == 30_000_000
             if end in ("expiry", "resume"):
                 await _until(server, lambda: not _spooled(server.pid, directory))

@@ -47,11 +47,14 @@ HANDSHAKE_MESSAGES = 3
 NEVER = 10**9
 
 
-def _executor(faults: Faults, seed: int = 1) -> FakeExecutor:
-    return FakeExecutor(seed, faults, nobody=ConnectError, not_sent=NotSentError)
+def _executor(faults: Faults, seed: int = 1, *, pages: bool = False) -> FakeExecutor:
+    capabilities = {"processCatchUp": pages}
+    return FakeExecutor(
+        seed, faults, nobody=ConnectError, not_sent=NotSentError, capabilities=capabilities
+    )
 
 
-def _broken_at(message: int, faults: Faults) -> FakeExecutor:
+def _broken_at(message: int, faults: Faults, *, pages: bool) -> FakeExecutor:
     """An executor whose first connection carries so many messages; later ones live."""
     copied = Faults(
         lose=faults.lose,
@@ -61,7 +64,7 @@ def _broken_at(message: int, faults: Faults) -> FakeExecutor:
         outage_seconds=faults.outage_seconds,
         plan=lambda number: message if number == 0 else None,
     )
-    return _executor(copied)
+    return _executor(copied, pages=pages)
 
 
 async def _connect(
@@ -147,13 +150,14 @@ def _check_one_connection_at_a_time(executor: FakeExecutor) -> None:
     "CLIENT-INV-25",
 )
 @pytest.mark.slow
+@pytest.mark.parametrize("pages", [False, True])
 @pytest.mark.parametrize("outage", OUTAGES)
-def test_a_break_at_any_message_costs_no_event_and_no_process(outage: str) -> None:
-    messages = run(_converse(_executor(Faults())))
+def test_a_break_at_any_message_costs_no_event_and_no_process(outage: str, pages: bool) -> None:
+    messages = run(_converse(_executor(Faults(), pages=pages)))
     assert messages > 60
     for message in range(HANDSHAKE_MESSAGES, messages + 1):
         try:
-            run(_converse(_broken_at(message, OUTAGES[outage])))
+            run(_converse(_broken_at(message, OUTAGES[outage], pages=pages)))
         except BaseException as error:
             error.add_note(f"broken at message {message}")
             raise
@@ -163,7 +167,8 @@ def test_a_break_at_any_message_costs_no_event_and_no_process(outage: str) -> No
 @pytest.mark.slow
 def test_closing_at_any_moment_of_a_recovery_wins_and_leaves_nothing() -> None:
     async def main(milliseconds: int) -> ClientState:
-        executor = _broken_at(20, Faults(lose=1, outage_seconds=0.05))
+        faults = Faults(lose=1, outage_seconds=0.05)
+        executor = _broken_at(20, faults, pages=milliseconds % 2 == 0)
         client, session = await _connect(executor)
         starts = [
             asyncio.ensure_future(client.start(["x", "50"], process_id=f"p{n}")) for n in range(4)
@@ -242,6 +247,7 @@ class _Stub:
         self._session = session
         self._seconds = seconds
         self.options = session.options
+        self.read_budget = session.read_budget
 
     async def wait_starts(self) -> None:
         await asyncio.sleep(self._seconds)

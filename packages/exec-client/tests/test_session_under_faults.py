@@ -35,7 +35,8 @@ from exec_testkit.virtual_time import run
 SEEDS = int(os.environ.get("CLIENT_FAULT_SEEDS", "40"))
 """Runs; the release check takes thousands."""
 HANDSHAKE = ["initialize", "initialized"]
-CAUGHT_UP = {"initialize", "initialized", "process/read", "process/terminate"}
+CAUGHT_UP = {"initialize", "initialized", "process/read", "process/catchUp", "process/terminate"}
+ASKED = {"process/read", "process/catchUp"}
 
 
 def _executor(seed: int, faults: Faults, **capabilities: bool) -> FakeExecutor:
@@ -110,7 +111,9 @@ def _check_frames(executor: FakeExecutor, session_id: str) -> None:
         if said and learned:
             assert said[0]["params"]["resumeSessionId"] == session_id
         calls = [n for n, method in enumerate(methods) if method not in CAUGHT_UP]
-        reads = [n for n, method in enumerate(methods) if method == "process/read"]
+        reads = [
+            n for n, m in enumerate(said) if m["method"] in ASKED and not m["params"]["maxBytes"]
+        ]
         if calls and reads:
             assert max(reads) < min(calls)
         learned = learned or any(method not in HANDSHAKE for method in methods)
@@ -155,7 +158,7 @@ def test_nothing_is_lost_doubled_or_left_over_whatever_breaks(pages: int | None)
         faults = Faults(
             cuts=25, refuse=0.1, hang=0.05, half_open_seconds=0.05, misorder=0.1, repeat=0.1
         )
-        executor = _executor(seed, faults, processOutputPolicy=pages is not None)
+        executor = _executor(seed, faults, processCatchUp=pages is not None)
         client, session = await _connect(executor, options)
         calls = asyncio.ensure_future(_call_now_and_then(client, executor, seed))
         names = [f"p{number}" for number in range(6)]
@@ -203,12 +206,18 @@ def test_nothing_is_lost_doubled_or_left_over_whatever_breaks(pages: int | None)
 
 @requirement("CLIENT-INV-02", "CLIENT-INV-03", "CLIENT-INV-06", "CLIENT-INV-27")
 @pytest.mark.slow
-def test_an_executor_that_forgets_output_fails_single_processes_and_never_shortens_one() -> None:
-    options = ClientOptions(retry_delay=0.05, recovery_deadline=1e6, attempt_timeout=0.3)
+@pytest.mark.parametrize("pages", [None, 16])
+def test_an_executor_that_forgets_output_fails_single_processes_and_never_shortens_one(
+    pages: int | None,
+) -> None:
+    options = ClientOptions(
+        retry_delay=0.05, recovery_deadline=1e6, attempt_timeout=0.3, catch_up_bytes=pages or 1
+    )
     outcomes: Counter[str] = Counter()
 
     async def one(seed: int) -> None:
-        executor = _executor(seed, Faults(cuts=6, frames=90, refuse=0.3, retain=8))
+        faults = Faults(cuts=6, frames=90, refuse=0.3, retain=8)
+        executor = _executor(seed, faults, processCatchUp=pages is not None)
         client, _session = await _connect(executor, options)
         started = await asyncio.gather(*(_start(client, 40, f"p{n}") for n in range(6)))
         processes = [process for process in started if process is not None]

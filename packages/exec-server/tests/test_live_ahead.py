@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from exec_server.process.live_ahead import MAX_BYTES, MAX_EVENTS, WAIT_SECONDS, LiveAhead
+from exec_server.process.live_ahead import (
+    FIRST_PAGE_SECONDS,
+    MAX_BYTES,
+    MAX_EVENTS,
+    WAIT_SECONDS,
+    LiveAhead,
+)
 from exec_testkit.virtual_time import run
 
 
@@ -21,13 +27,13 @@ def test_a_process_is_held_up_by_bytes_or_events_until_its_client_has_read() -> 
             ahead.attached(11)
             for _ in range(times):
                 assert not _full(ahead)
-                ahead.sent(size)
+                ahead.happened(size)
             assert _full(ahead)
             ahead.answered(9)
             assert _full(ahead)
             ahead.answered(10)
             assert not _full(ahead)
-            ahead.sent(10**9)
+            ahead.happened(10**9)
             assert not _full(ahead)
         assert len(room) == 2
 
@@ -40,7 +46,7 @@ def test_a_client_that_never_reads_is_waited_for_a_while_and_no_longer() -> None
         freed: list[float] = []
         ahead = LiveAhead(lambda: freed.append(loop_time()))
         ahead.attached(11)
-        ahead.sent(MAX_BYTES)
+        ahead.happened(MAX_BYTES)
         await asyncio.sleep(60)
         assert freed == [WAIT_SECONDS]
         assert not _full(ahead)
@@ -52,12 +58,44 @@ def test_a_process_without_a_past_is_never_held_up() -> None:
     async def main() -> None:
         ahead = LiveAhead(lambda: None)
         ahead.attached(1)
-        ahead.sent(10**9)
+        ahead.happened(10**9)
         assert not _full(ahead)
         ahead.attached(5)
-        ahead.sent(10**9)
+        ahead.happened(10**9)
         assert _full(ahead)
         ahead.release()  # the connection is lost
+        assert not _full(ahead)
+
+    run(main())
+
+
+def test_a_client_that_pages_holds_the_process_up_for_as_long_as_it_takes() -> None:
+    async def main() -> None:
+        loop_time = asyncio.get_running_loop().time
+        freed: list[float] = []
+        ahead = LiveAhead(lambda: freed.append(loop_time()))
+        ahead.hold()
+        ahead.happened(MAX_BYTES)
+        ahead.asked()
+        ahead.answered(10**9)
+        await asyncio.sleep(50)
+        assert _full(ahead)
+        ahead.release()
+        assert freed == [50]
+        assert not _full(ahead)
+
+    run(main())
+
+
+def test_a_process_that_nobody_pages_is_not_held_up_for_long() -> None:
+    async def main() -> None:
+        loop_time = asyncio.get_running_loop().time
+        freed: list[float] = []
+        ahead = LiveAhead(lambda: freed.append(loop_time()))
+        ahead.hold()
+        ahead.happened(MAX_BYTES)
+        await asyncio.sleep(50)
+        assert freed == [FIRST_PAGE_SECONDS]
         assert not _full(ahead)
 
     run(main())

@@ -105,6 +105,7 @@ async def _write(store: OutputStore, chunks: list[Chunk], room: asyncio.Event) -
 
 
 async def _read(store: OutputStore, after_seq: int, max_bytes: int | None) -> list[Chunk]:
+    store.claim(after_seq)
     answer = store.read(after_seq, max_bytes)
     async with asyncio.timeout(20):
         return await answer if isinstance(answer, asyncio.Future) else answer

@@ -125,6 +125,34 @@ class FakeProcess:
             "sandboxDenied": False,
         }
 
+    def catch_up(self, after: int, max_bytes: int) -> dict[str, Any]:
+        """Answer ``process/catchUp``; what has no end here comes as events from now on."""
+        first = 0 if self._executor.faults.retain is None else self._first_kept()
+        through, size = after, 0
+        chunks: list[dict[str, Any]] = []
+        for method, params in self.events[max(after, first) :]:
+            if method == "process/output":
+                size += len(base64.b64decode(params["chunk"]))
+                if not max_bytes or (chunks and size > max_bytes):
+                    break
+                chunks.append({key: params[key] for key in ("seq", "stream", "chunk")})
+            through = params["seq"]
+        live = through == len(self.events)
+        if live:
+            self._executor.behind.discard(self.id)
+        written = [params["chunk"] for method, params in self.events if method == "process/output"]
+        exits = [params["seq"] for method, params in self.events if method == "process/exited"]
+        return {
+            "chunks": chunks,
+            "nextSeq": through + 1,
+            "outputBytes": sum(len(base64.b64decode(chunk)) for chunk in written),
+            "exitSeq": exits[0] if exits else None,
+            "exitCode": self.exit_code,
+            "closed": self.closed,
+            "sandboxDenied": False,
+            "live": live,
+        }
+
     def _first_kept(self) -> int:
         return max(0, len(self.events) - (self._executor.faults.retain or 0))
 
@@ -258,6 +286,7 @@ class FakeExecutor:
         self._down_until = 0.0
         self.processes: dict[str, FakeProcess] = {}
         self.attached: FakeConnection | None = None
+        self.behind: set[str] = set()
         self.forgotten = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -303,7 +332,7 @@ class FakeExecutor:
 
     def send_event(self, method: str, params: dict[str, Any]) -> None:
         """Send an event to whoever is attached."""
-        if self.attached is not None:
+        if self.attached is not None and params["processId"] not in self.behind:
             self.attached.send_event({"method": method, "params": params})
 
     def handle(self, connection: FakeConnection, message: dict[str, Any]) -> None:
@@ -330,6 +359,8 @@ class FakeExecutor:
         if self.attached is not None:
             return {"error": {"code": _BUSY, "message": "already attached"}}
         self.attached = connection
+        ids = [name for name, process in self.processes.items() if process.events]
+        self.behind = set(ids) if params.get("catchUp") else set()
         return {"result": {"sessionId": self.session_id, "environmentInfo": self._info}}
 
     def _process_start(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -361,6 +392,12 @@ class FakeExecutor:
         if process is None:
             return {"error": {"code": _INVALID, "message": "unknown process id"}}
         return {"result": process.read(params["afterSeq"] or 0, params["maxBytes"])}
+
+    def _process_catchUp(self, params: dict[str, Any]) -> dict[str, Any]:
+        process = self.processes.get(params["processId"])
+        if process is None:
+            return {"error": {"code": _INVALID, "message": "unknown process id"}}
+        return {"result": process.catch_up(params["afterSeq"], params["maxBytes"])}
 
     def _process_write(self, params: dict[str, Any]) -> dict[str, Any]:
         process = self.processes.get(params["processId"])

@@ -19,6 +19,7 @@ class MemorySocket:
 
     Attributes:
         reason: What the client is told when the connection ends.
+        received: Bytes that the other end has sent.
         over: Whether it has ended, from either side.
     """
 
@@ -34,6 +35,7 @@ class MemorySocket:
         self._inbox: deque[bytes] = deque()
         self._news = asyncio.Event()
         self.reason = ""
+        self.received = 0
         self.over = False
 
     # ------------------------------------------------------------------ the client's end
@@ -71,6 +73,7 @@ class MemorySocket:
         """Give the client a message; nothing arrives after the end."""
         if not self.over:
             self._inbox.append(message)
+            self.received += len(message)
             self._news.set()
 
     def cut(self, lose: int = 0) -> None:

@@ -51,6 +51,11 @@ class EventLog:
             if subscription.push(event):
                 self._budget.crowd()
 
+    @property
+    def awaited(self) -> bool:
+        """Whether a subscriber waits for an event."""
+        return any(subscription.waiting for subscription in self._subscriptions)
+
     def subscribe(self) -> Subscription:
         """Return what is kept and everything after it, without a hole or a repetition."""
         subscription = Subscription(self._budget, self._history)
@@ -60,6 +65,9 @@ class EventLog:
 
 class Subscription(AsyncIterator[ProcessEvent]):
     """One subscriber's view. Ends after the last event.
+
+    Attributes:
+        waiting: Tasks that wait for an event.
 
     Raises:
         OutputLostError: From iteration, once, when events were dropped because they were
@@ -75,6 +83,7 @@ class Subscription(AsyncIterator[ProcessEvent]):
         self._missed_after = 0
         self._arrived = asyncio.Event()
         self._over = False
+        self.waiting = 0
 
     def push(self, event: ProcessEvent) -> bool:
         """Queue an event, dropping the oldest when there are too many.
@@ -115,8 +124,12 @@ class Subscription(AsyncIterator[ProcessEvent]):
             if self._over:
                 raise StopAsyncIteration
             self._arrived.clear()
-            with self._budget.waiting():
-                await self._arrived.wait()
+            self.waiting += 1
+            try:
+                with self._budget.waiting():
+                    await self._arrived.wait()
+            finally:
+                self.waiting -= 1
         event = self._next()
         if isinstance(event, ClosedEvent | FailedEvent):
             self._over = True

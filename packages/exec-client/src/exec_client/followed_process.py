@@ -7,7 +7,8 @@ makes no difference to who reads.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 
 from .errors import ClientError, OutputLostError, ProcessBrokenError
 from .event_log import EventLog
@@ -21,7 +22,7 @@ from .events import (
 )
 from .output import OutputStream
 from .read_budget import ReadBudget
-from .recovery.catch_up import CatchUp, GapError
+from .recovery.catch_up import GapError
 from .recovery.ordering import Ordering, ReorderLimitError
 
 __all__ = ["FollowedProcess"]
@@ -34,9 +35,9 @@ class FollowedProcess:
         stdout: Its output; everything it writes when it has a terminal.
         stderr: Its errors; empty when it has a terminal.
         ordering: Its sequence.
-        catch_up: What an unfinished recovery has read of it so far.
         recoverable: Whether recoveries have to catch up with it: its start was confirmed,
             and somebody has its handle.
+        received_bytes: Output that was published.
         abandoned: Whether nobody wants it any more: its start was cancelled, or its answer
             lost. Its id stays taken until it is known to be ended.
     """
@@ -46,13 +47,13 @@ class FollowedProcess:
         self.stdout = OutputStream(budget)
         self.stderr = OutputStream(budget)
         self.ordering = Ordering()
-        self.catch_up: CatchUp | None = None
         self.recoverable = False
         self.abandoned = False
         self._budget = budget
         self._log = EventLog(budget)
         self._returncode: int | None = None
-        self._received_bytes = 0
+        self.received_bytes = 0
+        self._waits = 0
         self._failure: ProcessBrokenError | None = None
         self._wake_value = 0
         self._wakers: set[asyncio.Future[None]] = set()
@@ -79,7 +80,7 @@ class FollowedProcess:
             if isinstance(event, OutputEvent):
                 stream = self.stderr if event.stream == "stderr" else self.stdout
                 stream.feed(event.data, event.seq)
-                self._received_bytes += len(event.data)
+                self.received_bytes += len(event.data)
             elif isinstance(event, ExitedEvent):
                 self._returncode = event.exit_code
             self._log.publish(event)
@@ -88,7 +89,6 @@ class FollowedProcess:
 
     def caught_up(self, target: int) -> None:
         """A catch-up has reached this number."""
-        self.catch_up = None
         self.ordering.recovering = False
         self._wake(max(self._wake_value, target))
 
@@ -97,20 +97,17 @@ class FollowedProcess:
         if self._failure is not None or self.ordering.closed:
             return
         if isinstance(cause, GapError):
-            message += (
-                f"; {self._received_bytes} bytes had arrived, {cause.retained_bytes} are left"
-            )
+            message += f"; {self.received_bytes} bytes had arrived, {cause.retained_bytes} are left"
             self._failure = OutputLostError(
                 message,
                 after_seq=cause.after_seq,
                 oldest_seq=cause.oldest_seq,
-                received_bytes=self._received_bytes,
+                received_bytes=self.received_bytes,
                 retained_bytes=cause.retained_bytes,
             )
         else:
             self._failure = ProcessBrokenError(message)
         self._failure.__cause__ = cause
-        self.catch_up = None
         self.ordering.clear()
         self._log.publish(FailedEvent(message))
         self._wake(self._wake_value + 1)
@@ -126,6 +123,22 @@ class FollowedProcess:
         for waker in self._wakers:
             if not waker.done():
                 waker.set_result(None)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for something of it."""
+        streams = self.stdout.awaited or self.stderr.awaited
+        return streams or self._waits > 0 or bool(self._wakers) or self._log.awaited
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Somebody waits for something of it in the block."""
+        self._waits += 1
+        try:
+            with self._budget.waiting():
+                yield
+        finally:
+            self._waits -= 1
 
     # ------------------------------------------------------------------ for the caller
 
@@ -165,7 +178,7 @@ class FollowedProcess:
         """
         self._give_way()
         if not self._over.is_set():
-            with self._budget.waiting():
+            with self._waiting():
                 await self._over.wait()
         if self._failure is not None:
             raise self._failure

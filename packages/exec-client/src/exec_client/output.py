@@ -94,6 +94,11 @@ class OutputStream(AsyncIterator[bytes]):
         """Loop time of the last read; ``None`` for never."""
         return self._read_at
 
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits in a read."""
+        return self._waiter is not None
+
     def give_way(self) -> None:
         """Do not hold up others, unless somebody reads."""
         self._unwanted = True

@@ -123,7 +123,8 @@ class Process(FollowedProcess):
         message = ""
         if self._failure is None:
             try:
-                result = await self._session.call("process/read", params, idempotent=True)
+                with self._waiting():
+                    result = await self._session.call("process/read", params, idempotent=True)
                 return understand(ProcessReadResult, result, "process/read")
             except BadAnswerError:
                 raise
@@ -259,7 +260,7 @@ class Process(FollowedProcess):
             await self.terminate()
             if kind is None:
                 async with asyncio.timeout(_CLOSE_SECONDS):
-                    with self._budget.waiting():
+                    with self._waiting():
                         await self._over.wait()
         except (ClientError, RpcError, TimeoutError):
             return  # gone, or held open by something that is not ours to end

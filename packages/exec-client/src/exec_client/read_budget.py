@@ -73,6 +73,7 @@ class ReadBudget:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._used = 0
+        self._reserved = 0
         self._waiting = 0
         self._crowded = False
         self._streams: dict[UnreadOutput, None] = {}
@@ -109,6 +110,29 @@ class ReadBudget:
         if not stream.buffered:
             self._streams.pop(stream, None)
         if size and not self.full:
+            self.wake()
+
+    def admits(self, size: int, *, wanted: bool) -> bool:
+        """Whether so many bytes of missed output may be asked for.
+
+        Args:
+            size: How many.
+            wanted: Somebody waits for just these: then what others leave unread is not in the
+                way, up to the point where it would stop the connection.
+        """
+        used = self._used + self._reserved
+        if used + size <= self._limit or not used:
+            return True
+        return wanted and self.make_room() and used + size <= self._limit * HARD_FACTOR
+
+    @contextmanager
+    def reserve(self, size: int) -> Iterator[None]:
+        """Count bytes that were asked for, so that nobody else asks for the same room."""
+        self._reserved += size
+        try:
+            yield
+        finally:
+            self._reserved -= size
             self.wake()
 
     @contextmanager

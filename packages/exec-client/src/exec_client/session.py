@@ -10,7 +10,7 @@ from typing import Any, cast
 from exec_server_protocol._model import WireModel
 from exec_server_protocol._scalars import SessionId
 from exec_server_protocol.handshake import EnvironmentInfo, InitializeParams, InitializeResult
-from exec_server_protocol.process import ProcessStartParams
+from exec_server_protocol.process import CAPABILITY_CATCH_UP, ProcessStartParams
 from exec_server_protocol.rpc import Notification
 
 from .background import BackgroundTasks
@@ -32,7 +32,8 @@ from .followed_process import FollowedProcess
 from .options import ClientOptions
 from .process import Process
 from .read_budget import ReadBudget
-from .recovery.recovery import recover
+from .recovery.catching_up import CatchingUp
+from .recovery.recovery import Resumed, recover
 from .starts import Starts
 from .telemetry.observing import Observer
 from .watching import StateWatchers
@@ -82,6 +83,7 @@ class Session:
         self.bodies = Bodies(self.read_budget)
         self._watchers = StateWatchers()
         self._recovery: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
         self._failure: SessionLostError | None = None
 
     def __repr__(self) -> str:
@@ -227,6 +229,7 @@ class Session:
                 params = InitializeParams(
                     client_name=self.options.client_name,
                     resume_session_id=self._session_id if resume else None,
+                    catch_up=True if resume and self.supports(CAPABILITY_CATCH_UP) else None,
                 )
                 answer = await generation.call("initialize", params.to_json())
                 result = InitializeResult.model_validate(answer)
@@ -278,6 +281,8 @@ class Session:
 
     async def _recover(self, reason: str) -> None:
         try:
+            if self._catching_up is not None:  # it publishes what it has got, and ends
+                await asyncio.wait([self._catching_up])
             with self.observer.recovery() as observed:
                 resumed = await recover(self, reason)
                 observed.recovered(resumed.attempts, resumed.recovered_bytes)
@@ -292,13 +297,20 @@ class Session:
                 )
             )
             return
+        self._resumed(resumed)
+
+    def _resumed(self, resumed: Resumed) -> None:
         self._generation = resumed.generation
         logger.info(
-            "session resumed at attempt %d, %d bytes recovered",
+            "session resumed at attempt %d, %d bytes to recover",
             resumed.attempts,
             resumed.recovered_bytes,
         )
         self._change(ClientEvent.RESUMED, "", resumed.recovered_bytes)
+        catching_up = CatchingUp(self, resumed.generation, resumed.missed)
+        self._catching_up = asyncio.get_running_loop().create_task(
+            catching_up.run(), name="exec-client-catching-up"
+        )
         if resumed.generation.lost:  # it died between its last answer and this line
             self._generation_lost(resumed.generation, DISCONNECTED)
 
@@ -362,9 +374,10 @@ class Session:
         closed = ClientClosedError("the client was closed")
         self._fail_processes(str(closed), closed)
         self.bodies.fail_all(closed)
-        if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.wait([self._recovery])
+        for task in (self._recovery, self._catching_up):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
         await self.starts.aclose()
         await self.background.aclose()
         if self._generation is not None:

@@ -151,6 +151,7 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
     "InitializeParams": (
         ("client_name", "clientName", "text", REQUIRED),
         ("resume_session_id", "resumeSessionId", ("or null", "text"), None),
+        ("catch_up", "catchUp", ("or null", "flag"), None),
     ),
     "ManagedPermissions": (
         ("type", "type", ("one of", "managed"), "managed"),
@@ -164,6 +165,11 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
     "PolicyContext": (
         ("cwd", "cwd", ("or null", "uri"), None),
         ("workspace_roots", "workspaceRoots", ("list", "uri"), []),
+    ),
+    "ProcessCatchUpParams": (
+        ("process_id", "processId", "text", REQUIRED),
+        ("after_seq", "afterSeq", ("integer", 0, 18446744073709551615), REQUIRED),
+        ("max_bytes", "maxBytes", ("integer", 0, 18446744073709551615), REQUIRED),
     ),
     "ProcessCloseStdinParams": (
         ("process_id", "processId", "text", REQUIRED),

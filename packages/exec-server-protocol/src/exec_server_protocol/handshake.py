@@ -29,6 +29,9 @@ class InitializeParams(WireModel):
     """Shown in logs. May be empty."""
     resume_session_id: str | None = None
     """A session to attach to again; ``None`` opens a new one."""
+    catch_up: bool | None = Field(default=None, exclude_if=lambda value: value is None)
+    """With ``resume_session_id``: send no event of a process before ``process/catchUp`` has told
+    everything that was missed. Extension: ``processCatchUp``."""
 
 
 class ShellInfo(WireModel):

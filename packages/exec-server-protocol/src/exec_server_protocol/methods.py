@@ -201,6 +201,7 @@ _ALL: Final = (
     ),
     _request("process/start", "exec", "process", "ProcessStart"),
     _request("process/read", "exec", "process", "ProcessRead"),
+    _request("process/catchUp", "exec", "process", "ProcessCatchUp", extension="processCatchUp"),
     _request("process/write", "exec", "process", "ProcessWrite"),
     _request(
         "process/closeStdin",

@@ -18,6 +18,7 @@ from ._sandbox_field import WireSandbox
 from ._scalars import Base64Bytes, ProcessId, UnsignedInt
 
 __all__ = [
+    "CAPABILITY_CATCH_UP",
     "CAPABILITY_CLOSE_STDIN",
     "CAPABILITY_LIST",
     "CAPABILITY_OUTPUT_POLICY",
@@ -28,6 +29,8 @@ __all__ = [
     "OutputChunk",
     "OutputPolicy",
     "OutputStream",
+    "ProcessCatchUpParams",
+    "ProcessCatchUpResult",
     "ProcessCloseStdinParams",
     "ProcessCloseStdinResult",
     "ProcessClosedNotification",
@@ -57,6 +60,8 @@ __all__ = [
     "TerminalSize",
 ]
 
+CAPABILITY_CATCH_UP: Final = "processCatchUp"
+"""``process/catchUp``, and ``catchUp`` of ``initialize``."""
 CAPABILITY_OUTPUT_POLICY: Final = "processOutputPolicy"
 """``outputPolicy`` of ``process/start``."""
 CAPABILITY_RESIZE: Final = "processResize"
@@ -204,6 +209,44 @@ class ProcessReadResult(WireModel):
     Extension: ``processStreamOffsets``, when asked for."""
     exit_seq: UnsignedInt | None = Field(default=None, exclude_if=lambda value: value is None)
     """The number of the exit event, once there is one. Extension: as above."""
+
+
+class ProcessCatchUpParams(WireModel):
+    """Asks for the next page of what was missed, on a connection that resumed with ``catchUp``.
+
+    Extension: ``processCatchUp``.
+    """
+
+    process_id: ProcessId
+    after_seq: UnsignedInt
+    """The client has everything up to this number; the executor may let go of it."""
+    max_bytes: UnsignedInt
+    """Budget of the page: payload, and 256 bytes for each piece. The first piece is always
+    returned whole. With 0 there is none, only the state."""
+
+
+class ProcessCatchUpResult(WireModel):
+    """A page: every event with a number above ``after_seq`` and below ``next_seq``.
+
+    Its numbers are those of the chunks, ``exit_seq``, and ``next_seq - 1`` for the close if
+    ``closed`` and ``live``. What has none of these is not kept any more.
+    """
+
+    chunks: list[OutputChunk]
+    next_seq: UnsignedInt
+    output_bytes: UnsignedInt
+    """Output of the process so far, missed or not."""
+    stream_offsets: dict[OutputStream, UnsignedInt] | None = None
+    """How many bytes it had written to each stream before ``chunks[0]``; without a chunk, until
+    now if ``live``, else ``None``. Who knows how many it has knows how many it has lost."""
+    exit_seq: UnsignedInt | None = None
+    """Number of the exit; ``None`` while it runs. It may lie outside the page."""
+    exit_code: int | None = None
+    closed: bool = False
+    """Whether the process is closed by now."""
+    sandbox_denied: bool = False
+    live: bool = False
+    """The page reaches up to now: later events come as notifications."""
 
 
 class ProcessWriteParams(WireModel):

@@ -93,6 +93,8 @@ class Generation:
         lost: Whether it is over.
         stopped: Whether it is over because somebody else cancelled its reader, as
             ``asyncio.run`` does with every task at its end.
+        answers: Answers that have come.
+        held_back: Whether it is not read at the moment, for want of room.
     """
 
     def __init__(
@@ -114,22 +116,37 @@ class Generation:
         self._pending: dict[RequestId, asyncio.Future[Any]] = {}
         self._next_id = 1
         self._turns = asyncio.Semaphore(MAX_PENDING_CALLS)
+        self._to_the_end: set[RequestId] = set()
         self._refusals: set[asyncio.Task[None]] = set()
         self.lost = False
         self.stopped = False
+        self.answers = 0
+        self.held_back = False
         self._reader = asyncio.get_running_loop().create_task(
             self._read(), name="exec-client-reader"
         )
+        self._reader.add_done_callback(lambda _: self._drain(everything=True))
 
     @property
     def pending(self) -> int:
         """Calls that wait for an answer."""
         return len(self._pending)
 
-    async def call(self, method: str, params: bytes | None) -> Any:
+    @property
+    def received(self) -> int:
+        """Bytes that have come over it."""
+        return self._websocket.received
+
+    async def call(self, method: str, params: bytes | None, *, to_the_end: bool = False) -> Any:
         """Send a request and return its result as parsed JSON.
 
         Cancelling forgets the call; nothing is sent about it.
+
+        Args:
+            method: Its name on the wire.
+            params: Its params, encoded.
+            to_the_end: When this side drops the connection, wait until everything that had
+                arrived has been read: the executor may know that the answer has.
 
         Raises:
             RpcError: The executor refused.
@@ -138,9 +155,12 @@ class Generation:
         with self._observer.call(method) as observed:
             async with nullcontext() if method in _CLEAN_UP_METHODS else self._turns:
                 hook = self._options.trace
-                return await self._request(method, params, hook(method) if hook else observed.trace)
+                trace = hook(method) if hook else observed.trace
+                return await self._request(method, params, trace, to_the_end=to_the_end)
 
-    async def _request(self, method: str, params: bytes | None, trace: Trace | None) -> Any:
+    async def _request(
+        self, method: str, params: bytes | None, trace: Trace | None, *, to_the_end: bool
+    ) -> Any:
         # No await between the check and the registration: a call that registered is seen
         # by the drain at the end, one that did not is refused here.
         if self.lost:
@@ -149,12 +169,15 @@ class Generation:
         self._next_id += 1
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._pending[request_id] = future
+        if to_the_end:
+            self._to_the_end.add(request_id)
         try:
             with self._budget.waiting():
                 await self._send(encode_request(request_id, method, params, trace))
                 return await future
         finally:
             self._pending.pop(request_id, None)
+            self._to_the_end.discard(request_id)
             if future.done() and not future.cancelled():
                 future.exception()  # seen, also when sending failed first
 
@@ -204,17 +227,21 @@ class Generation:
         if budget.take_crowded():
             await asyncio.sleep(0)
         while not self.lost and not budget.may_read():
+            self.held_back = True
             await budget.wait_changed()
+        self.held_back = False
 
     def _handle(self, data: str | bytes) -> None:
         message = self._decode(data)
         if isinstance(message, Notification):
             self._on_notification(message)
         elif isinstance(message, Response):
+            self.answers += 1
             future = self._pending.get(message.id)
             if future is not None and not future.done():
                 future.set_result(message.result)
         elif isinstance(message, ErrorResponse):
+            self.answers += 1
             future = self._pending.get(message.id)
             if future is not None and not future.done():
                 future.set_exception(_as_exception(message.error))
@@ -266,9 +293,9 @@ class Generation:
             task.cancel()
         self._on_lost(self, reason)
 
-    def _drain(self) -> None:
-        for future in self._pending.values():
-            if not future.done():
+    def _drain(self, *, everything: bool = False) -> None:
+        for request_id, future in self._pending.items():
+            if not future.done() and (everything or request_id not in self._to_the_end):
                 future.set_exception(GenerationLost(sent=True))
 
     def abort(self, reason: str = DISCONNECTED) -> None:
@@ -289,7 +316,7 @@ class Generation:
         finally:
             self._websocket.abort()
             self._reader.cancel()
-            self._drain()
+            self._drain(everything=True)
         await asyncio.wait([self._reader, *self._refusals])
 
     async def wait_ended(self) -> None:

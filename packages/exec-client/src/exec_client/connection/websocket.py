@@ -67,6 +67,8 @@ class _Connection(ClientConnection):
     otherwise wait 40 ms before every second one.
     """
 
+    received = 0
+    """Bytes that have come from the socket."""
     lost_with: Exception | None = None
     """What the socket ended with. With TLS 1.3 that is where the peer says that it wants a
     certificate: our side of the handshake is over by then."""
@@ -78,6 +80,7 @@ class _Connection(ClientConnection):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
+        self.received += len(data)
         if _QUICK_ACK is not None and len(data) <= _SMALL_BYTES:
             sock = self.transport.get_extra_info("socket")
             with suppress(OSError, AttributeError):  # no TCP, or no socket any more
@@ -102,6 +105,10 @@ class MessageSocket(Protocol):
     def reason(self) -> str:
         """What the peer said when it ended it, empty if it said nothing."""
 
+    @property
+    def received(self) -> int:
+        """Bytes that have come, of messages that are not complete as well."""
+
     async def send(self, message: bytes) -> None:
         """Send one message.
 
@@ -123,7 +130,7 @@ class MessageSocket(Protocol):
 class WebSocket:
     """A ``MessageSocket`` over a WebSocket."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: _Connection) -> None:
         self._connection = connection
 
     async def send(self, message: bytes) -> None:
@@ -153,6 +160,11 @@ class WebSocket:
     def reason(self) -> str:
         """What the peer said when it closed, empty if it said nothing."""
         return self._connection.close_reason or ""
+
+    @property
+    def received(self) -> int:
+        """Bytes that have come, of messages that are not complete as well."""
+        return self._connection.received
 
     def abort(self) -> None:
         """Drop the connection at once."""
@@ -228,7 +240,7 @@ async def open_websocket(url: str, options: ClientOptions) -> WebSocket:
         if isinstance(cause, ssl.SSLError):
             raise _connect_error(where, cause) from error
         raise HandshakeRejectedError(f"{where} is no WebSocket server") from error
-    return WebSocket(connection)
+    return WebSocket(cast("_Connection", connection))
 
 
 async def _tls(url: str, options: ClientOptions) -> ssl.SSLContext | None:

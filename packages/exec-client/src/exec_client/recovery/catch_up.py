@@ -43,18 +43,15 @@ class GapError(CatchUpError):
 
 @dataclass(slots=True)
 class CatchUp:
-    """What one or more answers told about a process.
+    """What an answer told about a process.
 
     Attributes:
-        chunks: Output, in order. Kept over several attempts: an executor may drop what a
-            client asked beyond.
+        chunks: Output, in order.
         next_seq: The number after the last one that was asked about.
         exited: Whether the main process has ended.
         exit_code: Its code.
         closed: Whether the output is complete.
         sandbox_denied: Whether the sandbox refused something.
-        partial: Whether it ends there only because everything after it has come live. Exit
-            and close may then have higher numbers.
     """
 
     chunks: list[OutputEvent] = field(default_factory=list)
@@ -63,7 +60,6 @@ class CatchUp:
     exit_code: int | None = None
     closed: bool = False
     sandbox_denied: bool = False
-    partial: bool = False
 
 
 def merge(ordering: Ordering, catch_up: CatchUp) -> list[SequencedEvent]:
@@ -92,7 +88,7 @@ def _missed_events(ordering: Ordering, catch_up: CatchUp, target: int) -> dict[i
             raise CatchUpError("an answer holds output beyond its own end")
         if chunk.seq > last and chunk.seq not in pending:
             found.setdefault(chunk.seq, chunk)
-    if catch_up.closed and not catch_up.partial:
+    if catch_up.closed:
         there = pending.get(target, found.get(target))
         if there is not None and not isinstance(there, ClosedEvent):
             raise CatchUpError(f"process close sequence {target} conflicts with recovered output")
@@ -101,10 +97,9 @@ def _missed_events(ordering: Ordering, catch_up: CatchUp, target: int) -> dict[i
     # Counted, not listed: a hostile number would make a list without end.
     missing = target - last - len(found) - sum(1 for seq in pending if seq <= target)
     exit_known = ordering.exited or any(
-        isinstance(event, ExitedEvent) and (seq <= target or catch_up.partial)
-        for seq, event in pending.items()
+        isinstance(event, ExitedEvent) and seq <= target for seq, event in pending.items()
     )
-    if catch_up.exited and not exit_known and missing == 0 and not catch_up.partial:
+    if catch_up.exited and not exit_known and missing == 0:
         raise CatchUpError("the process has ended, but no number is left for its exit")
     if catch_up.exited and not exit_known and missing == 1:
         if catch_up.exit_code is None:

@@ -44,6 +44,7 @@ CAPABILITIES: Final[Mapping[str, bool]] = {
     "fsOpenUpdate": True,
     "httpRequestCancel": True,
     "httpStreamCredit": True,
+    "processCatchUp": True,
     "processCloseStdin": True,
     "processList": True,
     "processOutputPolicy": True,

@@ -41,7 +41,10 @@ class Initialize:
             logger.info("session opened")
         else:
             session = connection.registry.resume(
-                params.resume_session_id, connection.peer, connection.owner
+                params.resume_session_id,
+                connection.peer,
+                connection.owner,
+                behind=params.catch_up is True,
             )
             logger.info("session resumed, attachment %d", session.attachment.generation)
         connection.attach(session)

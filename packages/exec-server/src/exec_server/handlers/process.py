@@ -17,6 +17,7 @@ from exec_server_protocol.rpc import encode_json
 
 from ..process.process import Process
 from ..process.spawn import SpawnRequest
+from .catching_up import catch_up
 from .futures import hand_on, then
 from .reading import read
 
@@ -219,6 +220,7 @@ def list_processes(connection: Connection, params: ProcessListParams) -> bytes:
 HANDLERS: Final[Mapping[str, Handler]] = {
     "process/start": start,
     "process/read": read,
+    "process/catchUp": catch_up,
     "process/write": write,
     "process/closeStdin": close_stdin,
     "process/resize": resize,

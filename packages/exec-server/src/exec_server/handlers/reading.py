@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..connection.connection import Answer, Connection
 
-__all__ = ["read"]
+__all__ = ["encode_chunks", "read"]
 
 _LONGEST_WAIT_SECONDS = 365 * 24 * 3600.0
 """Clients may ask for 2**64 ms, which the event loop's clock cannot add."""
@@ -56,6 +56,8 @@ def _has_news(process: Process, after_seq: int) -> bool:
 def _answer(process: Process, params: ProcessReadParams) -> Answer | asyncio.Future[Answer]:
     """Return the answer as of now, or a future of it while output comes from disk."""
     process.confirm_arrived()
+    if not process.is_behind:  # or else ``process/catchUp`` says what the client has
+        process.kept.claim(params.after_seq or 0)
     chunks = process.kept.read(params.after_seq or 0, params.max_bytes)
     closed = process.state is ProcessState.CLOSED
     exited = closed or process.state is ProcessState.EXITED
@@ -72,11 +74,7 @@ def _answer(process: Process, params: ProcessReadParams) -> Answer | asyncio.Fut
     def encode(chunks: list[Chunk]) -> Answer:
         bounded = params.max_bytes is not None and chunks
         after = chunks[-1].seq + 1 if bounded else next_seq
-        encoded = b",".join(
-            b'{"seq":%d,"stream":"%b","chunk":"%b"}'
-            % (chunk.seq, chunk.stream, pybase64.b64encode(chunk.data))
-            for chunk in chunks
-        )
+        encoded = encode_chunks(chunks)
         more = b""
         if params.stream_offsets:
             before = process.written.before(chunks[0]) if chunks else until_now
@@ -86,11 +84,22 @@ def _answer(process: Process, params: ProcessReadParams) -> Answer | asyncio.Fut
         answer = b'{"chunks":[%b],"nextSeq":%d,%b%b}' % (encoded, after, state, more)
         seq = chunks[-1].seq if chunks else None
         through = seq if bounded and seq is not None else next_seq - 1
+        if process.is_behind:
+            return answer
         if closed and not process.kept.has_after(through):
             through = next_seq - 1
         return Noted(answer, partial(process.answered, seq, through))
 
     return then(chunks, encode) if isinstance(chunks, asyncio.Future) else encode(chunks)
+
+
+def encode_chunks(chunks: list[Chunk]) -> bytes:
+    """Return the members of a list of chunks, as JSON."""
+    return b",".join(
+        b'{"seq":%d,"stream":"%b","chunk":"%b"}'
+        % (chunk.seq, chunk.stream, pybase64.b64encode(chunk.data))
+        for chunk in chunks
+    )
 
 
 class _LongPoll:

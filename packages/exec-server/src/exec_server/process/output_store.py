@@ -281,8 +281,13 @@ class OutputStore:
         """Whether a chunk newer than ``seq`` is kept."""
         return self._memory.newest_seq > seq
 
+    def claim(self, after_seq: int) -> None:
+        """The client says that it has everything up to a number."""
+        if after_seq <= self._memory.newest_seq + _NUMBERS_WITHOUT_OUTPUT:
+            self.arrival.claimed(after_seq)
+
     def read(
-        self, after_seq: int, max_bytes: int | None
+        self, after_seq: int, max_bytes: int | None, piece_bytes: int = 0
     ) -> list[Chunk] | asyncio.Future[list[Chunk]]:
         """Return chunks newer than a cursor, oldest first.
 
@@ -290,22 +295,27 @@ class OutputStore:
             after_seq: Last number that the reader has seen; 0 for none.
             max_bytes: Budget of payload, the first chunk being whole in any case. ``None``
                 for everything, or its newest part when that is more than one answer holds.
+            piece_bytes: What each chunk costs of the budget beside its payload.
 
         Returns:
             The chunks, or a future of them when some are on disk.
         """
-        if after_seq <= self._memory.newest_seq + _NUMBERS_WITHOUT_OUTPUT:
-            self.arrival.claimed(after_seq)
         self.trim()
         in_memory = [*self._pending, *self._memory.read_after(0 if self._pending else after_seq)]
         segments = [segment for segment in self._segments if segment.last_seq > after_seq]
         if not segments:
-            return select(in_memory, after_seq, max_bytes)
+            return select(in_memory, after_seq, max_bytes, piece_bytes)
         # What the answer says is decided here; only fetching it takes time.
         loop = asyncio.get_running_loop()
         return asyncio.ensure_future(
             loop.run_in_executor(
-                self._spool.executor, collect, segments, in_memory, after_seq, max_bytes
+                self._spool.executor,
+                collect,
+                segments,
+                in_memory,
+                after_seq,
+                max_bytes,
+                piece_bytes,
             )
         )
 

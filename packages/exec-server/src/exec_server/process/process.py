@@ -7,11 +7,9 @@ Numbering an event, keeping it and queueing it for the peer happen in one step w
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import time
 from collections.abc import Callable
-from typing import Final
 
 from exec_server_protocol.notifications import (
     process_closed,
@@ -27,48 +25,18 @@ from ..session.sender import Sender
 from ..telemetry.instruments import Instruments, ObservedProcess
 from ..telemetry.names import OUTPUT_BYTES, SANDBOX_DENIALS
 from .live_ahead import LiveAhead
+from .outcome import exit_class, log_closed, log_started
 from .output_store import OutputStore
 from .pump import Pump
 from .reaping import ChildWatch
+from .signals import SIGNALS
 from .spawn import Child
 from .states import ProcessEvent, ProcessState, advance
 from .stdin import CLOSED, StdinQueue
 from .terminal import foreground_group, resize
 from .written import Written
 
-__all__ = ["SIGNALS", "Process"]
-
-logger = logging.getLogger(__name__)
-
-SIGNALS: Final[dict[str, signal.Signals]] = {
-    "interrupt": signal.SIGINT,
-    "terminate": signal.SIGTERM,
-    "kill": signal.SIGKILL,
-    "hangup": signal.SIGHUP,
-    "quit": signal.SIGQUIT,
-    "usr1": signal.SIGUSR1,
-    "usr2": signal.SIGUSR2,
-}
-"""Signals by their names on the wire."""
-
-
-_SIGNAL_BASE: Final = 128
-"""A process that a signal has ended reports this and the signal's number."""
-
-
-def _exit_class(exit_code: int) -> str:
-    if exit_code == 0:
-        return "success"
-    return "signal" if exit_code > _SIGNAL_BASE else "failure"
-
-
-def _log_started() -> None:
-    logger.info("process started", extra={"event": "process_started"})
-
-
-def _log_closed(exit_code: int, exit_class: str) -> None:
-    fields = {"event": "process_closed", "exit_class": exit_class, "exit_code": exit_code}
-    logger.info("process closed", extra=fields)
+__all__ = ["Process"]
 
 
 class Process:
@@ -109,7 +77,6 @@ class Process:
         self.started_at_ms = time.time_ns() // 1_000_000
         self.state = ProcessState.STARTING
         self.exit_code: int | None = None
-        self.exit_seq: int | None = None
         self.sandbox_denied = False
         self._waiting_for_room: list[Callable[[], None]] = []
         self.kept = store(self._room)
@@ -127,6 +94,8 @@ class Process:
         self._id_json = process_id_json(process_id)
         self._next_seq = 1
         self._sender: Sender | None = None
+        self._behind: Sender | None = None
+        self.exit_seq: int | None = None
         self._deferred: list[Callable[[], None]] = []
         self._watchers: set[Callable[[], None]] = set()
         self._watch: ChildWatch | None = None
@@ -164,7 +133,7 @@ class Process:
         self._launch = child.launch
         self._watch = ChildWatch(child.popen, self._exited, child.launch.signal)
         self.observed.started(tty=self.tty, sandboxed=child.launch.confined)
-        self.observed.run(_log_started)
+        self.observed.run(log_started)
         self._run_deferred()
 
     def start_failed(self) -> None:
@@ -185,16 +154,48 @@ class Process:
         """The number that the next event will get."""
         return self._next_seq
 
-    def set_sender(self, sender: Sender | None) -> None:
-        """Send events to another peer from now on, or to nobody."""
-        self._sender = sender
+    def set_sender(self, sender: Sender | None, *, behind: bool = False) -> None:
+        """Send events to another peer from now on, or to nobody.
+
+        Args:
+            sender: The way to the client.
+            behind: Not before it has read what it missed: events are kept as for nobody, and
+                a process that writes much waits. ``go_live`` ends that.
+        """
+        behind = behind and self._next_seq > 1
+        self._sender = None if behind else sender
+        self._behind = sender if behind else None
         if sender is None:
             self.kept.detached()
             self._ahead.release()
+        elif behind:
+            self.kept.detached()
+            self._ahead.hold()
         else:
             self.kept.attached(self._next_seq)
             self._ahead.attached(self._next_seq)
         self._room()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether its client has to catch up before it is sent events."""
+        return self._behind is not None
+
+    def caught_up(self, sender: Sender, through: int) -> bool:
+        """``sender`` is about to be told everything up to ``through``.
+
+        Returns:
+            Whether that is all there is, so that it gets later events as they happen.
+        """
+        self._ahead.asked()
+        if through != self._next_seq - 1:
+            return False
+        if sender is self._behind:
+            self._sender, self._behind = sender, None
+            self.kept.attached(self._next_seq)
+            self._ahead.release()
+            self._room()
+        return sender is self._sender
 
     def _number(self) -> int:
         seq = self._next_seq
@@ -227,14 +228,15 @@ class Process:
             sender.send(process_output(self._id_json, seq, stream, data))
             self.kept.arrival.sent(seq, sender.sent, live=True)
             self.kept.arrival.confirm(sender.arrived)
-            self._ahead.sent(len(data))
+        self._ahead.happened(len(data))
         self.kept.append(self.written.chunk(seq, stream, data))
         self._changed()
 
     def confirm_arrived(self) -> None:
         """Look how much the peer has by now, and let go of what need not be kept for it."""
-        if self._sender is not None:
-            self.kept.arrival.confirm(self._sender.arrived)
+        sender = self._sender or self._behind
+        if sender is not None:
+            self.kept.arrival.confirm(sender.arrived)
             self.kept.trim()
 
     @property
@@ -252,8 +254,9 @@ class Process:
         """
         if self.state is ProcessState.CLOSED and through == self._next_seq - 1:
             seq = through  # it told of the end as well
-        if self._sender is not None and seq is not None:
-            self.kept.arrival.sent(seq, self._sender.sent, live=False)
+        sender = self._sender or self._behind
+        if sender is not None and seq is not None:
+            self.kept.arrival.sent(seq, sender.sent, live=False)
         self._ahead.answered(through)
 
     def _exited(self, code: int) -> None:
@@ -310,9 +313,9 @@ class Process:
             self.kept.arrival.sent(seq, self._sender.sent, live=True)
         self._changed()
         exit_code = self.exit_code or 0
-        exit_class = self._ended_by or _exit_class(exit_code)
-        self.observed.closed(exit_code, exit_class)
-        self.observed.run(_log_closed, exit_code, exit_class)
+        kind = self._ended_by or exit_class(exit_code)
+        self.observed.closed(exit_code, kind)
+        self.observed.run(log_closed, exit_code, kind)
         self._on_closed(self)
 
     # ------------------------------------------------------------------ waiting
@@ -382,7 +385,7 @@ class Process:
 
     def destroy(self) -> None:
         """Kill what is left of the group and let go of everything: the session is over."""
-        self._sender = None
+        self._sender = self._behind = None
         self._ahead.close()
         self.kept.close()
         if self._watch is not None:

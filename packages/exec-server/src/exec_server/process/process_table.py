@@ -109,11 +109,11 @@ class ProcessTable:
         """Return the process with this id, if the session knows it."""
         return self._processes.get(process_id)
 
-    def set_sender(self, sender: Sender | None) -> None:
-        """Send the events of all processes to another peer, or to nobody."""
+    def set_sender(self, sender: Sender | None, *, behind: bool = False) -> None:
+        """Send the events of all processes to another peer, or to nobody; see ``Process``."""
         self._sender = sender
         for process in self._processes.values():
-            process.set_sender(sender)
+            process.set_sender(sender, behind=behind)
 
     def confirm_arrived(self) -> None:
         """The peer has more of what was sent to it than before."""

@@ -30,7 +30,11 @@ def _cost(payload: int, chunks: int) -> int:
 
 
 def collect(
-    segments: list[Segment], in_memory: list[Chunk], after_seq: int, max_bytes: int | None
+    segments: list[Segment],
+    in_memory: list[Chunk],
+    after_seq: int,
+    max_bytes: int | None,
+    piece_bytes: int = 0,
 ) -> list[Chunk]:
     """Read from disk what an answer needs, and put what is in memory behind it.
 
@@ -41,6 +45,7 @@ def collect(
         in_memory: Chunks that are newer, or that were written to the last segment meanwhile.
         after_seq: Cursor.
         max_bytes: Budget of payload, ``None`` for the newest part that an answer holds.
+        piece_bytes: What each chunk costs of it beside its payload.
     """
     if max_bytes is None:
         return _collect_newest(segments, in_memory, after_seq)
@@ -49,12 +54,12 @@ def collect(
     for segment in segments:
         for chunk in segment.read(after_seq):
             found.append(chunk)
-            total += len(chunk.data)
+            total += len(chunk.data) + piece_bytes
             if total >= max_bytes or _cost(total, len(found)) > _LARGEST_COST:
-                return select(found, after_seq, max_bytes)
+                return select(found, after_seq, max_bytes, piece_bytes)
     newest = found[-1].seq if found else after_seq
     found += (chunk for chunk in in_memory if chunk.seq > newest)
-    return select(found, after_seq, max_bytes)
+    return select(found, after_seq, max_bytes, piece_bytes)
 
 
 def _collect_newest(segments: list[Segment], in_memory: list[Chunk], after_seq: int) -> list[Chunk]:
@@ -94,7 +99,9 @@ class _Newest:
                 self._payload -= len(self.chunks.popleft().data)
 
 
-def select(chunks: list[Chunk], after_seq: int, max_bytes: int | None) -> list[Chunk]:
+def select(
+    chunks: list[Chunk], after_seq: int, max_bytes: int | None, piece_bytes: int = 0
+) -> list[Chunk]:
     """Cut a run of chunks, oldest first, to what one answer holds.
 
     Args:
@@ -102,6 +109,7 @@ def select(chunks: list[Chunk], after_seq: int, max_bytes: int | None) -> list[C
         after_seq: Cursor.
         max_bytes: Budget of payload, the first chunk being whole in any case. ``None`` for
             the newest part that an answer holds.
+        piece_bytes: What each chunk costs of it beside its payload.
     """
     found = [chunk for chunk in chunks if chunk.seq > after_seq]
     if max_bytes is None:
@@ -111,7 +119,7 @@ def select(chunks: list[Chunk], after_seq: int, max_bytes: int | None) -> list[C
     taken: list[Chunk] = []
     total = 0
     for chunk in found:
-        total += len(chunk.data)
+        total += len(chunk.data) + piece_bytes
         if taken and (total > max_bytes or _cost(total, len(taken) + 1) > _LARGEST_COST):
             break
         taken.append(chunk)

@@ -64,8 +64,16 @@ class SessionRegistry:
         self._instruments.count(names.SESSION_EVENTS, "opened")
         return session
 
-    def resume(self, session_id: str, sender: Sender, owner: Owner) -> Session:
+    def resume(
+        self, session_id: str, sender: Sender, owner: Owner, *, behind: bool = False
+    ) -> Session:
         """Attach ``sender`` to a detached session of ``owner``.
+
+        Args:
+            session_id: What the client presents.
+            sender: The way to it.
+            owner: Who it is.
+            behind: It gets no event of a process before it has caught up with it.
 
         Raises:
             InvalidRequestError: Unknown, expired, or of another owner, which look the same from
@@ -85,7 +93,7 @@ class SessionRegistry:
             )
         self._timers.pop(session_id).cancel()
         self._left.discard(session)
-        session.attach(sender)
+        session.attach(sender, behind=behind)
         self._instruments.count(names.SESSION_EVENTS, "resumed")
         return session
 

@@ -52,11 +52,16 @@ class Session:
     def __repr__(self) -> str:
         return f"<Session {self.attachment.state.value} generation={self.attachment.generation}>"
 
-    def attach(self, sender: Sender) -> None:
-        """Send to ``sender`` from now on. State and sender change in one step."""
+    def attach(self, sender: Sender, *, behind: bool = False) -> None:
+        """Send to ``sender`` from now on. State and sender change in one step.
+
+        Args:
+            sender: The way to the client.
+            behind: The events of each process only once the client has caught up with it.
+        """
         self.attachment.attach()
         self._sender = sender
-        self.processes.set_sender(sender)
+        self.processes.set_sender(sender, behind=behind)
 
     def detach(self, sender: Sender, deadline: float) -> bool:
         """Stop sending to ``sender``, unless another connection has taken its place.

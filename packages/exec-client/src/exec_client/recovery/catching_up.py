@@ -1,0 +1,175 @@
+"""The catch-up of the processes that missed output, while the client is in use again.
+
+It goes page by page, over the connection that everything else uses. Each page is asked for with
+the last published number, checked, published and let go; so a connection that breaks costs at most
+the pages that were under way, and the next one goes on where this one was.
+
+* Fair: the process that got least goes first, and of several the one that missed least.
+* Bounded: a page is asked for when there is room for it (``ReadBudget.admits``). The catch-up of a
+  process that nobody reads waits; those of others, and calls, do not. Its output stays with the
+  executor, which holds the process up.
+* Not for ever: an executor that leaves a page unanswered loses its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from exec_server_protocol._scalars import ProcessId
+from exec_server_protocol.errors import RpcError
+from exec_server_protocol.process import ProcessCatchUpParams, ProcessCatchUpResult
+from pydantic import ValidationError
+
+from ..connection.generation import Generation, GenerationLost
+from ..followed_process import FollowedProcess
+from .catch_up import CatchUpError
+from .giving_up import give_up
+from .pace import Pace
+from .pages import events_of_page
+from .patience import patience
+
+if TYPE_CHECKING:
+    from .recovery import Recoverable
+
+__all__ = ["PAGES_AT_ONCE", "CatchingUp", "take_page"]
+
+logger = logging.getLogger(__name__)
+
+PAGES_AT_ONCE: Final = 4
+"""Enough for the link to be busy while one of them is being published."""
+
+
+async def take_page(
+    client: Recoverable, generation: Generation, process: FollowedProcess, max_bytes: int
+) -> ProcessCatchUpResult | None:
+    """Ask for one page of a process and publish it; ``None`` when it cannot be followed any more.
+
+    Raises:
+        GenerationLost: The connection is over. Nothing of the page was published.
+    """
+    after = process.ordering.last
+    params = ProcessCatchUpParams(
+        process_id=ProcessId(process.process_id), after_seq=after, max_bytes=max_bytes
+    )
+    try:
+        answer = await generation.call("process/catchUp", params.to_json(), to_the_end=True)
+        page = ProcessCatchUpResult.model_validate(answer)
+        events = events_of_page(page, after)
+        if max_bytes and not events and not page.live:
+            raise CatchUpError("the executor's answers do not come to an end")
+    except (CatchUpError, RpcError, ValidationError) as error:
+        await give_up(client, generation, process, error)
+        return None
+    over = False
+    for event in events:
+        over = process.receive(event)
+        if over:
+            break
+        if client.read_budget.take_crowded():
+            await asyncio.sleep(0)  # a subscriber shall have the chance to keep up
+    if page.live:
+        process.caught_up(page.next_seq - 1)
+    if over:
+        client.forget(process)
+    return page
+
+
+@dataclass(slots=True)
+class _Share:
+    """What a process missed when its session was resumed, and what it has got of it, in bytes."""
+
+    missed: int
+    got: int = field(default=0)
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return self.got, self.missed
+
+
+class CatchingUp:
+    """The catch-up over one connection.
+
+    Args:
+        client: Whose processes.
+        generation: The connection.
+        missed: The processes, and how many bytes each of them missed.
+    """
+
+    def __init__(
+        self, client: Recoverable, generation: Generation, missed: Mapping[FollowedProcess, int]
+    ) -> None:
+        self._client = client
+        self._generation = generation
+        self._budget = client.read_budget
+        self._idle = {process: _Share(size) for process, size in missed.items()}
+        at_once = max(1, min(PAGES_AT_ONCE, len(missed)))
+        self._at_once = at_once
+        options = client.options
+        # A page takes several times its size while it is decoded.
+        largest = min(options.catch_up_bytes, options.max_buffered_bytes // 8)
+        self._pace = Pace(largest, at_once)
+
+    async def run(self) -> None:
+        """Catch up with all of them. Ends with the connection, and raises nothing."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._at_once):
+                group.create_task(self._work(), name="exec-client-catch-up")
+
+    async def _work(self) -> None:
+        # It never raises, or the group would cancel another in the middle of a page. What is
+        # left after an abort is caught up with over the next connection.
+        try:
+            await self._take_pages()
+        except GenerationLost:
+            return
+        except TimeoutError:
+            logger.warning("the executor leaves a page of missed output unanswered")
+            self._generation.abort()
+        except Exception:
+            logger.exception("a catch-up failed")
+            self._generation.abort()
+
+    async def _take_pages(self) -> None:
+        # As many workers as processes at first: one that finds none idle has nothing left to do.
+        while self._idle:
+            size = self._pace.page_bytes
+            process = self._choose(size)
+            if self._generation.lost:
+                return
+            if process is None:
+                await self._budget.wait_changed()
+                continue
+            share = self._idle.pop(process)
+            if not process.recoverable or process.failure is not None:
+                continue
+            with self._budget.reserve(size):
+                before = process.received_bytes
+                live = await self._page(process, size)
+            share.got += process.received_bytes - before
+            if not live:
+                self._idle[process] = share
+
+    def _choose(self, size: int) -> FollowedProcess | None:
+        """Return the process whose turn it is, of those that there is room for."""
+        if self._budget.admits(size, wanted=False):
+            candidates = list(self._idle)
+        else:
+            candidates = [process for process in self._idle if process.wanted]
+            if candidates and not self._budget.admits(size, wanted=True):
+                return None
+        return min(candidates, key=lambda process: self._idle[process].rank, default=None)
+
+    async def _page(self, process: FollowedProcess, size: int) -> bool:
+        """Take one page. Returns whether nothing more is to be asked for."""
+        generation = self._generation
+        loop = asyncio.get_running_loop()
+        received, asked = generation.received, loop.time()
+        async with asyncio.timeout(self._client.options.attempt_timeout) as limit:
+            async with patience(generation, limit):
+                page = await take_page(self._client, generation, process, size)
+        self._pace.arrived(generation.received - received, loop.time() - asked)
+        return page is None or page.live
