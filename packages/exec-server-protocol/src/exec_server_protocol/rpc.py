@@ -149,9 +149,10 @@ _DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no
 _LENIENT_DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_any_size_integer
 )
-_STRING: Final = re.compile(r'"(?:[^"\\]+|\\.)*+"', re.DOTALL)
-_NOT_BRACKET: Final = re.compile(r"[^\[\]{}]+")
-_SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+# Texts, compiled when they are needed: few messages are that large or that odd.
+_STRING: Final = r'(?s:"(?:[^"\\]+|\\.)*+")'
+_NOT_BRACKET: Final = r"[^\[\]{}]+"
+_SURROGATE_ESCAPE: Final = r"\\u[dD][89a-fA-F]"
 
 
 def _check_shape(text: str, max_values: int) -> None:
@@ -163,14 +164,14 @@ def _check_shape(text: str, max_values: int) -> None:
     openings = text.count("[") + text.count("{")
     if openings <= MAX_DEPTH and openings + text.count(",") < max_values:
         return
-    bare = _STRING.sub("", text)
+    bare = re.sub(_STRING, "", text)
     openings = bare.count("[") + bare.count("{")
     empty = len(re.findall(r"\[\s*\]|\{\s*\}", bare))
     # A value is the root, the first of a container that is not empty, or follows a comma.
     if 1 + openings - empty + bare.count(",") > max_values:
         raise MalformedMessageError(f"more than {max_values} JSON values")
     depth = 0
-    for bracket in _NOT_BRACKET.sub("", bare):
+    for bracket in re.sub(_NOT_BRACKET, "", bare):
         if bracket in "[{":
             depth += 1
             if depth > MAX_DEPTH:
@@ -214,7 +215,7 @@ def _parse(data: str | bytes | bytearray | memoryview, max_values: int) -> Any:
             value = _LENIENT_DECODER.decode(text)
     except RecursionError as error:  # text that only looked shallow, because it is no JSON
         raise MalformedMessageError(f"nested deeper than {MAX_DEPTH} levels") from error
-    if "\\u" in text and _SURROGATE_ESCAPE.search(text):
+    if "\\u" in text and re.search(_SURROGATE_ESCAPE, text):
         _check_strings(value)
     return value
 

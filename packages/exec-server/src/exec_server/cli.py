@@ -6,8 +6,10 @@ everything else goes to stderr.
 
 from __future__ import annotations
 
+from ._quick_start import loaded  # isort: skip - before the others
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -26,11 +28,14 @@ from .server import serve
 from .sizes import parse_size
 from .telemetry.instruments import OFF
 from .telemetry.settings import read_signals
+from .version import VERSION
 
 if TYPE_CHECKING:
     from .telemetry.providers import Telemetry
 
 __all__ = ["main"]
+
+loaded()
 
 logger = logging.getLogger(__name__)
 
@@ -197,9 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(arguments)
     if args.version:
-        from importlib.metadata import version  # costs 20 ms that a starting server saves
-
-        parser.exit(0, f"exec-server {version('exec-server')}\n")
+        parser.exit(0, f"exec-server {VERSION}\n")
     configure_logging(args.log_level, args.log_format)
     telemetry = _start_telemetry(propagate=args.propagate)
     try:
@@ -292,6 +295,7 @@ async def _serve(config: ServerConfig, *, exit_on_stdin_close: bool) -> None:
             loop.add_signal_handler(signal.SIGHUP, server.reload)
         sys.stdout.write(f"{server.url}\n")
         sys.stdout.flush()
+        gc.freeze()  # the modules stay: nobody has to look through them again
         if exit_on_stdin_close:
             server.prepare()  # whoever started us is about to connect, and loads things as well
         giving_back = loop.create_task(give_back_when_idle(), name="exec-server-idle-memory")

@@ -141,10 +141,9 @@ class Server:
         return self.prepare().connect(endpoint, owner)
 
     def prepare(self) -> Service:
-        """Load what connections need, unless that is done; takes a tenth of a second.
+        """Load what connections need, unless that is done; takes 10 ms.
 
-        The models take half of the time and memory that a server needs to start. They are
-        loaded for the first client, so that a server which waits for work stays small.
+        What a family of methods needs beyond that is loaded with its first request.
         """
         if self._service is None:
             from .service import Service

@@ -3,31 +3,60 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from .access.authorization import Owner
 from .config import ServerConfig
-from .connection.connection import Connection, Peer
-from .connection.dispatch import make_handlers
-from .filesystem.workers import FileWorkers
-from .handlers.environment import EnvironmentDescription
-from .handlers.files import FileMethods
-from .http.requests import HttpRequests
+from .connection.connection import Connection, Handler, Peer
+from .connection.dispatch import Dispatch
+from .handlers import environment, handshake
 from .session.registry import SessionRegistry
+
+if TYPE_CHECKING:
+    from .filesystem.workers import FileWorkers
+    from .http.requests import HttpRequests
 
 __all__ = ["Service"]
 
 
 class Service:
-    """Handlers and sessions, shared by all connections of a server."""
+    """Handlers and sessions, shared by all connections of a server.
+
+    Attributes:
+        handlers: By method.
+    """
 
     def __init__(self, config: ServerConfig, registry: SessionRegistry) -> None:
         self._config = config
         self._registry = registry
-        self._files = FileWorkers(config, os.environ)
-        self._http = HttpRequests(os.environ, config.limits, config.instruments)
-        self._handlers = make_handlers(
-            EnvironmentDescription(os.environ), FileMethods(self._files), self._http
+        self._info = environment.EnvironmentDescription(os.environ)
+        self._files: FileWorkers | None = None
+        self._http: HttpRequests | None = None
+        self.handlers = Dispatch(
+            {
+                "initialize": lambda: {"initialize": handshake.Initialize(self._info)},
+                "environment": lambda: environment.make_handlers(self._info),
+                "process": _process_handlers,
+                "fs": self._file_handlers,
+                "http": self._http_handlers,
+            }
         )
+
+    def _file_handlers(self) -> Mapping[str, Handler]:
+        from .filesystem.workers import FileWorkers
+        from .handlers.files import FileMethods
+
+        self._files = FileWorkers(self._config, os.environ)
+        return FileMethods(self._files).handlers
+
+    def _http_handlers(self) -> Mapping[str, Handler]:
+        from .handlers.http import make_handlers
+        from .http.requests import HttpRequests
+
+        config = self._config
+        self._http = HttpRequests(os.environ, config.limits, config.instruments)
+        return make_handlers(self._http)
 
     def connect(self, peer: Peer, owner: Owner) -> Connection:
         """Return what takes the messages of a new connection.
@@ -40,12 +69,20 @@ class Service:
             peer,
             owner,
             self._registry,
-            self._handlers,
+            self.handlers,
             self._config.limits,
             self._config.instruments,
         )
 
     async def aclose(self) -> None:
         """End what belongs to no session. Connections are closed before."""
-        await self._http.aclose()
-        await self._files.close()
+        if self._http is not None:
+            await self._http.aclose()
+        if self._files is not None:
+            await self._files.close()
+
+
+def _process_handlers() -> Mapping[str, Handler]:
+    from .handlers.process import HANDLERS
+
+    return HANDLERS

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from exec_server_protocol.errors import (
@@ -66,6 +66,13 @@ Answer = bytes | list[bytes] | Noted
 
 Handler = Callable[["Connection", Any], "Answer | asyncio.Future[Any] | Later"]
 """Handles one request. Raises an ``RpcError`` to refuse; never waits."""
+
+
+class Handlers(Protocol):
+    """Handlers by method."""
+
+    def get(self, method: str, /) -> Handler | None:
+        """Return the handler of a method, or ``None`` when there is none."""
 
 
 class Peer(Sender, Protocol):
@@ -150,7 +157,7 @@ class Connection:
         peer: Peer,
         owner: Owner,
         registry: SessionRegistry,
-        handlers: Mapping[str, Handler],
+        handlers: Handlers,
         limits: Limits,
         instruments: Instruments = OFF,
     ) -> None:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import pwd
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from exec_server_protocol.path_uri import PathUri
 from exec_server_protocol.rpc import encode_json
 
 from ..process.login_shell import login_shell
+from ..version import VERSION
 
 if TYPE_CHECKING:
     from exec_server_protocol.handshake import EnvironmentInfoParams, EnvironmentStatusParams
 
-    from ..connection.connection import Connection
+    from ..connection.connection import Connection, Handler
 
-__all__ = ["CAPABILITIES", "EnvironmentDescription", "Info", "status"]
+__all__ = ["CAPABILITIES", "EnvironmentDescription", "make_handlers"]
 
 CAPABILITIES: Final[Mapping[str, bool]] = {
     "networkProxyLaunch": False,
@@ -76,13 +75,12 @@ class EnvironmentDescription:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         shell = login_shell()
-        package_version = version("exec-server")
         temporary = environ.get("TMPDIR")
-        provider = hashlib.sha256(f"exec-server {package_version}".encode()).hexdigest()
+        provider = hashlib.sha256(f"exec-server {VERSION}".encode()).hexdigest()
         self.json = encode_json(
             {
                 "shell": {"name": os.path.basename(shell), "path": shell},
-                "executorVersion": package_version,
+                "executorVersion": VERSION,
                 "providerId": f"sha256:{provider}",
                 "cwd": _uri(os.getcwdb()),
                 "userHomeDir": _uri(os.path.abspath(_home(environ))),
@@ -99,19 +97,15 @@ def _uri(path: str | bytes) -> str:
     return str(PathUri.from_native(path))
 
 
-class Info:
-    """``environment/info``."""
+def make_handlers(description: EnvironmentDescription) -> Mapping[str, Handler]:
+    """Return the handlers by method."""
 
-    def __init__(self, description: EnvironmentDescription) -> None:
-        self._description = description
-
-    def __call__(
-        self, connection: Connection, params: EnvironmentInfoParams
-    ) -> bytes | asyncio.Future[bytes]:
+    def info(connection: Connection, params: EnvironmentInfoParams) -> bytes:
         """Return the description that ``initialize`` has given already."""
-        return self._description.json
+        return description.json
 
+    def status(connection: Connection, params: EnvironmentStatusParams) -> bytes:
+        """Return that the server takes requests: it could not answer otherwise."""
+        return b'{"status":"ready"}'
 
-def status(connection: Connection, params: EnvironmentStatusParams) -> bytes:
-    """Return that the server takes requests: it could not answer otherwise."""
-    return b'{"status":"ready"}'
+    return {"environment/info": info, "environment/status": status}
