@@ -138,7 +138,7 @@ launch = prepare(plan, argv, env={{}}, cwd=b"/")
 popen = subprocess.Popen(launch.argv, executable=launch.executable, env={{}},
                          pass_fds=launch.pass_fds, start_new_session=True)
 launch.spawned()
-launch._wait_until_set_up(launch._gate, time.monotonic() + 10)
+launch._gate.wait_until_set_up(time.monotonic() + 10)
 os.kill(os.getpid(), 9)
 """
     # Returns when nobody holds the streams any more, bubblewrap included.

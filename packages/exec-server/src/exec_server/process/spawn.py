@@ -18,6 +18,7 @@ import termios
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..errors import SpawnError
@@ -94,7 +95,7 @@ def prepare(request: SpawnRequest) -> Launch:
         SpawnError: As ``resolve``.
         SandboxError: The request's sandbox cannot be enforced.
     """
-    plan = None
+    plan = replan = None
     request = replace(request, env=_complete(request))
     env = _environment(request.env)
     argv = [arg.encode() for arg in request.argv]
@@ -105,13 +106,16 @@ def prepare(request: SpawnRequest) -> Launch:
         _check_texts(request)
         _check_cwd(request)
         staged = request.tty or arg0 is not None
-        plan = plan_for_process(request.sandbox, cwd=request.cwd, env=env, staged=staged)
+        replan = partial(plan_for_process, request.sandbox, cwd=request.cwd, env=env, staged=staged)
+        plan = replan()
     if plan is None or not plan.confines:
         executable = resolve(request)
         return prepare_launch(
             plan, argv, env=env, cwd=request.cwd, arg0=arg0, executable=executable
         )
-    return prepare_launch(plan, argv, env=env, cwd=request.cwd, arg0=arg0, terminal=request.tty)
+    return prepare_launch(
+        plan, argv, env=env, cwd=request.cwd, arg0=arg0, terminal=request.tty, replan=replan
+    )
 
 
 def _complete(request: SpawnRequest) -> dict[str, str]:

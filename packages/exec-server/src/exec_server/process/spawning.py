@@ -33,6 +33,8 @@ from .threads import BlockingThreads
 if TYPE_CHECKING:
     from exec_server_protocol.sandbox import SandboxContext
 
+    from ..sandbox.keeper import Keeper
+
 __all__ = ["SpawnPool"]
 
 T = TypeVar("T")
@@ -52,6 +54,7 @@ class SpawnPool:
         self._threads = BlockingThreads(_THREADS, f"exec-server-{name}")
         self._searches = BlockingThreads(_THREADS, f"exec-server-{name}-search")
         self._releases: set[asyncio.Future[None]] = set()
+        self._keeper: Keeper | None = None
 
     async def prepare(self, request: SpawnRequest) -> Launch:
         """Return how to launch a request; see ``spawn.prepare`` and ``make_launch``."""
@@ -109,9 +112,13 @@ class SpawnPool:
         """
         if not child.launch.confined:
             return
-        admitted = asyncio.wrap_future(
-            self._threads.submit(partial(child.launch.admit, before=restore_open_files_limit))
+        keeper = self._keeper_of(child.launch)
+        admit = partial(
+            child.launch.admit,
+            before=restore_open_files_limit,
+            watcher=None if keeper is None else keeper.watcher,
         )
+        admitted = asyncio.wrap_future(self._threads.submit(admit))
         admitted.add_done_callback(_retrieve)
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
@@ -128,9 +135,26 @@ class SpawnPool:
         except BaseException:
             self.abandon(child)
             raise
+        if keeper is not None:
+            keeper.keep(child.launch)
+
+    def _keeper_of(self, launch: Launch) -> Keeper | None:
+        if launch.replan is None:
+            return None
+        if self._keeper is None:
+            from ..sandbox.keeper import Keeper  # loads what sandboxes need
+
+            # Looking at a policy with patterns may take seconds: not in the way of starts.
+            self._keeper = Keeper(self._searches.submit)
+        return self._keeper
+
+    def _let_go(self, launch: Launch) -> None:
+        if self._keeper is not None:
+            self._keeper.let_go(launch)
 
     def abandon(self, child: Child) -> None:
         """Kill a child that nobody has taken over, and clean up behind it."""
+        self._let_go(child.launch)
         child.launch.signal(signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.popen.pid, signal.SIGKILL)
@@ -149,6 +173,7 @@ class SpawnPool:
                 confined, since there is nothing to wait for.
         """
         if launch.confined:
+            self._let_go(launch)
             self._in_background(launch.close, then=then)
         elif then is not None:
             then()
@@ -173,6 +198,8 @@ class SpawnPool:
 
     def close(self) -> None:
         """Start nothing new. Threads that are stuck end with the process."""
+        if self._keeper is not None:
+            self._keeper.close()
         self._threads.close()
         self._searches.close()
 

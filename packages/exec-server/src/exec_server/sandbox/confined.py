@@ -1,30 +1,24 @@
 """Launching inside bubblewrap: it sets up, we look at the result, then the command runs.
 
-bubblewrap reads the system call filter last, and runs nothing without one. So the filter is
-what opens the gate: it is written only to a sandbox that has been found as planned. What
-tells that everything is mounted is that it has read, and closed, the descriptor that it
-blocks on; there is a byte in it from the beginning.
-
 bubblewrap itself gets no environment: what a variable makes it load may be from inside.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from .arguments import by_path, options
 from .bubblewrap import find_bubblewrap
-from .errors import PolicyNotEnforceableError, SandboxUnavailableError
+from .errors import PolicyNotEnforceableError, SandboxError, SandboxUnavailableError
+from .gate import Gate
 from .launch import ADMIT_TIMEOUT, Launch
 from .lookup import Identity
 from .marks import Mark, Marks, is_mark
@@ -35,7 +29,7 @@ from .networked import Namespace, sandboxes
 from .rules import Confinement
 from .seccomp import Filter, program
 from .stage import EXIT_NOT_RUN, staged
-from .verify import verify
+from .verify import missing, verify
 from .walking import open_without_links
 
 __all__ = ["ConfinedLaunch", "confine", "shows"]
@@ -43,8 +37,6 @@ __all__ = ["ConfinedLaunch", "confine", "shows"]
 _END_TIMEOUT: Final = 10.0
 """For what was killed to be gone; only a process that is stuck in the kernel takes longer."""
 
-_STATUS_BYTES: Final = 4096
-"""What bubblewrap reports about itself: a few hundred bytes in all."""
 _SETUP_FAILED: Final = 1
 """Exit status of bubblewrap for anything that it could not do itself."""
 _PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
@@ -53,25 +45,14 @@ _FEW: Final = 32
 """Mounts that bubblewrap makes in less time than another program takes to start."""
 _BY_BUBBLEWRAP_MAX: Final = 512
 """It takes half a second for them; the time grows with the square."""
+_MENDS_MAX: Final = 6
+"""Attempts, each with a new look at the disk, until one goes well."""
+_MEND_SECONDS: Final = 0.01
+"""Added to the pause before each: 0.15 s in all."""
 
 _marks: Final = Marks()
 """One for the process: it counts who needs which."""
 _watcher: Final = MountWatcher()
-
-
-@dataclass(slots=True)
-class _Gate:
-    """Our ends of bubblewrap's descriptors; -1 when closed."""
-
-    status: int
-    ready: int
-    filter: int
-
-    def close(self) -> None:
-        for name in ("status", "ready", "filter"):
-            if getattr(self, name) >= 0:
-                os.close(getattr(self, name))
-                setattr(self, name, -1)
 
 
 class ConfinedLaunch(Launch):
@@ -82,18 +63,21 @@ class ConfinedLaunch(Launch):
     def __init__(self, plan: Plan, bubblewrap: bytes, cwd: bytes) -> None:
         super().__init__([], bubblewrap, {}, cwd)
         self._plan = plan
-        self._gate: _Gate | None = None
+        self._gate: Gate | None = None
         self._held: list[Mark] = []
-        self._status = b""
         self._inner_pid = 0
         self._inner: int | None = None
+        self._watcher = _watcher
         self._watch: MountWatch | None = None
         self._mounter: Mounter | None = None
         self._networked: Namespace | None = None
         self._lock = threading.Lock()
 
     def admit(
-        self, timeout: float = ADMIT_TIMEOUT, before: Callable[[int], object] | None = None
+        self,
+        timeout: float = ADMIT_TIMEOUT,
+        before: Callable[[int], object] | None = None,
+        watcher: MountWatcher | None = None,
     ) -> None:
         """See ``Launch.admit``."""
         gate = self._gate
@@ -101,56 +85,71 @@ class ConfinedLaunch(Launch):
             return
         with self._lock:
             deadline = time.monotonic() + timeout
-            self._wait_until_set_up(gate, deadline)
+            self._inner_pid = gate.wait_until_set_up(deadline)
+            try:
+                self._inner = os.pidfd_open(self._inner_pid)
+            except OSError as error:
+                raise SandboxUnavailableError("a sandbox ended while it was set up") from error
             if self._mounter is not None:
                 self._mounter.mount(self._inner_pid, self._plan.mounts, deadline, running=False)
                 self._end_mounter()
-            self._watch_mounts()
+            self._watcher = watcher or _watcher
+            self._watch_mounts(self._plan)
             verify(self._plan, self._inner_pid)
             if before is not None:
                 before(self._inner_pid)
             restricted = self._plan.network == "restricted"
             self._networked = None if restricted else sandboxes.add(self._inner_pid)
-            code = program(Filter.NO_NETWORK if restricted else Filter.NETWORK)
-            with contextlib.suppress(BrokenPipeError):  # it was killed: its end will tell
-                os.write(gate.filter, code)
-            os.close(gate.filter)
-            os.close(gate.ready)
-            gate.filter = gate.ready = -1
+            gate.open(program(Filter.NO_NETWORK if restricted else Filter.NETWORK))
 
-    def _watch_mounts(self) -> None:
-        if self._plan.mounts:
+    def _watch_mounts(self, plan: Plan) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+        if plan.mounts:
             try:
-                self._watch = _watcher.watch(self._plan, self._inner_pid)
+                self._watch = self._watcher.watch(plan, self._inner_pid)
             except OSError as error:
-                raise SandboxUnavailableError("a sandbox ended while it was set up") from error
+                raise SandboxUnavailableError("a sandbox has ended") from error
 
     def is_intact(self) -> bool:
         """See ``Launch.is_intact``."""
         return self._watch is None or self._watch.is_intact()
 
-    def _wait_until_set_up(self, gate: _Gate, deadline: float) -> None:
-        poll = select.poll()
-        poll.register(gate.ready, 0)  # an error: nobody holds the other end any more
-        poll.register(gate.status, select.POLLIN)
-        ready = False
-        while not (ready and b"\n" in self._status):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise SandboxUnavailableError("bubblewrap took too long to set up a sandbox")
-            for descriptor, _ in poll.poll(left * 1000):
-                if descriptor == gate.ready:
-                    ready = True
-                    poll.unregister(gate.ready)
-                elif data := os.read(gate.status, _STATUS_BYTES):
-                    self._status += data
-                else:
-                    raise SandboxUnavailableError("bubblewrap could not set up a sandbox")
-        try:
-            self._inner_pid = int(json.loads(self._status.split(b"\n")[0])["child-pid"])
-            self._inner = os.pidfd_open(self._inner_pid)
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise SandboxUnavailableError("bubblewrap does not say what it has started") from error
+    def mend(self) -> bool:
+        """See ``Launch.mend``."""
+        for attempt in range(_MENDS_MAX):
+            time.sleep(attempt * _MEND_SECONDS)
+            # Whoever changes something may not be done with it.
+            with self._lock, contextlib.suppress(SandboxError, OSError):
+                if self._inner is not None and self._gate is not None:
+                    self._mend()
+                return True
+        return False
+
+    def _mend(self) -> None:
+        """Mount what is missing. That disturbs the watch, so that there will be another look."""
+        plan = self._plan if self.replan is None else self.replan()
+        self._hold_marks(plan)
+        self._watch_mounts(plan)  # before the look, so that no change is missed
+        lacking = missing(plan, self._inner_pid)
+        if lacking:
+            if not can_mount():
+                raise SandboxUnavailableError("a mount was lifted that cannot be made again")
+            self._mounter = Mounter()
+            try:
+                deadline = time.monotonic() + ADMIT_TIMEOUT
+                self._mounter.mount(self._inner_pid, lacking, deadline, running=True)
+            finally:
+                self._end_mounter()
+
+    def _hold_marks(self, plan: Plan) -> None:
+        for mount in plan.marks:
+            mark = _marks.hold(mount.path, folder=mount.kind is Kind.BLOCK_FOLDER)
+            if mark in self._held:
+                _marks.release(mark)  # once is enough
+            else:
+                self._held.append(mark)
 
     def signal(self, number: int) -> bool:
         """See ``Launch.signal``."""
@@ -202,11 +201,7 @@ class ConfinedLaunch(Launch):
         """See ``Launch.exit_code``. bubblewrap's own message is on its standard error."""
         if self._gate is None or code != _SETUP_FAILED:
             return code
-        os.set_blocking(self._gate.status, False)
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._gate.status, _STATUS_BYTES):
-                self._status += data
-        return code if b'"exit-code"' in self._status else EXIT_NOT_RUN
+        return code if self._gate.has_run() else EXIT_NOT_RUN
 
     def close(self) -> None:
         """See ``Launch.close``."""
@@ -247,25 +242,6 @@ class ConfinedLaunch(Launch):
 
     # ------------------------------------------------------------------ preparation
 
-    def _open(self) -> _Gate:
-        ours: list[int] = []
-        theirs: list[int] = []
-        try:
-            for _ in range(3):
-                read, write = os.pipe()
-                ours.append(read)
-                theirs.append(write)
-            # The first is written by bubblewrap, the others are read by it.
-            for index in (1, 2):
-                ours[index], theirs[index] = theirs[index], ours[index]
-            os.write(ours[1], b"-")
-        except BaseException:
-            for descriptor in (*ours, *theirs):
-                os.close(descriptor)
-            raise
-        self.pass_fds = tuple(theirs)
-        return _Gate(*ours)
-
     def compose(
         self,
         command: Sequence[bytes],
@@ -276,10 +252,9 @@ class ConfinedLaunch(Launch):
         with_descriptors: bool,
     ) -> None:
         """Compose bubblewrap's command line."""
-        self._gate = self._open()
-        status, ready, code = self.pass_fds
-        for mount in self._plan.marks:
-            self._held.append(_marks.hold(mount.path, folder=mount.kind is Kind.BLOCK_FOLDER))
+        self._gate = Gate()
+        self.pass_fds = status, ready, code = self._gate.theirs
+        self._hold_marks(self._plan)
         full = self._plan.confinement is Confinement.FULL  # else there are a few masks
         if full and len(self._plan.mounts) > _FEW and can_mount():
             self._mounter = Mounter()  # it starts while bubblewrap does

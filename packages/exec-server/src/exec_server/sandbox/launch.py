@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
+    from .mount_watch import MountWatcher
     from .plan import Plan
 
 __all__ = ["ADMIT_TIMEOUT", "Launch", "prepare"]
@@ -43,6 +44,7 @@ class Launch:
     """
 
     confined: ClassVar[bool] = False
+    replan: Callable[[], Plan] | None = None
 
     def __init__(
         self, argv: list[bytes], executable: bytes, env: Mapping[bytes, bytes], cwd: bytes
@@ -60,12 +62,16 @@ class Launch:
         self.pass_fds = ()
 
     def admit(
-        self, timeout: float = ADMIT_TIMEOUT, before: Callable[[int], object] | None = None
+        self,
+        timeout: float = ADMIT_TIMEOUT,
+        before: Callable[[int], object] | None = None,
+        watcher: MountWatcher | None = None,
     ) -> None:
         """Let the command run, if the sandbox is as planned. Nothing of it has run before.
 
         Args:
             timeout: Seconds for bubblewrap to set up.
+            watcher: What ``is_intact`` asks, instead of one that announces nothing.
             before: Called with the process id of what will run it, just before it does.
 
         Raises:
@@ -76,6 +82,15 @@ class Launch:
         """Return whether the sandbox still is as it was when it was admitted. Never blocks.
 
         Once it is not, it never is again: something that is denied may be seen inside.
+        """
+        return True
+
+    def mend(self) -> bool:
+        """Mount again inside what was lifted or moved. May block, for seconds at most.
+
+        Returns:
+            Whether that went well; if not, end the command. If something was missing, the
+            sandbox does not count as intact yet: another look will find that it is.
         """
         return True
 
@@ -113,6 +128,7 @@ def prepare(
     arg0: bytes | None = None,
     executable: bytes | None = None,
     terminal: bool = False,
+    replan: Callable[[], Plan] | None = None,
 ) -> Launch:
     """Prepare a launch. Blocks for as long as the disk does.
 
@@ -125,6 +141,7 @@ def prepare(
         arg0: What the command sees as its own name.
         executable: Not confined: what to execute, if ``argv[0]`` is not its path.
         terminal: It runs on a terminal of its own.
+        replan: Makes the plan of that moment, when something has changed; for ``mend``.
 
     Raises:
         SandboxError: It cannot be launched so. Nothing is left of the attempt.
@@ -134,4 +151,6 @@ def prepare(
         return Launch(named, executable or argv[0], env, cwd)
     from .confined import confine  # a server that confines nothing need not load it
 
-    return confine(plan, argv, env=env, cwd=cwd, arg0=arg0, terminal=terminal)
+    launch = confine(plan, argv, env=env, cwd=cwd, arg0=arg0, terminal=terminal)
+    launch.replan = replan
+    return launch

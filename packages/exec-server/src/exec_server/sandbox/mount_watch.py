@@ -43,9 +43,10 @@ def places(plan: Plan) -> set[bytes]:
 class MountWatch:
     """The mounts of one sandbox. Made by ``MountWatcher.watch``."""
 
-    def __init__(self, watcher: MountWatcher, mounts: int) -> None:
+    def __init__(self, watcher: MountWatcher, mounts: int, announced: int | None) -> None:
         self._watcher = watcher
         self._mounts = mounts
+        self._announced = announced
         self._numbers: set[int] = set()
         self._disturbed = False
         self._poll = select.poll()
@@ -63,12 +64,16 @@ class MountWatch:
 class MountWatcher:
     """All sandboxes of a process. Safe to use from several threads.
 
+    Args:
+        announces: There is a descriptor that becomes readable when a sandbox is disturbed.
+
     Where the system has no more watches, or a folder cannot be read, moves go unnoticed; what is
     removed or replaced never does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, announces: bool = False) -> None:
         self._lock = threading.Lock()
+        self._epoll = select.epoll() if announces else None
         self._inotify: Inotify | None = None
         self._watched: dict[int, set[MountWatch]] = {}
         self._watches: set[MountWatch] = set()
@@ -84,11 +89,18 @@ class MountWatcher:
         Raises:
             OSError: The process is gone.
         """
-        watch = MountWatch(self, os.open(f"/proc/{pid}/mountinfo", os.O_RDONLY | os.O_CLOEXEC))
+        path, flags = f"/proc/{pid}/mountinfo", os.O_RDONLY | os.O_CLOEXEC
+        # Whoever polls such a file is told of a change once. So who is woken by one asks another.
+        announced = None if self._epoll is None else os.open(path, flags)
+        watch = MountWatch(self, os.open(path, flags), announced)
         with self._lock:
             if self._inotify is None:
                 with suppress(OSError):
                     self._inotify = Inotify()
+                    if self._epoll is not None:
+                        self._epoll.register(self._inotify, select.EPOLLIN)
+            if self._epoll is not None and announced is not None:
+                self._epoll.register(announced, select.EPOLLPRI)
             self._watches.add(watch)
         while not self._watch_moves(watch, places(plan)):
             pass
@@ -105,6 +117,26 @@ class MountWatcher:
             for number in numbers:
                 self._watched.setdefault(number, set()).add(watch)
             return forgotten == self._forgotten
+
+    def fileno(self) -> int:
+        """Return the descriptor that announces."""
+        assert self._epoll is not None  # noqa: S101 - it was asked for
+        return self._epoll.fileno()
+
+    def calm(self) -> None:
+        """Take note of what was announced; then ask each watch. Never blocks."""
+        if self._epoll is not None:
+            self._epoll.poll(0)
+
+    def close(self) -> None:
+        """Announce nothing any more."""
+        with self._lock:
+            for watch in self._watches:
+                watch._disturbed = True
+            if self._epoll is not None:
+                self._epoll.close()
+            if self._inotify is not None:
+                self._inotify.close()
 
     def is_intact(self, watch: MountWatch) -> bool:
         """See ``MountWatch.is_intact``."""
@@ -127,6 +159,8 @@ class MountWatcher:
             self._watches.discard(watch)
             watch._disturbed = True
             os.close(watch._mounts)
+            if watch._announced is not None:
+                os.close(watch._announced)
             for number in watch._numbers:
                 others = self._watched[number]
                 others.discard(watch)

@@ -26,6 +26,8 @@ SETUP: Final = b"/dev/.exec-server"
 all that is outside. Gone before anything runs inside."""
 OUTSIDE: Final = SETUP + b"/outside"
 DONE: Final = b"done"
+_ANY_FOLDER: Final = b"/proc/fs"
+"""Is in every sandbox's own ``/proc``, for a moment below such a file system."""
 CHANGED: Final = b"changed"
 
 _OPENAT2, _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 437, 428, 429, 442
@@ -84,16 +86,18 @@ class _Mounter:
     """Mounts in order. What has no mount point gets one, in file systems of the sandbox's own.
 
     Args:
+        setup: An empty file system.
         outside: What comes before the path of what is shown.
+        own: Devices of file systems in which mount points may be made.
     """
 
-    def __init__(self, outside: bytes) -> None:
+    def __init__(self, setup: bytes, outside: bytes, own: set[int]) -> None:
+        self._setup = setup
         self._outside = outside
-        self._own = {os.stat(b"/").st_dev, os.stat(b"/dev").st_dev, os.stat(SETUP).st_dev}
-        self._own.discard(os.stat(outside + b"/").st_dev)
+        self._own = own
         self._opened: list[bytes] = []
-        os.mkdir(SETUP + b"/folder", 0)
-        os.close(os.open(SETUP + b"/file", os.O_CREAT | os.O_EXCL, 0))
+        os.mkdir(setup + b"/folder", 0)
+        os.close(os.open(setup + b"/file", os.O_CREAT | os.O_EXCL, 0))
 
     def mount(self, kind: str, path: bytes, identity: object, detail: object) -> None:
         """Make one mount.
@@ -111,7 +115,7 @@ class _Mounter:
         elif kind == "hide-folder" and detail:
             self._hide_around(path)
         elif kind == "hide-folder" or kind == "hide-file":
-            mask = SETUP + (b"/folder" if kind == "hide-folder" else b"/file")
+            mask = self._setup + (b"/folder" if kind == "hide-folder" else b"/file")
             self._put(mask, path, read_only=True)
         else:
             read_only = kind not in ("write", "pin")
@@ -124,7 +128,7 @@ class _Mounter:
 
     def _hide_around(self, path: bytes) -> None:
         """Hide a folder in which something is shown: there will be mount points in it."""
-        mask = b"%b/%d" % (SETUP, len(os.listdir(SETUP)))
+        mask = b"%b/%d" % (self._setup, len(os.listdir(self._setup)))
         os.mkdir(mask, 0o755)
         self._put(mask, path, read_only=False)
         self._opened.append(path)
@@ -168,20 +172,25 @@ def mount_all(mounts: list[tuple[str, bytes, object, object]], *, running: bool)
 
     Args:
         mounts: Arguments of ``_Mounter.mount``, in order.
-        running: Something runs inside: there is nothing at ``SETUP`` yet, and only what is inside
-            can be shown.
+        running: Something runs inside: there is nothing at ``SETUP``, only what is inside can be
+            shown, and nothing is made on the disk.
     """
     if running:
-        os.makedirs(SETUP, exist_ok=True)
-        _check(_libc.mount(b"tmpfs", SETUP, b"tmpfs", ctypes.c_ulong(_MS_NO_MORE), b"mode=755"))
+        setup = _ANY_FOLDER
+        _check(_libc.mount(b"tmpfs", setup, b"tmpfs", ctypes.c_ulong(_MS_NO_MORE), b"mode=755"))
+        mounter = _Mounter(setup, b"", set())
+    else:
+        setup = SETUP
+        own = {os.stat(path).st_dev for path in (b"/", b"/dev", SETUP)}
+        mounter = _Mounter(setup, OUTSIDE, own - {os.stat(OUTSIDE).st_dev})
     try:
-        mounter = _Mounter(b"" if running else OUTSIDE)
         for mount in mounts:
             mounter.mount(*mount)
         mounter.close_masks(b"/")
     finally:
-        _check(_libc.umount2(SETUP, _DETACH))
-        os.rmdir(SETUP)
+        _check(_libc.umount2(setup, _DETACH))
+    if not running:
+        os.rmdir(setup)
 
 
 def main() -> None:
@@ -198,7 +207,8 @@ def main() -> None:
         if os.path.sameopenfile(mounts, os.open(b"/proc/self/ns/mnt", os.O_RDONLY)):
             raise OSError(0, "not in a sandbox")
         os.umask(0)
-        _check(_libc.setns(user, _NEW_USER))
+        if not os.path.sameopenfile(user, os.open(b"/proc/self/ns/user", os.O_RDONLY)):
+            _check(_libc.setns(user, _NEW_USER))
         _check(_libc.setns(mounts, _NEW_MOUNTS))
         mount_all(*arguments[:1], running=arguments[1])
     except (_ChangedError, FileNotFoundError, NotADirectoryError):

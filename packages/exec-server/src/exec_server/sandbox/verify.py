@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from .arguments import read_only_paths
@@ -22,7 +22,7 @@ from .mounter_main import SETUP
 from .plan import Base, Kind, Mount, Plan
 from .rules import Confinement
 
-__all__ = ["Mounted", "parse_mounts", "verify"]
+__all__ = ["Mounted", "missing", "parse_mounts", "verify"]
 
 _NAMESPACES: Final = {
     Confinement.FULL: ("pid", "mnt", "user", "ipc"),
@@ -76,6 +76,28 @@ def verify(plan: Plan, pid: int) -> None:
         ) from error
 
 
+def missing(plan: Plan, pid: int) -> list[Mount]:
+    """Return what would keep something from being seen or written, and does not lie there.
+
+    Args:
+        plan: Of this moment, while something runs inside.
+        pid: The first process inside.
+
+    Raises:
+        OSError: It has ended.
+    """
+    inspection = _Inspection(pid)
+    found: list[Mount] = []
+    for mount in plan.mounts:
+        if mount.kind in (Kind.WRITE, Kind.LINK) or inspection.holds(mount):
+            continue
+        hidden = found[-1] if found and found[-1].kind is Kind.HIDE_FOLDER else None
+        if hidden is None or not mount.path.startswith(hidden.path + b"/"):
+            # What was shown in a hidden folder cannot be reached any more.
+            found.append(replace(mount, opened=False))
+    return found
+
+
 def _verify_process(plan: Plan, pid: int) -> None:
     names = [*_NAMESPACES[plan.confinement], *(["net"] if plan.network == "restricted" else [])]
     for name in names:
@@ -118,6 +140,16 @@ class _Inspection:
     def check_mounts(self, plan: Plan) -> None:
         for mount in plan.mounts:
             self._check_mount(mount)
+
+    def holds(self, mount: Mount) -> bool:
+        """Whether a mount is there, or what it is about cannot be seen."""
+        try:
+            self._check_mount(mount)
+        except PolicyNotEnforceableError:
+            return False
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return mount.kind not in (Kind.BLOCK_FOLDER, Kind.BLOCK_FILE)
+        return True
 
     def _check_mount(self, mount: Mount) -> None:
         if mount.kind is Kind.LINK:

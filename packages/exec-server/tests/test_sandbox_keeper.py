@@ -1,0 +1,145 @@
+"""A command that cannot be kept from what is denied is ended, and others are left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from exec_server.process.spawn import Child
+from exec_server.process.spawning import SpawnPool
+from exec_server.sandbox.facade import plan_for_process
+from exec_server.sandbox.launch import Launch, prepare
+from exec_server.sandbox.mounter import can_mount
+from exec_server_protocol.sandbox import SandboxContext
+from exec_testkit.liveness import inotify_watches
+from exec_testkit.sandboxes import context, path, place
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="needs bubblewrap"),
+    pytest.mark.process,
+]
+
+ENV = {b"PATH": b"/usr/local/bin:/usr/bin:/bin"}
+
+
+def _spawn(launch: Launch) -> subprocess.Popen[bytes]:
+    popen = subprocess.Popen(
+        launch.argv,
+        executable=launch.executable,
+        env=launch.env,
+        cwd=launch.cwd,
+        pass_fds=launch.pass_fds,
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    launch.spawned()
+    return popen
+
+
+@asynccontextmanager
+async def running(
+    pool: SpawnPool, ws: Path, policy: SandboxContext | None = None
+) -> AsyncIterator[Child]:
+    """A command that waits."""
+    entries = [place("root"), path(ws, "write"), path(ws / "denied", "deny")]
+    policy = policy or SandboxContext.model_validate(context(entries))
+    replan = partial(plan_for_process, policy, cwd=b"/", env=ENV)
+    launch = prepare(replan(), [b"cat"], env=ENV, cwd=b"/", replan=replan)
+    popen = _spawn(launch)
+    child = Child(popen, None, (), None, launch)
+    try:
+        await pool.admit(child)
+        yield child
+    finally:
+        pool.release(launch)
+        await pool.wait_released()
+        popen.communicate(timeout=20)
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[SpawnPool]:
+    before = inotify_watches()
+    made = SpawnPool()
+    yield made
+    await made.wait_released()
+    made.close()
+    assert inotify_watches() == before
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Path:
+    folder = Path(os.path.realpath(tmp_path)) / "ws"
+    folder.mkdir()
+    (folder / "denied").write_text("denied")
+    (folder / "new").write_text("new")
+    return folder
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    def wait() -> None:
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    await asyncio.to_thread(wait)
+
+
+async def test_a_command_is_ended_when_nothing_can_be_mounted_again(
+    pool: SpawnPool, ws: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exec_server.sandbox.confined.can_mount", lambda: False)
+    other = ws.with_name("other")
+    other.mkdir()
+    (other / "denied").write_text("denied")
+    async with running(pool, ws) as child, running(pool, other) as neighbour:
+        (ws / "new").rename(ws / "denied")
+        code = await asyncio.to_thread(child.popen.wait, 20)
+        assert code == 128 + signal.SIGKILL
+        assert neighbour.popen.poll() is None
+
+
+async def test_a_command_is_ended_when_what_is_denied_has_become_something_that_cannot_be(
+    pool: SpawnPool, ws: Path
+) -> None:
+    async with running(pool, ws) as child:
+        (ws / ".git").rmdir()
+        (ws / ".git").symlink_to("/")  # which somebody inside could replace
+        assert await asyncio.to_thread(child.popen.wait, 20) == 128 + signal.SIGKILL
+
+
+@pytest.mark.skipif(not can_mount(), reason="Linux older than 5.12 has no such calls")
+@pytest.mark.parametrize("files_are_free", [False, True])
+async def test_a_command_goes_on_however_often_it_is_mended(
+    pool: SpawnPool, ws: Path, files_are_free: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = None
+    if files_are_free:  # but for those that say who may come in
+        monkeypatch.setattr("exec_server.sandbox.secret_files._secret", {str(ws / "denied"): None})
+        policy = SandboxContext.external()
+    async with running(pool, ws, policy) as child:
+        for number in range(20):
+            denied, inside = ws / "denied", Path(f"/proc/{_inside(child)}/root{ws}/denied")
+            (ws / "new").write_text(str(number))
+            (ws / "new").rename(denied)
+            await until(lambda inside=inside: inside.stat().st_size == 0)  # type: ignore[misc]
+            assert denied.read_text() == str(number)
+        assert child.popen.poll() is None
+        held = inotify_watches()
+        await until(child.launch.is_intact)
+        (ws / "new").write_text("")
+        (ws / "new").rename(ws / "denied")
+        await until(lambda: inotify_watches() <= held)
+
+
+def _inside(child: Child) -> int:
+    return child.launch._inner_pid  # type: ignore[attr-defined,no-any-return]
