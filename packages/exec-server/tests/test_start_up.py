@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from exec_server.config import ServerConfig
 from exec_server.service import Service
-from exec_server.session.registry import SessionRegistry
 from exec_server.version import VERSION
 from exec_server_protocol.methods import REQUESTS
 
@@ -78,7 +77,13 @@ ALWAYS = ["pydantic", "pydantic_core", "httpx", "opentelemetry", "jwt", "cryptog
 FILES = ["exec_server.handlers.files", "exec_server.filesystem.workers", "exec_server.sandbox.plan"]
 HTTP = ["exec_server.http.request", "httpcore", "h11", "anyio", "certifi"]
 PROCESSES = ["exec_server.handlers.process"]
-SERVICE = ["exec_server.service", "exec_server_protocol.methods", "exec_server_protocol._params"]
+SERVICE = [
+    "exec_server.service",
+    "exec_server.session.registry",
+    "exec_server.process.spawn",
+    "exec_server_protocol.methods",
+    "exec_server_protocol._params",
+]
 LATER = {
     "banner": [*ALWAYS, *FILES, *HTTP, *PROCESSES, *SERVICE, "exec_server.access.keys"],
     "first answer": [*ALWAYS, *FILES, *HTTP, *PROCESSES],
@@ -113,8 +118,7 @@ def test_the_names_in_this_test_are_those_of_modules(
 
 
 def test_every_method_has_a_handler_in_the_family_of_its_name() -> None:
-    config = ServerConfig()
-    handlers = Service(config, SessionRegistry(config)).handlers
+    handlers = Service(ServerConfig()).handlers
     assert handlers.get("no/such") is None
     assert handlers.load_all().keys() == REQUESTS.keys()
     assert all(handlers.get(name) is not None for name in REQUESTS)

@@ -7,7 +7,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .access.authorization import Owner
 from .access.gate import Gate, load_credentials
@@ -21,9 +21,15 @@ from .connection.websocket import Endpoint
 from .errors import ConfigError, ListenError, SpawnError
 from .process.open_files import open_files_limit
 from .sandbox import secret_files
-from .session.registry import SessionRegistry
 from .telemetry.instruments import Gauges
-from .telemetry.names import CONNECTIONS, CONNECTIONS_ACTIVE
+from .telemetry.names import (
+    CONNECTIONS,
+    CONNECTIONS_ACTIVE,
+    PROCESSES_ACTIVE,
+    RETAINED_OUTPUT,
+    SESSIONS_ACTIVE,
+    SPOOLED_OUTPUT,
+)
 
 if TYPE_CHECKING:
     from .connection.connection import Connection
@@ -43,6 +49,15 @@ _ACCEPT_AT_ONCE = 64
 places, so that in a crowd who has sent its token is read before it loses its place."""
 
 
+_NO_SESSIONS: Final[Gauges] = {
+    SESSIONS_ACTIVE: {("attached",): 0, ("detached",): 0},
+    PROCESSES_ACTIVE: {(): 0},
+    RETAINED_OUTPUT: {(): 0},
+    SPOOLED_OUTPUT: {(): 0},
+}
+"""What the metrics say before the first client: until then nothing of sessions is loaded."""
+
+
 class Server:
     """A running server. Made by ``serve``.
 
@@ -52,7 +67,6 @@ class Server:
 
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
-        self._registry = SessionRegistry(config)
         self._service: Service | None = None
         self._gate = Gate(config.access)
         # Strangers never get so many descriptors that there are none for clients.
@@ -141,20 +155,20 @@ class Server:
         return self.prepare().connect(endpoint, owner)
 
     def prepare(self) -> Service:
-        """Load what connections need, unless that is done; takes 10 ms.
+        """Load what connections need, unless that is done; takes 30 ms.
 
         What a family of methods needs beyond that is loaded with its first request.
         """
         if self._service is None:
             from .service import Service
 
-            self._service = Service(self._config, self._registry)
+            self._service = Service(self._config)
         return self._service
 
     def _gauges(self) -> Gauges:
         return {
             CONNECTIONS_ACTIVE: {("websocket",): self._admission.upgraded_connections},
-            **self._registry.gauges(),
+            **(_NO_SESSIONS if self._service is None else self._service.gauges()),
         }
 
     async def close(self) -> None:
@@ -173,7 +187,6 @@ class Server:
             endpoint.close(_GOING_AWAY, "server is shutting down")
         if self._service is not None:
             await self._service.aclose()
-        await self._registry.close(drain=self._config.drain)
         for endpoint in self._admission.connections:
             endpoint.abort()
         await self._admission.wait_empty()

@@ -12,6 +12,7 @@ from .connection.connection import Connection, Handler, Peer
 from .connection.dispatch import Dispatch
 from .handlers import environment, handshake
 from .session.registry import SessionRegistry
+from .telemetry.instruments import Gauges
 
 if TYPE_CHECKING:
     from .filesystem.workers import FileWorkers
@@ -27,9 +28,9 @@ class Service:
         handlers: By method.
     """
 
-    def __init__(self, config: ServerConfig, registry: SessionRegistry) -> None:
+    def __init__(self, config: ServerConfig) -> None:
         self._config = config
-        self._registry = registry
+        self._registry = SessionRegistry(config)
         self._info = environment.EnvironmentDescription(os.environ)
         self._files: FileWorkers | None = None
         self._http: HttpRequests | None = None
@@ -74,12 +75,20 @@ class Service:
             self._config.instruments,
         )
 
+    def gauges(self) -> Gauges:
+        """Return how much there is, for the metrics."""
+        return self._registry.gauges()
+
     async def aclose(self) -> None:
-        """End what belongs to no session. Connections are closed before."""
+        """End what belongs to no session, then the sessions. Connections are closed before.
+
+        A second call finishes what the first began.
+        """
         if self._http is not None:
             await self._http.aclose()
         if self._files is not None:
             await self._files.close()
+        await self._registry.close(drain=self._config.drain)
 
 
 def _process_handlers() -> Mapping[str, Handler]:
