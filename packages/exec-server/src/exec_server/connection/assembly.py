@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from websockets.frames import Frame, Opcode
 
 __all__ = ["MessageAssembler"]
+
+
+_PIECE_BYTES: Final = 16_384
+"""Up to here fragments are put together at once: many short ones, or empty ones, would hold many
+times their size in objects. Longer ones are put together when the last has come."""
 
 
 class MessageAssembler:
@@ -31,13 +38,22 @@ class MessageAssembler:
             self._is_text = frame.opcode is Opcode.TEXT
             if frame.fin:
                 return self._decode(frame.data)
-        self._fragments.append(frame.data)
+        self._keep(frame.data)
         self.size += len(frame.data)
         if not frame.fin:
             return None
         data = b"".join(self._fragments)
         self.clear()
         return self._decode(data)
+
+    def _keep(self, data: bytes | bytearray | memoryview) -> None:
+        last = self._fragments[-1] if self._fragments else None
+        if isinstance(last, bytearray) and len(last) + len(data) <= _PIECE_BYTES:
+            last += data
+        elif len(data) < _PIECE_BYTES:
+            self._fragments.append(bytearray(data))
+        else:
+            self._fragments.append(data)
 
     def _decode(self, data: bytes | bytearray | memoryview) -> str | bytes:
         return str(data, "utf-8") if self._is_text else bytes(data)

@@ -14,7 +14,11 @@ class SocketReader(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to put what comes."""
-        return scratch()
+        return scratch()[: self.read_bytes()]
+
+    def read_bytes(self) -> int:
+        """Return how many bytes the next read may bring, at least one; there may be less room."""
+        raise NotImplementedError
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what came."""

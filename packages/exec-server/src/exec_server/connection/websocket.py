@@ -23,6 +23,7 @@ from websockets.protocol import State
 from ..config import Limits
 from .admission import Admission
 from .assembly import MessageAssembler
+from .frame_ends import BEYOND_BYTES, FrameEnds
 from .handshake import MAX_REQUEST_BYTES, HandshakeProtocol, answer
 from .inbound_budget import InboundBudget
 from .inlet import Inlet
@@ -36,6 +37,9 @@ __all__ = ["Endpoint"]
 
 _CLOSE_SECONDS: Final = 2.0
 """How long a peer may take to answer a close frame before the socket is dropped."""
+
+_PONG: Final = b"\x8a"
+"""What a whole pong of a server begins with."""
 
 _TRY_AGAIN_LATER: Final = 1013
 """IANA's registry of close codes: the server is overloaded."""
@@ -72,6 +76,8 @@ class Endpoint(SocketReader):
         self._timer: asyncio.TimerHandle | None = None
         self._request_bytes = 0
         self._assembler = MessageAssembler()
+        self._ends = FrameEnds()
+        self._unsent_pong = b""
         self._inlet: Inlet | None = None
         self._ending = False
         self._outlet = Outlet(
@@ -96,6 +102,13 @@ class Endpoint(SocketReader):
             self._limits.handshake_seconds, self._transport.abort
         )
 
+    def read_bytes(self) -> int:
+        """Let a read bring what is missing of a frame, and a little beyond.
+
+        Behind TLS a record more may come, of 16 KiB.
+        """
+        return self._ends.left + BEYOND_BYTES
+
     def data_received(self, data: bytes) -> None:
         """Parse what came and handle the messages that it completes."""
         if self._tls is not None:
@@ -105,6 +118,7 @@ class Endpoint(SocketReader):
                 self._tls_failed(error)
                 return
         if data:
+            self._ends.came(data)
             self._protocol.receive_data(data)
             self._handle_events()
             self._flush()
@@ -147,6 +161,9 @@ class Endpoint(SocketReader):
 
     def resume_writing(self) -> None:
         """The transport has room again."""
+        pong, self._unsent_pong = self._unsent_pong, b""
+        if pong and self._transport is not None:
+            self._transport.write(pong)
         self._outlet.resume()
 
     # ------------------------------------------------------------------ in
@@ -297,7 +314,10 @@ class Endpoint(SocketReader):
         for data in self._protocol.data_to_send():
             if transport.is_closing():
                 return
-            if data:
+            if data[:1] == _PONG and self._outlet.congested:
+                # Who sends pings and takes no pongs gets the last one only, as RFC 6455 allows.
+                self._unsent_pong = data
+            elif data:
                 transport.write(data)
             else:
                 self._finish()
