@@ -14,6 +14,14 @@ _PONG_SECONDS: Final = 5.0
 """How long a full window waits for a pong before the peer is suspected of sending none."""
 
 
+def _nothing() -> None:
+    pass
+
+
+def _no_bytes() -> int:
+    return 0
+
+
 class FlowWatch:
     """A window and the timer that goes with it.
 
@@ -56,6 +64,8 @@ class FlowWatch:
     def close(self) -> None:
         """Watch no more."""
         self._closed = True
+        self._on_room = _nothing  # whom it belongs to refers to this, too
+        self._unsent = _no_bytes
         self._cancel_timer()
 
     def _cancel_timer(self) -> None:

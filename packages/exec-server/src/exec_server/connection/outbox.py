@@ -34,6 +34,10 @@ class _Held:
     last: bool
 
 
+def _nothing() -> None:
+    pass
+
+
 class Outbox:
     """Gives messages to the protocol and counts them.
 
@@ -139,3 +143,4 @@ class Outbox:
         """Drop what is held: nothing can be sent any more."""
         self._held.clear()
         self.held_bytes = 0
+        self._flush = _nothing  # whose it is refers to this, too

@@ -16,6 +16,14 @@ from .waits import may_answer, may_produce
 __all__ = ["Outlet"]
 
 
+def _nothing() -> None:
+    pass
+
+
+def _yes() -> bool:
+    return True
+
+
 class Outlet:
     """Sends messages, and holds back who makes them; see ``waits``.
 
@@ -164,6 +172,8 @@ class Outlet:
         self._flow.close()
         self._outbox.clear()
         self.look()
+        self._flush = self._on_answering = _nothing  # they refer to what refers to this
+        self._is_read = _yes
 
 
 class _Waiting:

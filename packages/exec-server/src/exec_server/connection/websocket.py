@@ -21,6 +21,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from ..config import Limits
+from ..errors import forget_frames
 from .admission import Admission
 from .assembly import MessageAssembler
 from .frame_ends import BEYOND_BYTES, FrameEnds
@@ -154,6 +155,15 @@ class Endpoint(SocketReader):
             self._admission.turned_away("TLS: the client left in the middle of the handshake")
         self._end()
         self._admission.gone(self)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Refer to nothing that refers back: what came of a message goes now, with the socket."""
+        self._sink = self._inlet = None
+        self._protocol.reader.discard()
+        self._protocol.parser.close()
+        if self._protocol.parser_exc is not None:
+            forget_frames(self._protocol.parser_exc)
 
     def pause_writing(self) -> None:
         """The transport holds more than it should."""
