@@ -42,6 +42,7 @@ class Faults:
         stall_seconds: For how long nothing passes before the connection breaks.
         outage: What happens to dials for a while after a break.
         outage_seconds: For how long.
+        spoil: Whether the answer to a request, by its method and params, is no JSON.
     """
 
     cuts: int = 0
@@ -57,6 +58,7 @@ class Faults:
     stall_seconds: float = 0.0
     outage: Literal["refused", "dropped", "hanging"] = "refused"
     outage_seconds: float = 0.0
+    spoil: Callable[[str, dict[str, Any]], bool] | None = None
 
 
 class FakeProcess:
@@ -350,6 +352,10 @@ class FakeExecutor:
             answer = handler(params)
         reply = {**answer, "id": message["id"]}
         delay = self.latency + self.rng.random() * 0.004  # events overtake it
+        if self.faults.spoil is not None and self.faults.spoil(method, params):
+            torn = b'{"id":%d,"result":{' % message["id"]
+            asyncio.get_running_loop().call_later(delay, connection.socket.deliver, torn)
+            return
         asyncio.get_running_loop().call_later(delay, connection.send, reply)
 
     def _initialize(self, connection: FakeConnection, params: dict[str, Any]) -> dict[str, Any]:

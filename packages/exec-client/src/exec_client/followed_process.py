@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
+from .connection.generation import GenerationLost
+from .connection.persistence import SameFailure
 from .errors import ClientError, OutputLostError, ProcessBrokenError
 from .event_log import EventLog
 from .events import (
@@ -22,7 +24,7 @@ from .events import (
 )
 from .output import OutputStream
 from .read_budget import ReadBudget
-from .recovery.catch_up import GapError
+from .recovery.catch_up import CatchUpError, GapError
 from .recovery.ordering import Ordering, ReorderLimitError
 
 __all__ = ["FollowedProcess"]
@@ -54,6 +56,8 @@ class FollowedProcess:
         self._returncode: int | None = None
         self.received_bytes = 0
         self._waits = 0
+        self._senseless = SameFailure()
+        self._hopeless: str | None = None
         self._failure: ProcessBrokenError | None = None
         self._wake_value = 0
         self._wakers: set[asyncio.Future[None]] = set()
@@ -86,6 +90,23 @@ class FollowedProcess:
             self._log.publish(event)
             if isinstance(event, ClosedEvent):
                 self._finish(None)
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Ask for what was missed in the block.
+
+        Raises:
+            CatchUpError: The answers were no messages, each time: a connection for each of them.
+        """
+        if self._hopeless is not None:
+            raise CatchUpError(f"{self._hopeless}, each time that it was asked about this process")
+        try:
+            yield
+        except GenerationLost as error:
+            if error.fault is not None and self._senseless.add(error.fault):
+                self._hopeless = error.fault
+            raise
+        self._senseless = SameFailure()
 
     def caught_up(self, target: int) -> None:
         """A catch-up has reached this number."""

@@ -16,9 +16,11 @@ from exec_server_protocol.rpc import Notification
 from .background import BackgroundTasks
 from .bodies import Bodies
 from .connection.generation import DISCONNECTED, Generation, GenerationLost
+from .connection.persistence import Pauses, SameFailure
 from .connection.states import ClientEvent, ClientState, StateChange, advance
 from .connection.websocket import MessageSocket, open_websocket, redact
 from .errors import (
+    BadAnswerError,
     ClientClosedError,
     ClientError,
     ConnectionBrokenError,
@@ -82,6 +84,7 @@ class Session:
         self.failed_parts = FailedParts(self.background)
         self.bodies = Bodies(self.read_budget)
         self._watchers = StateWatchers()
+        self._pauses = Pauses(options.retry_delay)
         self._recovery: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
         self._failure: SessionLostError | None = None
@@ -154,11 +157,13 @@ class Session:
 
         Raises:
             RpcError: The executor refused.
+            BadAnswerError: Its answer was no message, three times.
             ConnectionBrokenError: The answer was lost, and it was not to be repeated.
             SessionLostError: The client has failed for good.
             ClientClosedError: It was closed.
         """
         payload = None if params is None else params.to_json()
+        failure = SameFailure()
         while True:
             generation = only or await self.live_generation()
             if bind is not None:
@@ -171,6 +176,9 @@ class Session:
                     raise ConnectionBrokenError(
                         f"{error}: the answer to {method} was lost", maybe_executed=True
                     ) from error
+                if error.fault is not None and failure.add(error.fault):
+                    text = f"{error.fault}, each time that {method} was called"
+                    raise BadAnswerError(text, maybe_executed=True) from error
                 if not generation.lost:  # what arrived before the end is still being read
                     await generation.wait_ended()
                 if only is not None:
@@ -275,16 +283,16 @@ class Session:
             return
         for process in self._processes.values():
             process.ordering.recovering = True  # live events will come before the missed ones
-        self._recovery = asyncio.get_running_loop().create_task(
-            self._recover(reason), name="exec-client-recovery"
-        )
+        loop = asyncio.get_running_loop()
+        pause = self._pauses.lost(loop.time(), generation.messages)
+        self._recovery = loop.create_task(self._recover(reason, pause), name="exec-client-recovery")
 
-    async def _recover(self, reason: str) -> None:
+    async def _recover(self, reason: str, pause: float) -> None:
         try:
             if self._catching_up is not None:  # it publishes what it has got, and ends
                 await asyncio.wait([self._catching_up])
             with self.observer.recovery() as observed:
-                resumed = await recover(self, reason)
+                resumed = await recover(self, reason, pause)
                 observed.recovered(resumed.attempts, resumed.recovered_bytes)
         except SessionLostError as error:
             self._give_up(error)
@@ -307,10 +315,10 @@ class Session:
             resumed.recovered_bytes,
         )
         self._change(ClientEvent.RESUMED, "", resumed.recovered_bytes)
+        loop = asyncio.get_running_loop()
+        self._pauses.resumed(loop.time(), resumed.generation.messages)
         catching_up = CatchingUp(self, resumed.generation, resumed.missed)
-        self._catching_up = asyncio.get_running_loop().create_task(
-            catching_up.run(), name="exec-client-catching-up"
-        )
+        self._catching_up = loop.create_task(catching_up.run(), name="exec-client-catching-up")
         if resumed.generation.lost:  # it died between its last answer and this line
             self._generation_lost(resumed.generation, DISCONNECTED)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, Final
@@ -62,6 +63,13 @@ _SPLITS: Final = ((split_process_output, "chunk"), (split_http_body_delta, "delt
 _END_SECONDS: Final = 2.0
 """For what a connection that is over has left to read; the rest is recovered."""
 
+_ANSWERED: Final = re.compile(
+    rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2.0"\s*,\s*)?"id"\s*:\s*(\d{1,15})\s*,'
+)
+"""The beginning of an answer. The rest of it may be no JSON."""
+_HEAD_LENGTH: Final = 200
+_NO_MESSAGE: Final = "the executor sent what is no message"
+
 _CLOSED_BY_RELAY: Final = (-32000, "JSON-RPC transport closed")
 """An error answer that says that the connection is gone: something between lost it."""
 
@@ -71,11 +79,14 @@ class GenerationLost(Exception):
 
     Attributes:
         sent: Whether the request may have left before.
+        fault: What was wrong with what the executor sent, and may have been the answer to this
+            request; ``None`` when the connection was just lost.
     """
 
-    def __init__(self, *, sent: bool) -> None:
+    def __init__(self, *, sent: bool, fault: str | None = None) -> None:
         super().__init__(DISCONNECTED)
         self.sent = sent
+        self.fault = fault
 
 
 class Generation:
@@ -94,6 +105,7 @@ class Generation:
         stopped: Whether it is over because somebody else cancelled its reader, as
             ``asyncio.run`` does with every task at its end.
         answers: Answers that have come.
+        messages: Messages that have come and made sense.
         held_back: Whether it is not read at the moment, for want of room.
     """
 
@@ -121,6 +133,7 @@ class Generation:
         self.lost = False
         self.stopped = False
         self.answers = 0
+        self.messages = 0
         self.held_back = False
         self._reader = asyncio.get_running_loop().create_task(
             self._read(), name="exec-client-reader"
@@ -205,7 +218,12 @@ class Generation:
         try:
             async for data in self._websocket.messages():
                 self._memory.carried(len(data))
-                self._handle(data)
+                try:
+                    self._handle(data)
+                except ProtocolError:
+                    self._blame(data)
+                    raise
+                self.messages += 1
                 del data  # not kept until the next one comes: it may be a long one
                 await self._hold_back()
             if self._websocket.reason:
@@ -220,6 +238,15 @@ class Generation:
             raise
         finally:
             self._end(reason)
+
+    def _blame(self, data: str | bytes) -> None:
+        """Fail the call that a message without sense answers, or all if there is no telling."""
+        head = data[:_HEAD_LENGTH]
+        found = _ANSWERED.match(head if isinstance(head, bytes) else head.encode(errors="replace"))
+        guilty = self._pending.get(int(found[1])) if found else None
+        for future in self._pending.values() if guilty is None else (guilty,):
+            if not future.done():
+                future.set_exception(GenerationLost(sent=True, fault=_NO_MESSAGE))
 
     async def _hold_back(self) -> None:
         """Wait while too much waits to be read; see ``read_budget``."""

@@ -56,7 +56,8 @@ async def take_page(
         process_id=ProcessId(process.process_id), after_seq=after, max_bytes=max_bytes
     )
     try:
-        answer = await generation.call("process/catchUp", params.to_json(), to_the_end=True)
+        with process.asked():
+            answer = await generation.call("process/catchUp", params.to_json(), to_the_end=True)
         page = ProcessCatchUpResult.model_validate(answer)
         events = events_of_page(page, after)
         if max_bytes and not events and not page.live:

@@ -35,6 +35,7 @@ from exec_server_protocol.process import (
 from pydantic import ValidationError
 
 from ..connection.generation import Generation, GenerationLost
+from ..connection.persistence import SameFailure
 from ..errors import (
     AccessDeniedError,
     ConnectError,
@@ -101,12 +102,13 @@ class Recoverable(Protocol):
         """Route no more events to a process."""
 
 
-async def recover(client: Recoverable, disconnect: str) -> Resumed:
+async def recover(client: Recoverable, disconnect: str, pause: float = 0.0) -> Resumed:
     """Resume the session of ``client``.
 
     Args:
         client: Whose session.
         disconnect: Text about the lost connection, the beginning of every error.
+        pause: Seconds before the first attempt; they count in the deadline.
 
     Raises:
         SessionLostError: It cannot be resumed, or not in time. Cancelling drops the attempt.
@@ -121,6 +123,7 @@ async def recover(client: Recoverable, disconnect: str) -> Resumed:
     progress = _Progress()
     try:
         async with asyncio.timeout_at(deadline) as limit:
+            await asyncio.sleep(pause)
             await client.wait_starts()
             while True:
                 progress.attempts += 1
@@ -143,6 +146,7 @@ class _Progress:
     """What the attempts of one recovery have come to."""
 
     attempts: int = 0
+    opening: SameFailure = field(default_factory=SameFailure)
     merged_bytes: int = 0
     missed: dict[FollowedProcess, int] = field(default_factory=dict)
 
@@ -159,7 +163,7 @@ async def _attempt(
     done = False
     try:
         async with asyncio.timeout(client.options.attempt_timeout) as limit:
-            generation = await client.open_generation(resume=True)
+            generation = await _open(client, progress)
             async with patience(generation, limit, deadline):
                 await _ask_for_all(client, generation, progress)
             if generation.lost:
@@ -172,6 +176,15 @@ async def _attempt(
         if generation is not None and not done:
             generation.abort()
             await generation.wait_ended()  # nothing of it may come once the next one begins
+
+
+async def _open(client: Recoverable, progress: _Progress) -> Generation:
+    try:
+        return await client.open_generation(resume=True)
+    except GenerationLost as error:
+        if error.fault is not None and progress.opening.add(error.fault):
+            raise ValueError(f"{error.fault}, each time that initialize was called") from error
+        raise
 
 
 def _is_retryable(error: Exception) -> bool:
@@ -215,7 +228,8 @@ async def _catch_up(
 ) -> None:
     """Bring one process up to date with one answer."""
     try:
-        catch_up = await _read_missed(generation, process)
+        with process.asked():
+            catch_up = await _read_missed(generation, process)
         before = process.ordering.last
         ready = merge(process.ordering, catch_up)
     except (CatchUpError, RpcError, ValidationError) as error:
