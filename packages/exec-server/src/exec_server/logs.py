@@ -52,7 +52,21 @@ class JsonFormatter(logging.Formatter):
                 fields[name] = getattr(record, name)
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
+        return json.dumps(fields)  # in ASCII: nothing in it acts on a terminal
+
+
+class _TextFormatter(logging.Formatter):
+    """Formats a record as one printable line.
+
+    What a peer calls a method cannot begin another, nor act on the terminal that shows it.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line for a record, without what follows about an exception."""
+        line = super().formatMessage(record)
+        if line.isprintable():
+            return line
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def configure_logging(level: str, log_format: LogFormat) -> None:
@@ -67,7 +81,7 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
     if log_format == "json":
         handler.setFormatter(JsonFormatter())
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(_TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level.upper())
