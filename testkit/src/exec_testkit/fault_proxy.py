@@ -129,6 +129,7 @@ class FaultProxy:
         opaque: Pass bytes on as they are, as TLS needs it; there are no frames then.
 
     Attributes:
+        bytes_per_second: What a link carries to the client; ``None`` for everything.
         connections: How many were accepted.
         applied: How many faults of the plan have come to pass.
         refusing: Whether new connections are reset at once.
@@ -147,6 +148,7 @@ class FaultProxy:
         self.connections = 0
         self.applied = 0
         self.refusing = False
+        self.bytes_per_second: float | None = None
         self.frames: dict[Direction, int] = {"to-client": 0, "to-server": 0}
         self.bytes: dict[Direction, int] = {"to-client": 0, "to-server": 0}
 
@@ -287,6 +289,8 @@ class FaultProxy:
                         target.write(counter.half())
                     self.frames[direction] = counter.frames
                     await target.drain()
+                    if self.bytes_per_second is not None and direction == "to-client":
+                        await asyncio.sleep(len(passed) / self.bytes_per_second)
                     if cut is None:
                         break
                     if cut.kind is not Kind.DELAY:

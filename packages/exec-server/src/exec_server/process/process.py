@@ -157,10 +157,7 @@ class Process:
     def set_sender(self, sender: Sender | None, *, behind: bool = False) -> None:
         """Send events to another peer from now on, or to nobody.
 
-        Args:
-            sender: The way to the client.
-            behind: Not before it has read what it missed: events are kept as for nobody, and
-                a process that writes much waits. ``go_live`` ends that.
+        With ``behind``, not before ``caught_up``: they are kept as for nobody until then.
         """
         behind = behind and self._next_seq > 1
         self._sender = None if behind else sender
@@ -180,6 +177,11 @@ class Process:
     def is_behind(self) -> bool:
         """Whether its client has to catch up before it is sent events."""
         return self._behind is not None
+
+    @property
+    def is_caught_up_with(self) -> bool:
+        """Whether a client pages through what it missed of it, or is about to."""
+        return self.is_behind and self._ahead.waiting
 
     def caught_up(self, sender: Sender, through: int) -> bool:
         """``sender`` is about to be told everything up to ``through``.
@@ -234,8 +236,7 @@ class Process:
 
     def confirm_arrived(self) -> None:
         """Look how much the peer has by now, and let go of what need not be kept for it."""
-        sender = self._sender or self._behind
-        if sender is not None:
+        if (sender := self._sender or self._behind) is not None:
             self.kept.arrival.confirm(sender.arrived)
             self.kept.trim()
 
@@ -254,8 +255,7 @@ class Process:
         """
         if self.state is ProcessState.CLOSED and through == self._next_seq - 1:
             seq = through  # it told of the end as well
-        sender = self._sender or self._behind
-        if sender is not None and seq is not None:
+        if (sender := self._sender or self._behind) is not None and seq is not None:
             self.kept.arrival.sent(seq, sender.sent, live=False)
         self._ahead.answered(through)
 

@@ -276,15 +276,26 @@ class ProcessTable:
         if self._closed:
             process.destroy()
             return
-        self._evictions[process] = asyncio.get_running_loop().call_later(
-            self._config.session_ttl, self._evict, process
-        )
+        self._keep_for_a_while(process)
         self._closed_ones.add(process, arrived=process.has_arrived)
         self._tell_if_quiet()
 
     def _tell_if_quiet(self) -> None:
         if self.is_quiet:
             self._on_quiet()
+
+    def _keep_for_a_while(self, process: Process) -> None:
+        self._evictions[process] = asyncio.get_running_loop().call_later(
+            self._config.session_ttl, self._time_is_up, process
+        )
+
+    def _time_is_up(self, process: Process) -> None:
+        # A client that catches up, or may come back for the rest, still has to get it. That
+        # ends with the session.
+        if process.is_caught_up_with or (self._sender is None and not process.has_arrived):
+            self._keep_for_a_while(process)
+        else:
+            self._evict(process)
 
     def _evict(self, process: Process) -> None:
         self._evictions.pop(process, None)
