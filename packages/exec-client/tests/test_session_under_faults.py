@@ -25,7 +25,15 @@ from exec_client import (
     ProcessBrokenError,
 )
 from exec_client.connection.websocket import NotSentError
-from exec_client.events import ClosedEvent, ExitedEvent, FailedEvent, OutputEvent
+from exec_client.events import (
+    ClosedEvent,
+    ExitedEvent,
+    FailedEvent,
+    GapEvent,
+    OutputEvent,
+    ProcessEvent,
+    last_number,
+)
 from exec_client.recovery.ordering import MAX_PENDING_EVENTS
 from exec_client.session import Session
 from exec_testkit.fake_executor import FakeExecutor, Faults
@@ -247,6 +255,108 @@ def test_an_executor_that_forgets_output_fails_single_processes_and_never_shorte
             raise
     assert outcomes["failed"] > 5
     assert outcomes["complete"] > 5
+
+
+@requirement("CLIENT-GAP-01")
+@pytest.mark.slow
+@pytest.mark.parametrize("pages", [None, 16])
+def test_with_gaps_what_is_read_is_what_was_written_but_for_holes_where_they_are_said_to_be(
+    pages: int | None,
+) -> None:
+    options = ClientOptions(
+        retry_delay=0.05,
+        recovery_deadline=1e6,
+        attempt_timeout=0.3,
+        catch_up_bytes=pages or 1,
+        lost_output="gap",
+        gap_marker=lambda gap: f"<{gap.lost_bytes}>",
+    )
+    outcomes: Counter[str] = Counter()
+
+    async def one(seed: int) -> None:
+        faults = Faults(cuts=6, frames=90, refuse=0.3, retain=8)
+        executor = _executor(seed, faults, processCatchUp=pages is not None)
+        client, session = await _connect(executor, options)
+        started = await asyncio.gather(*(_start(client, 40, f"p{n}") for n in range(6)))
+        for process in filter(None, started):
+            following = asyncio.ensure_future(_follow(process))
+            out, err = await process.communicate()
+            assert await process.wait() == executor.processes[process.process_id].exit_code
+            lost = _check_gaps(executor, process, await following, exact=pages is not None)
+            outcomes["with gaps" if process.stdout.gaps or process.stderr.gaps else "whole"] += 1
+            for stream, data in ((process.stdout, out), (process.stderr, err)):
+                assert (
+                    len(data)
+                    == sum(len(f"<{gap.lost_bytes}>") for gap in stream.gaps)
+                    + len(_written(executor, process, stream.name))
+                    - lost[stream.name]
+                )
+                for gap in stream.gaps:
+                    assert data[gap.offset :].startswith(b"<%s>" % str(gap.lost_bytes).encode())
+        while client.state is not ClientState.CONNECTED or session.starts._tasks:
+            assert await client.status() == "ready"
+            await asyncio.sleep(0.05)
+        _check_nothing_left(session, executor)
+        await client.aclose()
+        await executor.aclose()
+
+    for seed in range(SEEDS):
+        try:
+            run(one(seed))
+        except BaseException as error:
+            error.add_note(f"seed {seed}")
+            raise
+    assert outcomes["with gaps"] > 5
+    assert outcomes["whole"] > 5
+
+
+def _written(executor: FakeExecutor, process: Process, stream: str) -> bytes:
+    """Return all that a process wrote to a stream."""
+    events = executor.processes[process.process_id].events
+    return b"".join(
+        base64.b64decode(params["chunk"])
+        for method, params in events
+        if method == "process/output" and params["stream"] == stream
+    )
+
+
+def _check_gaps(
+    executor: FakeExecutor, process: Process, seen: list[ProcessEvent], *, exact: bool
+) -> Counter[str]:
+    """Compare events with what happened; return how much of each stream is in gaps."""
+    happened = executor.processes[process.process_id].events
+    lost: Counter[str] = Counter()
+    expected, exits = 1, 0
+    for event in seen:
+        assert not isinstance(event, FailedEvent)
+        assert event.seq == expected, (event, expected)
+        method, params = happened[event.seq - 1]
+        if isinstance(event, OutputEvent):
+            assert method == "process/output"
+            assert (event.stream, event.data) == (
+                params["stream"], base64.b64decode(params["chunk"])
+            )  # fmt: skip
+        elif isinstance(event, ExitedEvent):
+            exits += 1
+            assert event.exit_code == executor.processes[process.process_id].exit_code
+            assert method == "process/exited" or not exact
+            if method == "process/output":  # nobody can tell which of the lost ones it was
+                lost[params["stream"]] += len(base64.b64decode(params["chunk"]))
+        elif isinstance(event, GapEvent):
+            here: Counter[str] = Counter()
+            for method, params in happened[event.seq - 1 : event.last_seq]:
+                assert method == "process/output" or not exact
+                if method == "process/output":
+                    here[params["stream"]] += len(base64.b64decode(params["chunk"]))
+            said = (event.stdout_bytes, event.stderr_bytes)
+            assert said == ((here["stdout"], here["stderr"]) if exact else (None, None))
+            lost += here
+        else:
+            assert method == "process/closed"
+        expected = last_number(event) + 1
+    assert exits == 1
+    assert isinstance(seen[-1], ClosedEvent)
+    return lost
 
 
 @requirement("CLIENT-INV-18")

@@ -144,10 +144,16 @@ class FakeProcess:
             self._executor.behind.discard(self.id)
         written = [params["chunk"] for method, params in self.events if method == "process/output"]
         exits = [params["seq"] for method, params in self.events if method == "process/exited"]
+        before = chunks[0]["seq"] - 1 if chunks else through
+        offsets = {"stdout": 0, "stderr": 0}
+        for method, params in self.events[:before]:
+            if method == "process/output":
+                offsets[params["stream"]] += len(base64.b64decode(params["chunk"]))
         return {
             "chunks": chunks,
             "nextSeq": through + 1,
             "outputBytes": sum(len(base64.b64decode(chunk)) for chunk in written),
+            "streamOffsets": offsets if chunks or live else None,
             "exitSeq": exits[0] if exits else None,
             "exitCode": self.exit_code,
             "closed": self.closed,

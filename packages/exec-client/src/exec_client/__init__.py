@@ -53,12 +53,14 @@ if TYPE_CHECKING:
     from .events import ClosedEvent as ClosedEvent
     from .events import ExitedEvent as ExitedEvent
     from .events import FailedEvent as FailedEvent
+    from .events import GapEvent as GapEvent
     from .events import OutputEvent as OutputEvent
     from .events import ProcessEvent as ProcessEvent
     from .filesystem import FileError as FileError
     from .filesystem import FileHandleLostError as FileHandleLostError
     from .filesystem import FileStat as FileStat
     from .filesystem import FileSystem as FileSystem
+    from .gaps import Gap as Gap
     from .http import Http as Http
     from .http import HttpResponse as HttpResponse
     from .http import HttpStream as HttpStream
@@ -87,6 +89,8 @@ _HOME = {
     "FileHandleLostError": "filesystem.errors",
     "FileStat": "filesystem.types",
     "FileSystem": "filesystem.filesystem",
+    "Gap": "gaps",
+    "GapEvent": "events",
     "HandshakeRejectedError": "errors",
     "HandshakeTimeoutError": "errors",
     "InsecureTokenError": "errors",

@@ -37,6 +37,7 @@ from .errors import (
     BadAnswerError,
     HandshakeRejectedError,
 )
+from .gaps import GapMarker, LostOutput, OnLoss
 from .options import ClientOptions
 from .process import CompletedProcess, Process
 from .running import run_to_end
@@ -253,6 +254,8 @@ class Client:
         rows: int | None = None,
         cols: int | None = None,
         output_policy: OutputPolicy | None = None,
+        lost_output: LostOutput | None = None,
+        gap_marker: GapMarker | None = None,
         process_id: str | None = None,
         sandbox: SandboxContext | None = None,
     ) -> Process:
@@ -271,6 +274,9 @@ class Client:
             cols: Width of the terminal.
             output_policy: What happens to output while nobody is connected and all that may
                 be kept is kept: ``drop-oldest``, or ``back-pressure`` to make the process wait.
+            lost_output: What happens when output is lost: ``fail`` or ``gap``; ``None`` for
+                the client's default, see ``ClientOptions``.
+            gap_marker: What its streams yield in the place of a gap; ``None`` likewise.
             process_id: Its name in the session; ``None`` for a new one.
             sandbox: What it may do; ``None`` for the client's default.
 
@@ -307,7 +313,10 @@ class Client:
             cols=cols,
             output_policy=output_policy,
         )
-        return await self._session.starts.start(params)
+        options = self._session.options
+        marker = options.gap_marker if gap_marker is None else gap_marker
+        on_loss = OnLoss(lost_output or options.lost_output, marker)
+        return await self._session.starts.start(params, on_loss)
 
     def _cwd(self, cwd: str | os.PathLike[str] | PathUri | None) -> PathUri:
         if isinstance(cwd, PathUri):

@@ -130,6 +130,10 @@ class ProcessBrokenError(ClientError):
 class OutputLostError(ProcessBrokenError):
     """Output is missing: the executor no longer has it, or it was not taken in time here.
 
+    In the first case the process is ended, and what came behind the hole can still be had:
+    ``process.retained(error.oldest_seq - 1)``. With ``lost_output="gap"`` there is a gap
+    instead of this error, and nothing is ended.
+
     Attributes:
         after_seq: Last event that is known.
         oldest_seq: First event after it that there still is; ``None`` for none.

@@ -14,7 +14,16 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from .errors import OutputLostError
-from .events import ClosedEvent, FailedEvent, ProcessEvent, payload_size
+from .events import (
+    ClosedEvent,
+    ExitedEvent,
+    FailedEvent,
+    GapEvent,
+    OutputEvent,
+    ProcessEvent,
+    payload_size,
+)
+from .gaps import sum_or_unknown
 from .read_budget import ReadBudget
 
 __all__ = ["HISTORY_BYTES", "HISTORY_EVENTS", "QUEUE_EVENTS", "EventLog", "Subscription"]
@@ -32,10 +41,12 @@ class EventLog:
 
     Args:
         budget: Told when somebody waits, so that the connection is read meanwhile.
+        gaps: Tell a slow subscriber by an event, and not by an error, what it missed.
     """
 
-    def __init__(self, budget: ReadBudget | None = None) -> None:
+    def __init__(self, budget: ReadBudget | None = None, *, gaps: bool = False) -> None:
         self._budget = budget or ReadBudget(0)
+        self._gaps = gaps
         self._history: deque[ProcessEvent] = deque()
         self._size = 0
         # Weak: one that nobody iterates over any more just goes.
@@ -58,7 +69,7 @@ class EventLog:
 
     def subscribe(self) -> Subscription:
         """Return what is kept and everything after it, without a hole or a repetition."""
-        subscription = Subscription(self._budget, self._history)
+        subscription = Subscription(self._budget, self._history, gaps=self._gaps)
         self._subscriptions.add(subscription)
         return subscription
 
@@ -71,11 +82,17 @@ class Subscription(AsyncIterator[ProcessEvent]):
 
     Raises:
         OutputLostError: From iteration, once, when events were dropped because they were
-            not taken in time. Iterating goes on after it.
+            not taken in time. Iterating goes on after it. With ``gaps`` there is a
+            ``GapEvent`` instead, and the exit behind it if that was among them.
     """
 
-    def __init__(self, budget: ReadBudget, history: deque[ProcessEvent]) -> None:
+    def __init__(
+        self, budget: ReadBudget, history: deque[ProcessEvent], *, gaps: bool = False
+    ) -> None:
         self._budget = budget
+        self._gaps = gaps
+        self._gap: GapEvent | None = None
+        self._late_exit: ExitedEvent | None = None
         self._replay = deque(history)
         self._live: deque[ProcessEvent] = deque()
         self._missed = 0
@@ -94,7 +111,9 @@ class Subscription(AsyncIterator[ProcessEvent]):
         if self._over:
             return False
         self._live.append(event)
-        if len(self._live) > QUEUE_EVENTS:
+        if len(self._live) > QUEUE_EVENTS and self._gaps:
+            self._widen_gap()
+        elif len(self._live) > QUEUE_EVENTS:
             oldest = self._live.popleft()
             if not self._missed and not isinstance(oldest, FailedEvent):
                 self._missed_after = oldest.seq - 1
@@ -103,9 +122,23 @@ class Subscription(AsyncIterator[ProcessEvent]):
         self._arrived.set()
         return len(self._live) > QUEUE_EVENTS // 2
 
+    def _widen_gap(self) -> None:
+        oldest = self._live.popleft()
+        if isinstance(oldest, ExitedEvent):
+            self._late_exit = oldest
+        elif isinstance(oldest, OutputEvent | GapEvent):
+            gap = oldest if isinstance(oldest, GapEvent) else _as_gap(oldest)
+            self._gap = gap if self._gap is None else _joined(self._gap, gap)
+
     def _next(self) -> ProcessEvent:
         if self._replay:
             return self._replay.popleft()
+        if self._gap is not None:
+            gap, self._gap = self._gap, None
+            return gap
+        if self._late_exit is not None:
+            late, self._late_exit = self._late_exit, None
+            return late
         if self._missed:
             missed, self._missed = self._missed, 0
             lost, self._missed_bytes = self._missed_bytes, 0
@@ -142,4 +175,20 @@ class Subscription(AsyncIterator[ProcessEvent]):
         self._replay.clear()
         self._live.clear()
         self._missed = 0
+        self._gap = self._late_exit = None
         self._arrived.set()
+
+
+def _as_gap(event: OutputEvent) -> GapEvent:
+    size = len(event.data)
+    in_stderr = event.stream == "stderr"
+    return GapEvent(event.seq, event.seq, 0 if in_stderr else size, size if in_stderr else 0)
+
+
+def _joined(first: GapEvent, second: GapEvent) -> GapEvent:
+    return GapEvent(
+        first.seq,
+        second.last_seq,
+        sum_or_unknown(first.stdout_bytes, second.stdout_bytes),
+        sum_or_unknown(first.stderr_bytes, second.stderr_bytes),
+    )

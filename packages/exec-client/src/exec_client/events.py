@@ -11,9 +11,11 @@ __all__ = [
     "ClosedEvent",
     "ExitedEvent",
     "FailedEvent",
+    "GapEvent",
     "OutputEvent",
     "ProcessEvent",
     "SequencedEvent",
+    "last_number",
     "parse_event",
     "payload_size",
 ]
@@ -45,16 +47,34 @@ class ClosedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class GapEvent:
+    """Output is lost, and what comes goes on behind it. Made on this side.
+
+    Attributes:
+        seq: First number of what is lost.
+        last_seq: Its last number.
+        stdout_bytes: How much of ``Process.stdout`` is lost; ``None`` where the executor does
+            not tell, and it may even be nothing.
+        stderr_bytes: The same of ``Process.stderr``.
+    """
+
+    seq: int
+    last_seq: int
+    stdout_bytes: int | None
+    stderr_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class FailedEvent:
     """The process cannot be followed any more. The last event, made on this side."""
 
     message: str
 
 
-SequencedEvent = OutputEvent | ExitedEvent | ClosedEvent
-"""Events that the executor numbers, from 1 and without holes."""
+SequencedEvent = OutputEvent | ExitedEvent | ClosedEvent | GapEvent
+"""Events that the executor numbers, from 1 and without holes, and what fills the holes."""
 
-ProcessEvent = OutputEvent | ExitedEvent | ClosedEvent | FailedEvent
+ProcessEvent = OutputEvent | ExitedEvent | ClosedEvent | GapEvent | FailedEvent
 
 
 def payload_size(event: ProcessEvent) -> int:
@@ -62,6 +82,11 @@ def payload_size(event: ProcessEvent) -> int:
     if isinstance(event, OutputEvent):
         return len(event.data)
     return len(event.message) if isinstance(event, FailedEvent) else 0
+
+
+def last_number(event: SequencedEvent) -> int:
+    """Return the last number of an event: its own, unless it is a gap."""
+    return event.last_seq if isinstance(event, GapEvent) else event.seq
 
 
 def parse_event(method: str, params: object) -> tuple[str, SequencedEvent]:

@@ -7,8 +7,12 @@ makes no difference to who reads.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+
+from exec_server_protocol.process import OutputStream as StreamName
+from exec_server_protocol.process import ProcessCatchUpResult
 
 from .connection.generation import GenerationLost
 from .connection.persistence import SameFailure
@@ -18,10 +22,13 @@ from .events import (
     ClosedEvent,
     ExitedEvent,
     FailedEvent,
+    GapEvent,
     OutputEvent,
     ProcessEvent,
     SequencedEvent,
+    last_number,
 )
+from .gaps import FAIL, OnLoss
 from .output import OutputStream
 from .read_budget import ReadBudget
 from .recovery.catch_up import CatchUpError, GapError
@@ -40,21 +47,30 @@ class FollowedProcess:
         recoverable: Whether recoveries have to catch up with it: its start was confirmed,
             and somebody has its handle.
         received_bytes: Output that was published.
+        offsets: How much it has written to each stream up to the last published event, lost
+            output included; ``None`` while that is unknown.
+        tty: Whether it has a terminal.
+        on_loss: What becomes of it when output is lost.
         abandoned: Whether nobody wants it any more: its start was cancelled, or its answer
             lost. Its id stays taken until it is known to be ended.
     """
 
-    def __init__(self, process_id: str, budget: ReadBudget) -> None:
+    def __init__(
+        self, process_id: str, budget: ReadBudget, *, tty: bool = False, on_loss: OnLoss = FAIL
+    ) -> None:
         self._process_id = process_id
-        self.stdout = OutputStream(budget)
-        self.stderr = OutputStream(budget)
+        self.tty = tty
+        self.on_loss = on_loss
+        self.stdout = OutputStream(budget, "pty" if tty else "stdout", on_loss)
+        self.stderr = OutputStream(budget, "stderr", on_loss)
         self.ordering = Ordering()
         self.recoverable = False
         self.abandoned = False
         self._budget = budget
-        self._log = EventLog(budget)
+        self._log = EventLog(budget, gaps=on_loss.goes_on)
         self._returncode: int | None = None
         self.received_bytes = 0
+        self.offsets: Counter[StreamName] | None = Counter()
         self._waits = 0
         self._senseless = SameFailure()
         self._hopeless: str | None = None
@@ -74,7 +90,7 @@ class FollowedProcess:
         except ReorderLimitError as error:
             self.fail(str(error))
             return True
-        self._wake(max(self._wake_value, event.seq))
+        self._wake(max(self._wake_value, last_number(event)))
         self.publish(ready)
         return self.ordering.closed
 
@@ -85,6 +101,10 @@ class FollowedProcess:
                 stream = self.stderr if event.stream == "stderr" else self.stdout
                 stream.feed(event.data, event.seq)
                 self.received_bytes += len(event.data)
+                if self.offsets is not None:
+                    self.offsets[event.stream] += len(event.data)
+            elif isinstance(event, GapEvent):
+                self._lost(event)
             elif isinstance(event, ExitedEvent):
                 self._returncode = event.exit_code
             self._log.publish(event)
@@ -108,6 +128,29 @@ class FollowedProcess:
             raise
         self._senseless = SameFailure()
 
+    def _lost(self, gap: GapEvent) -> None:
+        """Tell the readers of the streams that something of theirs is lost, or may be."""
+        lost = {self.stdout: gap.stdout_bytes, self.stderr: 0 if self.tty else gap.stderr_bytes}
+        for stream, size in lost.items():
+            if size != 0:
+                stream.feed_hole(gap.seq, gap.last_seq, size)
+            if size is None:
+                self.offsets = None
+            elif self.offsets is not None:
+                self.offsets[stream.name] += size
+
+    @property
+    def written_bytes(self) -> int:
+        """Output up to the last published event, lost output included as far as it is known."""
+        return self.received_bytes if self.offsets is None else sum(self.offsets.values())
+
+    def synchronize(self, page: ProcessCatchUpResult) -> None:
+        """Take from a page that was published how much was written, if it is not known."""
+        if self.offsets is None and page.stream_offsets is not None:
+            self.offsets = Counter(page.stream_offsets)
+            for chunk in page.chunks:
+                self.offsets[chunk.stream] += len(chunk.chunk)
+
     def caught_up(self, target: int) -> None:
         """A catch-up has reached this number."""
         self.ordering.recovering = False
@@ -123,6 +166,7 @@ class FollowedProcess:
                 message,
                 after_seq=cause.after_seq,
                 oldest_seq=cause.oldest_seq,
+                lost_bytes=cause.lost_bytes,
                 received_bytes=self.received_bytes,
                 retained_bytes=cause.retained_bytes,
             )

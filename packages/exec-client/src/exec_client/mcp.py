@@ -97,7 +97,11 @@ async def stdio_client(
         ValueError: ``cwd`` is not absolute.
     """
     process = await client.start(
-        [params.command, *params.args], cwd=params.cwd, env=params.env, stdin=True
+        [params.command, *params.args],
+        cwd=params.cwd,
+        env=params.env,
+        stdin=True,
+        lost_output="fail",  # whatever the client's default: a protocol has no place for gaps
     )
     bridge = _Bridge(process, params, can_close_stdin=client.supports(CAPABILITY_CLOSE_STDIN))
     try:

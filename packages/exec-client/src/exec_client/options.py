@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from exec_server_protocol.rpc import Trace
 
 from .access import TlsFiles, Token
+from .gaps import GapMarker, LostOutput, describe_gap
 
 if TYPE_CHECKING:
     from exec_server_protocol.sandbox import SandboxContext
@@ -41,6 +42,12 @@ class ClientOptions:
         catch_up_bytes: Output asked for at once while recovering.
         give_back_memory: When much was carried and then nothing for ten seconds, ask the
             allocator of this process for the memory that it keeps; see ``idle_memory``.
+        lost_output: What happens when output of a process is lost, because it was more than the
+            executor keeps while nobody is connected, or more than may wait here: ``fail`` ends
+            the process, there and here, with an ``OutputLostError``; with ``gap`` its streams
+            go on behind an explicit gap. For starts that do not say.
+        gap_marker: What streams yield in the place of a gap: a text, or what to call for it with
+            the ``Gap``, once. Bytes are UTF-8. The default is a line that says how much is lost.
         token: What proves who we are, text or a callable; see ``exec_client.access.Token``.
             Sent with each connection, and only over ``wss://`` or to this machine.
         allow_insecure_token: Send it over ``ws://`` to other machines as well.
@@ -67,6 +74,8 @@ class ClientOptions:
     max_buffered_bytes: int = 64 * 1024 * 1024
     catch_up_bytes: int = 4 * 1024 * 1024
     give_back_memory: bool = True
+    lost_output: LostOutput = "fail"
+    gap_marker: GapMarker = describe_gap
     token: Token | None = field(default=None, repr=False)
     allow_insecure_token: bool = False
     additional_headers: Mapping[str, str] = field(default_factory=dict, repr=False)

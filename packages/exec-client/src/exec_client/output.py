@@ -7,14 +7,32 @@ What has arrived and was not read yet counts in a budget that all streams of a c
 from __future__ import annotations
 
 import asyncio
-import codecs
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
 
+from exec_server_protocol.process import OutputStream as StreamName
+
+from .decoding import decode, split_lines
 from .errors import ClientError, OutputLostError
+from .gaps import FAIL, Gap, OnLoss, sum_or_unknown
 from .read_budget import ReadBudget
 
-__all__ = ["OutputStream", "ReadBudget"]
+__all__ = ["MOST_GAPS", "OutputStream", "ReadBudget"]
+
+MOST_GAPS: Final = 1000
+"""Gaps of one stream that are remembered one by one; those after them count as the last one."""
+
+
+@dataclass(slots=True)
+class _Hole:
+    """A hole between pieces. It may grow until a reader comes to it: then it becomes a marker."""
+
+    seq: int
+    last_seq: int
+    lost_bytes: int | None
+    opened: bool = False
 
 
 class OutputStream(AsyncIterator[bytes]):
@@ -23,17 +41,30 @@ class OutputStream(AsyncIterator[bytes]):
     Iterate over it for pieces as they arrive, or use the methods. One reader at a time.
     Cancelling a read loses nothing.
 
+    Attributes:
+        name: What it is called on the wire.
+
     Raises:
         ProcessBrokenError: From a read, after everything that arrived, when the process
             cannot be followed any more.
         OutputLostError: From a read, once, when output was given up because nobody read it
-            while something else had to get through. Reading goes on after it.
+            while something else had to get through. Reading goes on after it. With
+            ``lost_output="gap"`` there is a marker in the place of it, and no error.
         RuntimeError: Another task is waiting in a read.
     """
 
-    def __init__(self, budget: ReadBudget) -> None:
+    def __init__(
+        self,
+        budget: ReadBudget,
+        name: StreamName = "stdout",
+        on_loss: OnLoss = FAIL,
+    ) -> None:
         self._budget = budget
-        self._pieces: deque[tuple[int, bytes]] = deque()
+        self.name = name
+        self._on_loss = on_loss
+        self._gaps: list[Gap] = []
+        self._delivered = 0
+        self._pieces: deque[tuple[int, bytes, _Hole | None]] = deque()
         self._offset = 0
         """How much of the first piece was read already."""
         self._size = 0
@@ -52,12 +83,18 @@ class OutputStream(AsyncIterator[bytes]):
         """Add the bytes of an event."""
         if self._discarding or not data:
             return
-        self._pieces.append((seq, data))
+        self._pieces.append((seq, data, None))
         self._size += len(data)
         self._budget.take(self, len(data))
         if self.expendable and self._budget.full:
             self._budget.make_room()
         self._wake()
+
+    def feed_hole(self, seq: int, last_seq: int, lost_bytes: int | None) -> None:
+        """Go on behind output that is lost. A reader gets a marker in the place of it."""
+        if not self._discarding:
+            self._pieces.append((seq, b"", _Hole(seq, last_seq, lost_bytes)))
+            self._wake()
 
     def end(self, error: ClientError | None = None) -> None:
         """Nothing follows; ``error`` says why it is not complete."""
@@ -105,15 +142,57 @@ class OutputStream(AsyncIterator[bytes]):
 
     def drop_oldest(self, size: int) -> None:
         """Give up ``size`` bytes or a little more, oldest first. Who reads is told."""
+        first = self._pieces[0][0] if self._pieces else 0
+        hole = _Hole(first, first, 0)
         dropped = 0
-        while self._pieces and dropped < size:
-            if not self._lost_bytes:
-                self._lost_after = self._pieces[0][0] - 1
+        while self._pieces and (dropped < size or self._hole_is_next()):
+            seq, _, other = self._pieces[0]
             taken = len(self._take(self._size))
             dropped += taken
-            self._lost_bytes += taken
+            hole.last_seq = max(hole.last_seq, seq)
+            if other is None:
+                hole.lost_bytes = sum_or_unknown(hole.lost_bytes, taken)
+            elif not other.opened:
+                hole.lost_bytes = sum_or_unknown(hole.lost_bytes, other.lost_bytes)
+                hole.last_seq = max(hole.last_seq, other.last_seq)
+        if hole.lost_bytes == 0:
+            return  # there was nothing but what is left of a marker
+        if self._on_loss.goes_on:
+            self._pieces.appendleft((hole.seq, b"", hole))
+        else:
+            self._lost_after = self._lost_after if self._lost_bytes else hole.seq - 1
+            self._lost_bytes += hole.lost_bytes or 0
+
+    def _hole_is_next(self) -> bool:
+        hole = self._pieces[0][2]
+        return hole is not None and not hole.opened
 
     # ------------------------------------------------------------------ for the reader
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The gaps that a reader has come to, with ``lost_output="gap"``."""
+        return tuple(self._gaps)
+
+    def _ready(self) -> bool:
+        """Whether there is something to take. A hole that it begins with becomes a marker."""
+        if not self._pieces:
+            return False
+        seq, _, hole = self._pieces[0]
+        if hole is not None and not hole.opened:
+            hole.opened = True
+            gap = Gap(self.name, self._delivered, hole.lost_bytes, hole.seq, hole.last_seq)
+            if len(self._gaps) < MOST_GAPS:
+                self._gaps.append(gap)
+            else:
+                last = self._gaps[-1]
+                lost = sum_or_unknown(last.lost_bytes, gap.lost_bytes)
+                self._gaps[-1] = Gap(self.name, last.offset, lost, last.seq, gap.last_seq)
+            marker = self._on_loss.mark(gap)
+            self._pieces[0] = (seq, marker, hole)
+            self._size += len(marker)
+            self._budget.take(self, len(marker))
+        return True
 
     def _claim(self) -> None:
         if self._waiter is not None:
@@ -129,9 +208,9 @@ class OutputStream(AsyncIterator[bytes]):
             )
 
     async def _wait(self) -> bool:
-        """Wait for bytes. Returns whether there are any; false at the end."""
+        """Wait for bytes, or for a marker, which may have none. False at the end."""
         self._claim()
-        while not self._pieces:
+        while not self._ready():
             if self._error is not None:
                 raise self._error
             if self._ended:
@@ -146,7 +225,7 @@ class OutputStream(AsyncIterator[bytes]):
 
     def _take(self, size: int) -> bytes:
         """Return up to ``size`` bytes of the first piece."""
-        _, piece = self._pieces[0]
+        _, piece, _ = self._pieces[0]
         end = self._offset + size
         if len(piece) > end:
             taken = piece[self._offset : end]
@@ -159,11 +238,23 @@ class OutputStream(AsyncIterator[bytes]):
         self._budget.give_back(self, len(taken))
         return taken
 
+    def _give(self, size: int) -> bytes:
+        data = self._take(size)
+        self._delivered += len(data)
+        return data
+
+    async def _elements(self) -> AsyncIterator[tuple[bytes, bool]]:
+        """Yield the pieces as large as they came, and whether they mark a gap."""
+        while await self._wait():
+            is_marker = self._pieces[0][2] is not None
+            yield self._give(self._size), is_marker
+
     async def __anext__(self) -> bytes:
         """Return the next piece, as large as it came."""
-        if not await self._wait():
-            raise StopAsyncIteration
-        return self._take(self._size)
+        while await self._wait():
+            if piece := self._give(self._size):
+                return piece
+        raise StopAsyncIteration
 
     async def read(self, n: int = -1) -> bytes:
         """Return up to ``n`` bytes as soon as there are any, everything to the end if negative.
@@ -172,8 +263,11 @@ class OutputStream(AsyncIterator[bytes]):
         """
         if n == 0:
             return b""
-        if n > 0:
-            return self._take(n) if await self._wait() else b""
+        while n > 0:
+            if not await self._wait():
+                return b""
+            if data := self._give(n):
+                return data
         return await self._collect(b"")
 
     async def readline(self) -> bytes:
@@ -185,61 +279,51 @@ class OutputStream(AsyncIterator[bytes]):
 
     async def _collect(self, until: bytes) -> bytes:
         """Return everything to the end, or to the first ``until`` with it."""
-        parts: list[bytes] = []
-        first = 0
+        taken: list[tuple[int, bytes, _Hole | None]] = []
         try:
             while await self._wait():
-                first = first or self._pieces[0][0]
-                end = self._pieces[0][1].find(until, self._offset) + 1 if until else 0
-                parts.append(self._take(end - self._offset if end else self._size))
+                seq, piece, hole = self._pieces[0]
+                end = piece.find(until, self._offset) + 1 if until else 0
+                data = self._give(end - self._offset if end else self._size)
+                taken.append((seq, data, hole))
                 if end:
                     break
         except BaseException:  # also a failure: what has arrived can still be read
-            self._put_back(first, b"".join(parts))
+            self._put_back(taken)
             raise
-        return b"".join(parts)
+        return b"".join(data for _, data, _ in taken)
 
-    def _put_back(self, seq: int, data: bytes) -> None:
-        if not data or self._discarding:
+    def _put_back(self, pieces: list[tuple[int, bytes, _Hole | None]]) -> None:
+        if not pieces or self._discarding:
             return
         if self._offset:
-            head_seq, head = self._pieces[0]
-            self._pieces[0] = (head_seq, head[self._offset :])
+            seq, head, hole = self._pieces[0]
+            self._pieces[0] = (seq, head[self._offset :], hole)
             self._offset = 0
-        self._pieces.appendleft((seq, data))
-        self._size += len(data)
-        self._budget.take(self, len(data))
+        self._pieces.extendleft(reversed(pieces))
+        size = sum(len(data) for _, data, _ in pieces)
+        self._delivered -= size
+        self._size += size
+        self._budget.take(self, size)
 
     def take_all(self) -> bytes:
         """Return everything that has arrived, without waiting."""
         parts = []
-        while self._pieces:
-            parts.append(self._take(self._size))
+        while self._ready():
+            parts.append(self._give(self._size))
         return b"".join(parts)
 
-    async def text(self, encoding: str = "utf-8", errors: str = "strict") -> AsyncIterator[str]:
-        """Yield the output decoded, as it arrives; characters are never torn apart.
+    def text(self, encoding: str = "utf-8", errors: str = "strict") -> AsyncIterator[str]:
+        """Return the output decoded, as it arrives; characters are never torn apart.
+
+        What a gap has left of a character becomes U+FFFD, before it and, in UTF-8, behind it.
 
         Raises:
-            UnicodeDecodeError: With ``errors="strict"``, for bytes that are no text.
+            UnicodeDecodeError: From iteration, with ``errors="strict"``, for bytes that are no
+                text.
         """
-        decoder = codecs.getincrementaldecoder(encoding)(errors)
-        async for piece in self:
-            if text := decoder.decode(piece):
-                yield text
-        if text := decoder.decode(b"", final=True):
-            yield text
+        return decode(self._elements(), encoding, errors)
 
-    async def lines(self, encoding: str = "utf-8", errors: str = "strict") -> AsyncIterator[str]:
-        """Yield the output decoded, line by line, without the line ends."""
-        parts: list[str] = []
-        async for text in self.text(encoding, errors):
-            *lines, rest = text.split("\n")
-            for line in lines:
-                parts.append(line)
-                yield "".join(parts).removesuffix("\r")
-                parts = []
-            if rest:
-                parts.append(rest)
-        if parts:
-            yield "".join(parts)
+    def lines(self, encoding: str = "utf-8", errors: str = "strict") -> AsyncIterator[str]:
+        """Return the output decoded, line by line, without the line ends."""
+        return split_lines(self.text(encoding, errors))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -26,9 +26,16 @@ from exec_server_protocol.process import (
 )
 
 from .answers import understand
-from .errors import BadAnswerError, ClientError, ProcessBrokenError, StdinClosedError
-from .events import ProcessEvent
+from .errors import (
+    BadAnswerError,
+    ClientError,
+    OutputLostError,
+    ProcessBrokenError,
+    StdinClosedError,
+)
+from .events import OutputEvent, ProcessEvent
 from .followed_process import FollowedProcess
+from .gaps import FAIL, Gap, OnLoss
 
 if TYPE_CHECKING:
     from typing import Self
@@ -54,12 +61,15 @@ class CompletedProcess:
         returncode: Exit code; 128 + N for signal N.
         stdout: All of it. With a terminal everything is here.
         stderr: All of it.
+        gaps: Where output was lost, with ``lost_output="gap"``; their markers are in the
+            output.
     """
 
     args: list[str]
     returncode: int
     stdout: bytes
     stderr: bytes
+    gaps: tuple[Gap, ...] = ()
 
 
 class Process(FollowedProcess):
@@ -75,18 +85,22 @@ class Process(FollowedProcess):
 
     Attributes:
         argv: What was started.
-        tty: Whether it has a terminal.
         sandbox_type: What confines it.
     """
 
     def __init__(
-        self, session: Session, process_id: str, argv: Sequence[str], *, tty: bool
+        self,
+        session: Session,
+        process_id: str,
+        argv: Sequence[str],
+        *,
+        tty: bool,
+        on_loss: OnLoss = FAIL,
     ) -> None:
-        super().__init__(process_id, session.read_budget)
+        super().__init__(process_id, session.read_budget, tty=tty, on_loss=on_loss)
         self._session = session
         self._id = ProcessId(process_id)
         self.argv = list(argv)
-        self.tty = tty
         self.sandbox_type: SandboxType = "none"
         self._write_lock = asyncio.Lock()
         self._resize_lock = asyncio.Lock()
@@ -111,7 +125,7 @@ class Process(FollowedProcess):
         Returns:
             What the executor said. Once the process or the session is lost, an answer made
             here with ``failure`` set, even for a process that was closed before: this never
-            raises for a lost connection.
+            raises for a lost connection. A process that failed for lost output can be read on.
 
         Raises:
             RpcError: The executor refused, for instance because it has forgotten the process.
@@ -121,7 +135,7 @@ class Process(FollowedProcess):
             process_id=self._id, after_seq=after_seq, max_bytes=max_bytes, wait_ms=int(wait * 1000)
         )
         message = ""
-        if self._failure is None:
+        if self._failure is None or isinstance(self._failure, OutputLostError):
             try:
                 with self._waiting():
                     result = await self._session.call("process/read", params, idempotent=True)
@@ -137,6 +151,31 @@ class Process(FollowedProcess):
             closed=True,
             failure=str(self._failure) if self._failure else message,
         )
+
+    async def retained(self, after_seq: int = 0) -> AsyncIterator[OutputEvent]:
+        """Yield the output that the executor still has, page by page, to what it has by now.
+
+        It is also there after an ``OutputLostError``: from its ``oldest_seq`` on, for as long as
+        the executor keeps an ended process. What is asked for after a number counts as had up
+        to it: once the next page is asked for, the one before may be gone.
+
+        Args:
+            after_seq: Last number already seen.
+
+        Raises:
+            RpcError: The executor has forgotten the process.
+            ProcessBrokenError: It, or the session, is lost.
+        """
+        size = self._session.options.catch_up_bytes
+        while True:
+            page = await self.read(after_seq, size)
+            if page.failure is not None:
+                raise ProcessBrokenError(page.failure)
+            for chunk in page.chunks:
+                yield OutputEvent(chunk.seq, chunk.stream, chunk.chunk)
+            if not page.chunks or page.chunks[-1].seq <= after_seq:
+                return
+            after_seq = page.chunks[-1].seq
 
     async def write(self, data: bytes | str) -> None:
         """Write to stdin; returns when the executor has queued it.

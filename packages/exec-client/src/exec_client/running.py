@@ -35,7 +35,8 @@ async def run_to_end(
             raise TimeoutExpired(process.argv, timeout or 0, out, err) from error
     if check and returncode != 0:
         raise ProcessFailedError(process.argv, returncode, *parts)
-    return CompletedProcess(process.argv, returncode, *parts)
+    gaps = process.stdout.gaps + process.stderr.gaps
+    return CompletedProcess(process.argv, returncode, *parts, gaps)
 
 
 async def _collect_killed(process: Process) -> tuple[bytes, bytes]:

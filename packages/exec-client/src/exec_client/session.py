@@ -31,6 +31,7 @@ from .errors import (
 from .events import parse_event
 from .failed_parts import FailedParts
 from .followed_process import FollowedProcess
+from .gaps import OnLoss
 from .options import ClientOptions
 from .process import Process
 from .read_budget import ReadBudget
@@ -341,9 +342,9 @@ class Session:
 
     # ------------------------------------------------------------------ for starts and recovery
 
-    def make_process(self, params: ProcessStartParams) -> Process:
+    def make_process(self, params: ProcessStartParams, on_loss: OnLoss) -> Process:
         """Return the object of a process that is about to be started."""
-        return Process(self, params.process_id, params.argv, tty=params.tty)
+        return Process(self, params.process_id, params.argv, tty=params.tty, on_loss=on_loss)
 
     def route(self, process: Process) -> None:
         """Send the events of a process to its object.

@@ -23,6 +23,7 @@ from exec_server_protocol.process import (
 from .answers import understand
 from .connection.generation import Generation, GenerationLost
 from .errors import BadAnswerError, ClientClosedError, ClientError, ConnectionBrokenError
+from .gaps import FAIL, OnLoss
 from .process import Process
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class StartingClient(Protocol):
     ) -> object:
         """Send a request."""
 
-    def make_process(self, params: ProcessStartParams) -> Process:
+    def make_process(self, params: ProcessStartParams, on_loss: OnLoss) -> Process:
         """Return the object of a process."""
 
     def route(self, process: Process) -> None:
@@ -69,12 +70,12 @@ class Starts:
         self._tasks: set[asyncio.Task[object]] = set()
         self._clean_ups = asyncio.Semaphore(_CLEAN_UPS_AT_ONCE)
 
-    async def start(self, params: ProcessStartParams) -> Process:
+    async def start(self, params: ProcessStartParams, on_loss: OnLoss = FAIL) -> Process:
         """Start a process; see ``Client.start``. Cancelling it ends the process."""
         while True:
             generation = await self._client.live_generation()
             # No await from here to the task: a recovery that begins now waits for this start.
-            process = self._client.make_process(params)
+            process = self._client.make_process(params, on_loss)
             self._client.route(process)
             self._active += 1
             self._settled.clear()

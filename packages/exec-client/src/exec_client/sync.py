@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ._portal import Portal, PortalIterator
+from ._sync_output import OutputStream
 
 if TYPE_CHECKING:
     from typing import Self
@@ -35,11 +36,10 @@ if TYPE_CHECKING:
 
     from . import client as _client
     from . import environment as _environment
-    from . import output as _output
     from . import process as _process
     from .connection.states import ClientState, StateChange
     from .errors import ProcessBrokenError
-    from .events import ProcessEvent
+    from .events import OutputEvent, ProcessEvent
     from .filesystem import sync as _filesystem
     from .http import sync as _http
     from .options import ClientOptions
@@ -320,6 +320,10 @@ class Process:
         """Return output that the executor retains, and the state of the process."""
         return self._portal.call(self._process.read(after_seq, max_bytes, wait))
 
+    def retained(self, after_seq: int = 0) -> Iterator[OutputEvent]:
+        """Yield the output that the executor still has, page by page."""
+        return PortalIterator(self._portal, self._process.retained(after_seq))
+
     def wait_changed(self, seen: int = 0) -> int:
         """Wait until something newer than ``seen`` happened; return what to pass next time."""
         return self._portal.call(self._process.wait_changed(seen))
@@ -363,30 +367,3 @@ class Process:
         traceback: TracebackType | None,
     ) -> None:
         self._portal.call(self._process.__aexit__(kind, error, traceback))
-
-
-class OutputStream:
-    """``exec_client.OutputStream`` without ``async``: iterate over it, or read."""
-
-    def __init__(self, portal: Portal, stream: _output.OutputStream) -> None:
-        self._portal = portal
-        self._stream = stream
-
-    def read(self, n: int = -1) -> bytes:
-        """Return up to ``n`` bytes; everything to the end when negative."""
-        return self._portal.call(self._stream.read(n))
-
-    def readline(self) -> bytes:
-        """Return the next line with its end, or what is left, or nothing."""
-        return self._portal.call(self._stream.readline())
-
-    def text(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[str]:
-        """Return the output decoded, as it arrives; characters are never torn apart."""
-        return PortalIterator(self._portal, self._stream.text(encoding, errors))
-
-    def lines(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[str]:
-        """Return the output decoded, line by line, without the line ends."""
-        return PortalIterator(self._portal, self._stream.lines(encoding, errors))
-
-    def __iter__(self) -> Iterator[bytes]:
-        return PortalIterator(self._portal, self._stream)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from exec_server_protocol.sandbox import SandboxContext
 
     from ..client import Client
+    from ..gaps import LostOutput
     from ..output import OutputStream
     from ..process import Process
 
@@ -70,6 +71,7 @@ class Command:
         tty: Whether it gets a terminal.
         timeout: Seconds until it is killed; ``None`` for no limit.
         sandbox: What it may do; ``None`` for everything.
+        lost_output: What happens when output of it is lost.
     """
 
     argv: Sequence[str]
@@ -79,6 +81,7 @@ class Command:
     tty: bool = False
     timeout: float | None = None
     sandbox: SandboxContext | None = None
+    lost_output: LostOutput = "fail"
 
 
 async def run_in_foreground(client: Client, command: Command, messages: Messages) -> int:
@@ -102,6 +105,8 @@ async def run_in_foreground(client: Client, command: Command, messages: Messages
             rows=size.rows if size else None,
             cols=size.cols if size else None,
             sandbox=command.sandbox,
+            lost_output=command.lost_output,
+            gap_marker=messages.gap,
         )
     except RpcError as error:
         raise CommandError(

@@ -12,6 +12,7 @@ from .printing import printable
 
 if TYPE_CHECKING:
     from ..client import Client
+    from ..gaps import Gap
 
 __all__ = ["Messages"]
 
@@ -43,6 +44,12 @@ class Messages:
         """Write a line that the user may want to know about, unless they want quiet."""
         if not self._quiet:
             self._line(text)
+
+    def gap(self, gap: Gap) -> str:
+        """Tell that output is lost; returns what goes into the output in its place: nothing."""
+        size = "output" if gap.lost_bytes is None else f"{gap.lost_bytes:,} bytes of output"
+        self._line(f"{size} lost here ({gap.stream})")
+        return ""
 
     async def follow_recovery(self, client: Client) -> None:
         """Tell about each lost connection until cancelled.

@@ -58,6 +58,14 @@ def add_command_arguments(parser: ArgumentParser) -> None:
         help="which of the executor's variables the command gets (default: core, which is "
         "PATH, HOME, USER, SHELL, LANG and the like)",
     )
+    parser.add_argument(
+        "--lost-output",
+        choices=("fail", "gap"),
+        default="fail",
+        help="when more output was lost in an interruption than the executor keeps: end the "
+        "command, or go on with what there is and say on stderr how much is missing "
+        "(default: fail)",
+    )
     add_sandbox_arguments(parser)
 
 
@@ -103,6 +111,7 @@ async def _run(arguments: Namespace) -> int:
             tty=arguments.tty,
             timeout=arguments.timeout,
             sandbox=sandbox_of(arguments, client),
+            lost_output=arguments.lost_output,
         )
         return await run_in_foreground(client, command, Messages(quiet=arguments.quiet))
 

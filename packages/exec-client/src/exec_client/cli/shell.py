@@ -68,5 +68,6 @@ async def _run(arguments: Namespace) -> int:
             inherit_env=arguments.inherit_env,
             tty=True,
             sandbox=sandbox_of(arguments, client),
+            lost_output=arguments.lost_output,
         )
         return await run_in_foreground(client, command, Messages(quiet=arguments.quiet))

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ..events import ClosedEvent, ExitedEvent, OutputEvent, SequencedEvent, payload_size
+from ..events import (
+    ClosedEvent,
+    ExitedEvent,
+    GapEvent,
+    OutputEvent,
+    SequencedEvent,
+    payload_size,
+)
 from .ordering import Ordering
 
 __all__ = ["CatchUp", "CatchUpError", "GapError", "merge"]
@@ -26,10 +33,16 @@ class GapError(CatchUpError):
         after_seq: Last event that is known.
         oldest_seq: First one after it that was still there; ``None`` for none.
         retained_bytes: Output after it that was still there.
+        lost_bytes: How much is missing in between; ``None`` where that is not known.
     """
 
     def __init__(
-        self, after_seq: int, oldest_seq: int | None, retained_bytes: int, through: int
+        self,
+        after_seq: int,
+        oldest_seq: int | None,
+        retained_bytes: int,
+        through: int,
+        lost_bytes: int | None = None,
     ) -> None:
         until = f"to {oldest_seq - 1}" if oldest_seq else "on"
         super().__init__(
@@ -39,6 +52,7 @@ class GapError(CatchUpError):
         self.after_seq = after_seq
         self.oldest_seq = oldest_seq
         self.retained_bytes = retained_bytes
+        self.lost_bytes = lost_bytes
 
 
 @dataclass(slots=True)
@@ -62,17 +76,22 @@ class CatchUp:
     sandbox_denied: bool = False
 
 
-def merge(ordering: Ordering, catch_up: CatchUp) -> list[SequencedEvent]:
+def merge(ordering: Ordering, catch_up: CatchUp, *, fill: bool = False) -> list[SequencedEvent]:
     """Take over what was missed; return the events that are publishable now, in order.
 
+    With ``fill``, each hole that output has left gets a gap. Which of the missing numbers is
+    the exit's cannot be told then. It is taken to be the last: output goes oldest first, so a
+    hole behind output that is left is the exit, and of one hole before it the order tells nobody
+    anything.
+
     Raises:
-        GapError: Output is missing for good.
+        GapError: Output is missing for good, and ``fill`` is not set.
         CatchUpError: The answer makes no sense.
     """
     target = catch_up.next_seq - 1
     if ordering.closed or target <= ordering.last:
         return []
-    found = _missed_events(ordering, catch_up, target)
+    found = _missed_events(ordering, catch_up, target, fill=fill)
     for seq, event in found.items():
         ordering.pending[seq] = event
         ordering.pending_bytes += payload_size(event)
@@ -80,7 +99,9 @@ def merge(ordering: Ordering, catch_up: CatchUp) -> list[SequencedEvent]:
     return ordering.drain()
 
 
-def _missed_events(ordering: Ordering, catch_up: CatchUp, target: int) -> dict[int, SequencedEvent]:
+def _missed_events(
+    ordering: Ordering, catch_up: CatchUp, target: int, *, fill: bool
+) -> dict[int, SequencedEvent]:
     last, pending = ordering.last, ordering.pending
     found: dict[int, SequencedEvent] = {}
     for chunk in catch_up.chunks:
@@ -94,21 +115,54 @@ def _missed_events(ordering: Ordering, catch_up: CatchUp, target: int) -> dict[i
             raise CatchUpError(f"process close sequence {target} conflicts with recovered output")
         if there is None:
             found[target] = ClosedEvent(target)
-    # Counted, not listed: a hostile number would make a list without end.
-    missing = target - last - len(found) - sum(1 for seq in pending if seq <= target)
+    holes = _holes(last, target, sorted(found.keys() | pending.keys()))
     exit_known = ordering.exited or any(
         isinstance(event, ExitedEvent) and seq <= target for seq, event in pending.items()
     )
-    if catch_up.exited and not exit_known and missing == 0:
-        raise CatchUpError("the process has ended, but no number is left for its exit")
-    if catch_up.exited and not exit_known and missing == 1:
-        if catch_up.exit_code is None:
-            raise CatchUpError("the process has ended, but the answer holds no exit code")
-        seq = next(s for s in range(last + 1, target + 1) if s not in found and s not in pending)
-        found[seq] = ExitedEvent(seq, catch_up.exit_code, catch_up.sandbox_denied)
-    elif missing:
+    if catch_up.exited and not exit_known:
+        _place_exit(catch_up, holes, found, fill=fill)
+    if holes and not fill:
         raise _gap(ordering, catch_up, found, target)
+    for first, through in holes:
+        found[first] = GapEvent(first, through, None, None)
     return found
+
+
+def _place_exit(
+    catch_up: CatchUp,
+    holes: list[tuple[int, int]],
+    found: dict[int, SequencedEvent],
+    *,
+    fill: bool,
+) -> None:
+    """Give the exit its number, and take that out of the holes."""
+    if not holes:
+        raise CatchUpError("the process has ended, but no number is left for its exit")
+    first, seq = holes[-1]
+    if not fill and (len(holes) > 1 or first < seq):
+        return  # output is missing as well, which the caller does not take
+    if catch_up.exit_code is None:
+        raise CatchUpError("the process has ended, but the answer holds no exit code")
+    found[seq] = ExitedEvent(seq, catch_up.exit_code, catch_up.sandbox_denied)
+    holes[-1:] = [(first, seq - 1)] if first < seq else []
+
+
+def _holes(last: int, target: int, known: list[int]) -> list[tuple[int, int]]:
+    """Return the stretches of numbers behind ``last``, up to ``target``, that are not known.
+
+    They are not listed number by number: a hostile one would make a list without end.
+    """
+    holes: list[tuple[int, int]] = []
+    expected = last + 1
+    for seq in known:
+        if not last < seq <= target:
+            continue
+        if seq > expected:
+            holes.append((expected, seq - 1))
+        expected = seq + 1
+    if expected <= target:
+        holes.append((expected, target))
+    return holes
 
 
 def _gap(

@@ -59,7 +59,7 @@ async def take_page(
         with process.asked():
             answer = await generation.call("process/catchUp", params.to_json(), to_the_end=True)
         page = ProcessCatchUpResult.model_validate(answer)
-        events = events_of_page(page, after)
+        events = events_of_page(page, after, fill=process.on_loss.goes_on, offsets=process.offsets)
         if max_bytes and not events and not page.live:
             raise CatchUpError("the executor's answers do not come to an end")
     except (CatchUpError, RpcError, ValidationError) as error:
@@ -72,6 +72,7 @@ async def take_page(
             break
         if client.read_budget.take_crowded():
             await asyncio.sleep(0)  # a subscriber shall have the chance to keep up
+    process.synchronize(page)
     if page.live:
         process.caught_up(page.next_seq - 1)
     if over:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..events import ClosedEvent, ExitedEvent, SequencedEvent, payload_size
+from ..events import ClosedEvent, ExitedEvent, SequencedEvent, last_number, payload_size
 
 __all__ = [
     "MAX_PENDING_BYTES",
@@ -90,7 +90,7 @@ class Ordering:
         """Return the pending events that follow the last published one, and publish them."""
         ready: list[SequencedEvent] = []
         while not self.closed and (event := self.pending.pop(self.last + 1, None)) is not None:
-            self.last += 1
+            self.last = last_number(event)
             self.pending_bytes -= payload_size(event)
             self.exited = self.exited or isinstance(event, ExitedEvent)
             self.closed = isinstance(event, ClosedEvent)

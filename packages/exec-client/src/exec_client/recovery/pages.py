@@ -7,23 +7,41 @@ of it is published, and a hole in it is output that the executor no longer has.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from exec_server_protocol.process import OutputStream as StreamName
 from exec_server_protocol.process import ProcessCatchUpResult
 
-from ..events import ClosedEvent, ExitedEvent, OutputEvent, SequencedEvent
+from ..events import (
+    ClosedEvent,
+    ExitedEvent,
+    GapEvent,
+    OutputEvent,
+    SequencedEvent,
+    last_number,
+)
 from .catch_up import CatchUpError, GapError
 
 __all__ = ["events_of_page"]
 
 
-def events_of_page(page: ProcessCatchUpResult, after: int) -> list[SequencedEvent]:
+def events_of_page(
+    page: ProcessCatchUpResult,
+    after: int,
+    *,
+    fill: bool = False,
+    offsets: Mapping[StreamName, int] | None = None,
+) -> list[SequencedEvent]:
     """Return the events of a page, in order and without a hole.
 
     Args:
         page: What the executor answered.
         after: The number that it was asked for what follows.
+        fill: Put a gap into each hole.
+        offsets: How much was written to each stream up to ``after``, if that is known.
 
     Raises:
-        GapError: Some are no longer retained.
+        GapError: Some are no longer retained, and they are not to be made up for by gaps.
         CatchUpError: The answer makes no sense.
     """
     through = page.next_seq - 1
@@ -35,18 +53,72 @@ def events_of_page(page: ProcessCatchUpResult, after: int) -> list[SequencedEven
         found.sort(key=lambda event: event.seq)
     if page.closed and page.live and through > after:
         found.append(ClosedEvent(through))
+    whole: list[SequencedEvent] = []
     expected = after + 1
     for event in found:
         if event.seq < expected or event.seq > through:
             raise CatchUpError(f"an event out of place in an answer, at sequence {event.seq}")
         if event.seq > expected:
-            raise _gap(found, expected, event.seq, through)
-        expected += 1
+            if not fill:
+                raise _gap(found, expected, event.seq, page, offsets)
+            whole.append(GapEvent(expected, event.seq - 1, None, None))
+        whole.append(event)
+        expected = event.seq + 1
     if expected <= through:  # a number that is none of them: it was output, and has gone
-        raise _gap(found, expected, None, through)
-    return found
+        if not fill:
+            raise _gap(found, expected, None, page, offsets)
+        whole.append(GapEvent(expected, through, None, None))
+    return _measured(whole, page, offsets)
 
 
-def _gap(found: list[SequencedEvent], expected: int, oldest: int | None, through: int) -> GapError:
-    kept = [e for e in found if isinstance(e, OutputEvent) and e.seq > expected]
-    return GapError(expected - 1, oldest, sum(len(e.data) for e in kept), through)
+def _measured(
+    events: list[SequencedEvent],
+    page: ProcessCatchUpResult,
+    offsets: Mapping[StreamName, int] | None,
+) -> list[SequencedEvent]:
+    """Say in the gap how much it is, where the page tells.
+
+    It tells how much was written before its first output, so all of the gaps before that
+    together. There are two only if the exit is in between: then it is not known of either.
+    """
+    lost = _lost(page, offsets)
+    if lost is None:
+        return events
+    gaps = []
+    for at, event in enumerate(events):
+        if isinstance(event, OutputEvent):
+            break
+        if isinstance(event, GapEvent):
+            gaps.append(at)
+    if len(gaps) == 1:
+        stdout = lost.get("stdout", 0) + lost.get("pty", 0)
+        gap = events[gaps[0]]
+        events[gaps[0]] = GapEvent(gap.seq, last_number(gap), stdout, lost.get("stderr", 0))
+    return events
+
+
+def _lost(
+    page: ProcessCatchUpResult, offsets: Mapping[StreamName, int] | None
+) -> dict[StreamName, int] | None:
+    """Return how much of each stream is lost before the first output of a page, if it tells."""
+    if page.stream_offsets is None or offsets is None:
+        return None
+    lost = {name: offset - offsets.get(name, 0) for name, offset in page.stream_offsets.items()}
+    return None if any(size < 0 for size in lost.values()) else lost
+
+
+def _gap(
+    found: list[SequencedEvent],
+    expected: int,
+    oldest: int | None,
+    page: ProcessCatchUpResult,
+    offsets: Mapping[StreamName, int] | None,
+) -> GapError:
+    lost = _lost(page, offsets)
+    if page.stream_offsets is not None:
+        kept = page.output_bytes - sum(page.stream_offsets.values())
+    else:
+        left = [e for e in found if isinstance(e, OutputEvent) and e.seq > expected]
+        kept = sum(len(event.data) for event in left)
+    missing = None if lost is None else sum(lost.values())
+    return GapError(expected - 1, oldest, kept, page.next_seq - 1, missing)

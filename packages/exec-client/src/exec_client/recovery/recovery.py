@@ -220,7 +220,7 @@ async def _look(
     """Ask what one process missed. One that missed no output is up to date with the answer."""
     page = await take_page(client, generation, process, 0)
     if page is not None and not page.live:
-        progress.missed[process] = max(0, page.output_bytes - process.received_bytes)
+        progress.missed[process] = max(0, page.output_bytes - process.written_bytes)
 
 
 async def _catch_up(
@@ -231,7 +231,7 @@ async def _catch_up(
         with process.asked():
             catch_up = await _read_missed(generation, process)
         before = process.ordering.last
-        ready = merge(process.ordering, catch_up)
+        ready = merge(process.ordering, catch_up, fill=process.on_loss.goes_on)
     except (CatchUpError, RpcError, ValidationError) as error:
         await give_up(client, generation, process, error)
         return

@@ -1,0 +1,46 @@
+"""Output streams without ``async``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ._portal import Portal, PortalIterator
+
+if TYPE_CHECKING:
+    from . import output as _output
+    from .gaps import Gap
+
+__all__ = ["OutputStream"]
+
+
+class OutputStream:
+    """``exec_client.OutputStream`` without ``async``: iterate over it, or read."""
+
+    def __init__(self, portal: Portal, stream: _output.OutputStream) -> None:
+        self._portal = portal
+        self._stream = stream
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The gaps that a reader has come to, with ``lost_output="gap"``."""
+        return self._stream.gaps
+
+    def read(self, n: int = -1) -> bytes:
+        """Return up to ``n`` bytes; everything to the end when negative."""
+        return self._portal.call(self._stream.read(n))
+
+    def readline(self) -> bytes:
+        """Return the next line with its end, or what is left, or nothing."""
+        return self._portal.call(self._stream.readline())
+
+    def text(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[str]:
+        """Return the output decoded, as it arrives; characters are never torn apart."""
+        return PortalIterator(self._portal, self._stream.text(encoding, errors))
+
+    def lines(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[str]:
+        """Return the output decoded, line by line, without the line ends."""
+        return PortalIterator(self._portal, self._stream.lines(encoding, errors))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return PortalIterator(self._portal, self._stream)
