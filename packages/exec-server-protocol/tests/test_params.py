@@ -14,6 +14,7 @@ from exec_server_protocol._params import Record
 from exec_server_protocol._params_export import FILE, table_text
 from exec_server_protocol._params_table import TABLE, Kind
 from exec_server_protocol.errors import InvalidParamsError
+from exec_server_protocol.limits import HTTP_HEADERS_MAX, SANDBOX_MAX_BYTES, WATCHED_PATHS_MAX
 from exec_server_protocol.methods import METHODS, REQUESTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -64,6 +65,11 @@ def _right(kind: Kind) -> st.SearchStrategy[Any]:
         return st.sampled_from(rest)
     if word == "or null":
         return st.none() | values(rest[0])
+    if word == "at most":
+        limit, inner = rest
+        if inner != "text":
+            return _right(inner)
+        return _right(inner) | st.sampled_from(["x" * limit, "x" * (limit + 1)])
     if word == "list":
         return st.lists(values(rest[0]), max_size=3)
     if word == "map":
@@ -171,3 +177,39 @@ def test_reading_params_does_not_load_pydantic() -> None:
         "sys.exit('pydantic' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+@pytest.mark.parametrize(
+    ("method", "member", "item", "limit"),
+    [
+        ("fs/watchMissing", "missing", "file:///x", WATCHED_PATHS_MAX),
+        ("http/request", "headers", {"name": "a", "value": "b"}, HTTP_HEADERS_MAX),
+    ],
+)
+def test_lists_are_as_long_as_the_model_lets_them_be(
+    method: str, member: str, item: Any, limit: int, extra: int
+) -> None:
+    others = {"watchId": 1, "method": "GET", "url": "http://x/", "requestId": "r"}
+    params = {**others, member: [item] * (limit + extra)}
+    refusals = []
+    for read in (REQUESTS[method].decode_params, REQUESTS[method].read_params):
+        try:
+            read(params)
+        except InvalidParamsError as error:
+            refusals.append(str(error))
+    assert len(refusals) == 2 * extra
+    assert len(set(refusals)) <= 1
+
+
+def test_a_context_that_is_too_large_is_refused_by_both_in_the_same_words() -> None:
+    entry = {"path": {"type": "path", "path": "file:///" + "x" * 1000}, "access": "read"}
+    policy = {"type": "restricted", "entries": [entry] * (SANDBOX_MAX_BYTES // 1000)}
+    sandbox = {
+        "permissions": {"type": "managed", "file_system": policy, "network": "restricted"},
+        "windowsSandboxLevel": "disabled",
+    }
+    params = {"path": "file:///x", "sandbox": sandbox}
+    for read in (REQUESTS["fs/readFile"].decode_params, REQUESTS["fs/readFile"].read_params):
+        with pytest.raises(InvalidParamsError, match="sandbox: a sandbox context has at most"):
+            read(params)

@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 from exec_server_protocol.errors import MalformedMessageError, NotFoundError, RpcError
-from exec_server_protocol.limits import MAX_DEPTH, MAX_VALUES
+from exec_server_protocol.limits import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    REQUEST_MAX_CONTAINERS,
+    REQUEST_MAX_MEMBERS,
+    REQUEST_MAX_TEXT_BYTES,
+    REQUEST_MAX_VALUES,
+)
 from exec_server_protocol.rpc import (
+    MALFORMED_ID,
     ErrorData,
     ErrorResponse,
     Notification,
@@ -17,11 +25,13 @@ from exec_server_protocol.rpc import (
     Response,
     Trace,
     decode,
+    decode_from_client,
     encode_error,
     encode_json,
     encode_notification,
     encode_request,
     encode_result,
+    id_of_start,
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -246,3 +256,50 @@ def test_an_error_becomes_the_exception_of_its_code() -> None:
     assert type(error) is NotFoundError
     assert (error.code, error.message, error.data) == (-32004, "gone", {"x": 1})
     assert type(ErrorData(5, "odd").to_exception()) is RpcError
+
+
+@pytest.mark.parametrize(
+    ("params", "problem"),
+    [
+        ('"' + "a" * REQUEST_MAX_TEXT_BYTES + '"', "bytes, apart from"),
+        ("[" + '"",' * REQUEST_MAX_VALUES + '""]', "JSON values"),
+        ("[" + '"\\"",' * REQUEST_MAX_VALUES + '""]', "JSON values"),
+        ("{" + ",".join(f'"{n}":""' for n in range(REQUEST_MAX_MEMBERS + 1)) + "}", "JSON members"),
+        ("[" + "[]," * REQUEST_MAX_CONTAINERS + "[]]", "arrays and objects"),
+        ("[" + "99," * 140_000 + "9]", "bytes of numbers"),
+        ("[" + "1.5e300," * 60_000 + "1]", "bytes of numbers"),
+        ("[" * 127 + "]" * 127, "nested deeper"),
+    ],
+)
+def test_a_request_that_takes_long_to_parse_is_refused(params: str, problem: str) -> None:
+    text = f'{{"id":1,"method":"m","params":{params}}}'
+    with pytest.raises(MalformedMessageError, match=problem):
+        decode_from_client(text)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        [*("x" for _ in range(REQUEST_MAX_VALUES - 10))],
+        [*('\\",:[{' for _ in range(50_000))],
+        {f"A{n}": "\\\\" for n in range(REQUEST_MAX_MEMBERS - 10)},
+        ["[{,:" * 100_000],
+    ],
+)
+def test_what_requests_need_is_decoded_like_anything_else(params: object) -> None:
+    text = json.dumps({"id": 1, "method": "m", "params": params})
+    assert decode_from_client(text) == decode(text)
+
+
+@pytest.mark.parametrize(
+    ("start", "found"),
+    [
+        ('{"id":12,"method', 12),
+        (' { "id" : "a b" , "x', "a b"),
+        ('{"method":"x","id":1', MALFORMED_ID),
+        ('{"id":1e5,', MALFORMED_ID),
+        ("", MALFORMED_ID),
+    ],
+)
+def test_an_id_is_found_where_requests_begin(start: str, found: object) -> None:
+    assert id_of_start(start) == found

@@ -213,3 +213,9 @@ def test_a_sticky_entry_of_somebody_else_stays(
     answer = as_nobody(lambda: ask("fs/remove", path=public_path / "f"))
     assert answer == {"code": -32600, "message": errno_text(errno.EPERM)}
     assert stat.S_ISREG((public_path / "f").stat().st_mode)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc")
+def test_a_place_where_nothing_can_be_made_is_not_tried_for_ever() -> None:
+    with pytest.raises(FileNotFoundError):
+        make_directories(b"/proc/none/at/all")

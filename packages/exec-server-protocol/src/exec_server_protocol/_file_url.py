@@ -28,6 +28,8 @@ _ENCODED_TEXT: Final = (*_ENCODED[:0x25], "%", *_ENCODED[0x26:])
 _WITHOUT_UNRESERVED: Final = dict.fromkeys(_UNRESERVED)
 """For ``str.translate``: what is left of a text are the characters that need care."""
 _BLANKS: Final = "".join(map(chr, range(33)))
+_MAX_CHARACTERS: Final = 16 * 1024
+"""A path of Linux has 4,096 bytes at most, each of which may be spelled with three characters."""
 _SINGLE_DOT: Final = frozenset({".", "%2e"})
 _DOUBLE_DOT: Final = frozenset({"..", ".%2e", "%2e.", "%2e%2e"})
 _FORBIDDEN_IN_HOST: Final = frozenset(" #%/:<>?@[\\]^|\x7f") | {chr(c) for c in range(32)}
@@ -64,6 +66,8 @@ def split(text: str) -> tuple[str, str]:
         InvalidPathError: No absolute URL, another scheme, a query, a fragment, or something
             in the place of the host that is no plain name: credentials and ports too.
     """
+    if len(text) > _MAX_CHARACTERS:
+        raise InvalidPathError("invalid URI: the path is too long")
     text = text.strip(_BLANKS)
     for blank in "\t\n\r":
         text = text.replace(blank, "")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ._base64 import decode_base64
 from ._params_table import REQUIRED, TABLE, Kind
 from .errors import InvalidParamsError
+from .limits import SANDBOX_MAX_BYTES
 from .path_uri import PathUri
 
 if TYPE_CHECKING:
@@ -282,6 +283,21 @@ def _list(kind: Kind) -> Check:
     return check
 
 
+def _at_most(limit: int, kind: Kind) -> Check:
+    """A text or a list that is not longer."""
+    inner = _check(kind)
+
+    def check(value: Any) -> Any:
+        if type(value) is str and len(value) > limit:
+            raise _WrongError(((), f"String should have at most {limit} characters"))
+        if type(value) is list and len(value) > limit:
+            what = f"List should have at most {limit} items after validation, not {len(value)}"
+            raise _WrongError(((), what))
+        return inner(value)
+
+    return check
+
+
 def _map(kind: Kind) -> Check:
     inner = _check(kind)
 
@@ -345,6 +361,9 @@ def _remembered(kind: Kind) -> Check:
         # Equal texts only for equal values: unlike ==, it tells true from 1. Version 2 has no
         # references, which would make the text depend on who else knows a string.
         key = marshal.dumps(value, 2)
+        if len(key) > SANDBOX_MAX_BYTES:
+            text = f"a sandbox context has at most {SANDBOX_MAX_BYTES} bytes"
+            raise _WrongError(((), text))
         found = known.get(key)
         if found is None:
             found = inner(value)
@@ -358,6 +377,7 @@ def _remembered(kind: Kind) -> Check:
 
 
 _COMPOUND: Final[dict[str, Callable[..., Check]]] = {
+    "at most": _at_most,
     "integer": _integer,
     "one of": _one_of,
     "or null": _or_null,

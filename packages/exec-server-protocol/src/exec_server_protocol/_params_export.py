@@ -136,6 +136,8 @@ def _annotated(annotation: Any, inner: Any, *metadata: Any) -> Any:
         least, most = flat
         if isinstance(least, annotated_types.Ge) and isinstance(most, annotated_types.Le):
             return ("integer", least.ge, most.le)
+    if len(flat) == 1 and isinstance(flat[0], annotated_types.MaxLen):
+        return ("at most", flat[0].max_length, _kind(inner))
     discriminator: object = getattr(metadata[0], "discriminator", None)
     if isinstance(discriminator, str):
         return _tagged(inner, discriminator)

@@ -106,7 +106,7 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
     ),
     "FsWatchMissingParams": (
         ("watch_id", "watchId", ("integer", 0, 18446744073709551615), REQUIRED),
-        ("missing", "missing", ("list", "uri"), REQUIRED),
+        ("missing", "missing", ("at most", 4096, ("list", "uri")), REQUIRED),
         ("present", "present", ("or null", "uri"), None),
     ),
     "FsWriteBlockParams": (
@@ -131,20 +131,20 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("value_env_var", "valueEnvVar", ("or null", "text"), None),
     ),
     "HttpRequestCancelParams": (
-        ("request_id", "requestId", "text", REQUIRED),
+        ("request_id", "requestId", ("at most", 4096, "text"), REQUIRED),
     ),
     "HttpRequestCreditParams": (
-        ("request_id", "requestId", "text", REQUIRED),
+        ("request_id", "requestId", ("at most", 4096, "text"), REQUIRED),
         ("pieces", "pieces", ("integer", 0, 18446744073709551615), REQUIRED),
     ),
     "HttpRequestParams": (
         ("method", "method", "text", REQUIRED),
         ("url", "url", "text", REQUIRED),
-        ("headers", "headers", ("list", ("record", "HttpHeader")), []),
+        ("headers", "headers", ("at most", 512, ("list", ("record", "HttpHeader"))), []),
         ("body_base64", "bodyBase64", ("or null", "base64"), None),
         ("timeout_ms", "timeoutMs", ("or null", ("integer", 0, 18446744073709551615)), None),
         ("redirect_policy", "redirectPolicy", ("one of", "follow", "stop"), "follow"),
-        ("request_id", "requestId", "text", REQUIRED),
+        ("request_id", "requestId", ("at most", 4096, "text"), REQUIRED),
         ("stream_response", "streamResponse", "flag", False),
         ("stream_credit", "streamCredit", ("or null", ("integer", 0, 18446744073709551615)), None),
     ),
@@ -167,12 +167,12 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("workspace_roots", "workspaceRoots", ("list", "uri"), []),
     ),
     "ProcessCatchUpParams": (
-        ("process_id", "processId", "text", REQUIRED),
+        ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),
         ("after_seq", "afterSeq", ("integer", 0, 18446744073709551615), REQUIRED),
         ("max_bytes", "maxBytes", ("integer", 0, 18446744073709551615), REQUIRED),
     ),
     "ProcessCloseStdinParams": (
-        ("process_id", "processId", "text", REQUIRED),
+        ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),
     ),
     "ProcessListParams": (
     ),
@@ -181,23 +181,23 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("tool_call_id", "toolCallId", ("or null", "text"), None),
     ),
     "ProcessReadParams": (
-        ("process_id", "processId", "text", REQUIRED),
+        ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),
         ("after_seq", "afterSeq", ("or null", ("integer", 0, 18446744073709551615)), None),
         ("max_bytes", "maxBytes", ("or null", ("integer", 0, 18446744073709551615)), None),
         ("wait_ms", "waitMs", ("or null", ("integer", 0, 18446744073709551615)), None),
         ("stream_offsets", "streamOffsets", ("or null", "flag"), None),
     ),
     "ProcessResizeParams": (
-        ("process_id", "processId", "text", REQUIRED),
+        ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),
         ("rows", "rows", ("integer", 1, 65535), REQUIRED),
         ("cols", "cols", ("integer", 1, 65535), REQUIRED),
     ),
     "ProcessSignalParams": (
-        ("process_id", "processId", "text", REQUIRED),
+        ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),
         ("signal", "signal", ("one of", "interrupt", "terminate", "kill", "hangup", "quit", "usr1", "usr2"), REQUIRED),
     ),
     "ProcessStartParams": (
-        ("process_id", "processId", "text", REQUIRED),
+        ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),
         ("metadata", "metadata", ("or null", ("record", "ProcessMetadata")), None),
         ("argv", "argv", ("list", "text"), REQUIRED),
         ("cwd", "cwd", "uri", REQUIRED),
@@ -216,12 +216,12 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("output_policy", "outputPolicy", ("or null", ("one of", "drop-oldest", "back-pressure")), None),
     ),
     "ProcessTerminateParams": (
-        ("process_id", "processId", "text", REQUIRED),
+        ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),
     ),
     "ProcessWriteParams": (
-        ("process_id", "processId", "text", REQUIRED),
+        ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),
         ("chunk", "chunk", "base64", REQUIRED),
-        ("write_id", "writeId", "text", REQUIRED),
+        ("write_id", "writeId", ("at most", 4096, "text"), REQUIRED),
     ),
     "ProjectRootsPlace": (
         ("kind", "kind", ("one of", "project_roots"), "project_roots"),

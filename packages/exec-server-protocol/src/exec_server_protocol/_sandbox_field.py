@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import ValidatorFunctionWrapHandler, WrapValidator
 
+from .limits import SANDBOX_MAX_BYTES
 from .sandbox import SandboxContext
 
 __all__ = ["WireSandbox"]
@@ -32,6 +33,8 @@ def _validate(value: Any, handler: ValidatorFunctionWrapHandler) -> SandboxConte
         key = marshal.dumps(value, 2)
     except ValueError:  # something that JSON does not have
         return handler(value)  # type: ignore[no-any-return]
+    if len(key) > SANDBOX_MAX_BYTES:
+        raise ValueError(f"a sandbox context has at most {SANDBOX_MAX_BYTES} bytes")
     found = _remembered.get(key)
     if found is None:
         found = handler(value)

@@ -7,13 +7,23 @@ from typing import Annotated, NewType
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from ._base64 import decode_base64, encode_base64
+from .limits import NAME_MAX_CHARACTERS
 
-__all__ = ["Base64Bytes", "ProcessId", "SessionId", "UnsignedInt", "decode_base64", "encode_base64"]
+__all__ = [
+    "Base64Bytes",
+    "ChosenName",
+    "ChosenProcessId",
+    "ProcessId",
+    "SessionId",
+    "UnsignedInt",
+    "decode_base64",
+    "encode_base64",
+]
 
 ProcessId = NewType("ProcessId", str)
 """Name of a process, chosen by the client, unique in a session. Never the OS pid.
 
-Any string goes: empty, long, with any characters.
+Any string goes: empty, with any characters; in requests, with ``NAME_MAX_CHARACTERS`` of them.
 """
 
 SessionId = NewType("SessionId", str)
@@ -33,6 +43,12 @@ Base64Bytes = Annotated[
     Field(json_schema_extra={"contentEncoding": "base64"}),
 ]
 """Bytes in Python, a base64 string on the wire (see ``decode_base64``)."""
+
+ChosenName = Annotated[str, Field(max_length=NAME_MAX_CHARACTERS)]
+"""What a client calls something. It is remembered, and sent back."""
+
+ChosenProcessId = Annotated[ProcessId, Field(max_length=NAME_MAX_CHARACTERS)]
+"""What a client calls a process, in a request."""
 
 UnsignedInt = Annotated[int, Field(ge=0, le=2**64 - 1)]
 """An integer of 64 bits without sign: sizes, offsets, sequence numbers, milliseconds."""

@@ -41,6 +41,7 @@ __all__ = [
     "NotFoundError",
     "ProtocolError",
     "RemoteProtocolError",
+    "RequestTooLargeError",
     "RpcError",
     "SessionAlreadyAttachedError",
 ]
@@ -73,6 +74,10 @@ class RemoteProtocolError(ProtocolError):
 
 class MalformedMessageError(RemoteProtocolError):
     """The peer sent bytes that are no message. The text says why and quotes at most a key."""
+
+
+class RequestTooLargeError(MalformedMessageError):
+    """The peer sent a request with more in it than servers take. The text says of what."""
 
 
 class MessageTooLargeError(RemoteProtocolError):

@@ -15,6 +15,7 @@ from ._model import WireModel
 from ._path_uri_field import WirePathUri
 from ._sandbox_field import WireSandbox
 from ._scalars import Base64Bytes, UnsignedInt
+from .limits import WATCHED_PATHS_MAX
 
 __all__ = [
     "CAPABILITY_ATOMIC_WRITE",
@@ -324,7 +325,7 @@ class FsWatchMissingParams(WireModel):
     """Asks to be told once when something that is missing may have appeared."""
 
     watch_id: UnsignedInt
-    missing: list[WirePathUri]
+    missing: list[WirePathUri] = Field(max_length=WATCHED_PATHS_MAX)
     present: WirePathUri | None = None
 
 

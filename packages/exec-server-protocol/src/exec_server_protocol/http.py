@@ -7,7 +7,8 @@ from typing import Final, Literal
 from pydantic import Field
 
 from ._model import WireModel
-from ._scalars import Base64Bytes, UnsignedInt
+from ._scalars import Base64Bytes, ChosenName, UnsignedInt
+from .limits import HTTP_HEADERS_MAX
 
 __all__ = [
     "CAPABILITY_HTTP_CANCEL",
@@ -45,12 +46,12 @@ class HttpRequestParams(WireModel):
 
     method: str
     url: str
-    headers: list[HttpHeader] = Field(default=[])
+    headers: list[HttpHeader] = Field(default=[], max_length=HTTP_HEADERS_MAX)
     body_base64: Base64Bytes | None = None
     timeout_ms: UnsignedInt | None = None
     """For the whole exchange, body included; ``None`` for no limit."""
     redirect_policy: Literal["follow", "stop"] = "follow"
-    request_id: str
+    request_id: ChosenName
     """Names the stream of a streamed body."""
     stream_response: bool = False
     """Answer with the headers; the body follows as notifications."""
@@ -70,7 +71,7 @@ class HttpRequestResult(WireModel):
 class HttpRequestCancelParams(WireModel):
     """Ends the requests of this connection that have an id; that there is none is fine."""
 
-    request_id: str
+    request_id: ChosenName
 
 
 class HttpRequestCancelResult(WireModel):
@@ -80,7 +81,7 @@ class HttpRequestCancelResult(WireModel):
 class HttpRequestCreditParams(WireModel):
     """Lets more pieces of a streamed body be sent; one that has ended needs none."""
 
-    request_id: str
+    request_id: ChosenName
     pieces: UnsignedInt
 
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from ._model import WireModel
 from ._path_uri_field import WirePathUri
 from ._sandbox_field import WireSandbox
-from ._scalars import Base64Bytes, ProcessId, UnsignedInt
+from ._scalars import Base64Bytes, ChosenName, ChosenProcessId, ProcessId, UnsignedInt
 
 __all__ = [
     "CAPABILITY_CATCH_UP",
@@ -126,7 +126,7 @@ class ShellSnapshot(WireModel):
 class ProcessStartParams(WireModel):
     """Starts a process. The order of the members is that of the wire's positional form."""
 
-    process_id: ProcessId
+    process_id: ChosenProcessId
     metadata: ProcessMetadata | None = None
     argv: list[str]
     """The program and its arguments; not empty."""
@@ -166,7 +166,7 @@ class ProcessStartResult(WireModel):
 class ProcessReadParams(WireModel):
     """Asks for retained output after a cursor, and waits for some if told to."""
 
-    process_id: ProcessId
+    process_id: ChosenProcessId
     after_seq: UnsignedInt | None = None
     """Last sequence number already seen; ``None`` and 0 mean none."""
     max_bytes: UnsignedInt | None = None
@@ -217,7 +217,7 @@ class ProcessCatchUpParams(WireModel):
     Extension: ``processCatchUp``.
     """
 
-    process_id: ProcessId
+    process_id: ChosenProcessId
     after_seq: UnsignedInt
     """The client has everything up to this number; the executor may let go of it."""
     max_bytes: UnsignedInt
@@ -252,9 +252,9 @@ class ProcessCatchUpResult(WireModel):
 class ProcessWriteParams(WireModel):
     """Writes to stdin, at most once for each ``write_id``."""
 
-    process_id: ProcessId
+    process_id: ChosenProcessId
     chunk: Base64Bytes
-    write_id: str
+    write_id: ChosenName
     """Not empty. A repeated id is answered ``accepted`` and its bytes are dropped."""
 
 
@@ -267,7 +267,7 @@ class ProcessWriteResult(WireModel):
 class ProcessCloseStdinParams(WireModel):
     """Ends stdin after everything written so far. Extension: ``processCloseStdin``."""
 
-    process_id: ProcessId
+    process_id: ChosenProcessId
 
 
 class ProcessCloseStdinResult(WireModel):
@@ -282,7 +282,7 @@ class ProcessResizeParams(WireModel):
     Extension: ``processResize``.
     """
 
-    process_id: ProcessId
+    process_id: ChosenProcessId
     rows: TerminalSize
     cols: TerminalSize
 
@@ -294,7 +294,7 @@ class ProcessResizeResult(WireModel):
 class ProcessSignalParams(WireModel):
     """Sends a signal to the process group, or to a terminal's foreground group."""
 
-    process_id: ProcessId
+    process_id: ChosenProcessId
     signal: SignalName
 
 
@@ -305,7 +305,7 @@ class ProcessSignalResult(WireModel):
 class ProcessTerminateParams(WireModel):
     """Kills the process group at once."""
 
-    process_id: ProcessId
+    process_id: ChosenProcessId
 
 
 class ProcessTerminateResult(WireModel):
@@ -323,7 +323,7 @@ class ProcessInfo(WireModel):
 
     process_id: ProcessId
     argv0: str
-    """First element of ``argv`` as requested; the rest may hold secrets."""
+    """First element of ``argv`` as requested, up to 1,024 characters; the rest may hold secrets."""
     state: Literal["starting", "running", "exited", "closed"]
     tty: bool
     exit_code: int | None = None

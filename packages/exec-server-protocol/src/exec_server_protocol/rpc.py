@@ -26,10 +26,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
+from ._shape import check_client_shape, check_shape
 from .errors import MalformedMessageError, RpcError
 from .limits import MAX_DEPTH, MAX_VALUES
 
@@ -44,12 +45,14 @@ __all__ = [
     "Response",
     "Trace",
     "decode",
+    "decode_from_client",
     "encode_error",
     "encode_json",
     "encode_notification",
     "encode_request",
     "encode_result",
     "encode_result_parts",
+    "id_of_start",
 ]
 
 RequestId = int | str
@@ -149,35 +152,8 @@ _DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no
 _LENIENT_DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_any_size_integer
 )
-# Texts, compiled when they are needed: few messages are that large or that odd.
-_STRING: Final = r'(?s:"(?:[^"\\]+|\\.)*+")'
-_NOT_BRACKET: Final = r"[^\[\]{}]+"
+# A text, compiled when it is needed: few messages are that odd.
 _SURROGATE_ESCAPE: Final = r"\\u[dD][89a-fA-F]"
-
-
-def _check_shape(text: str, max_values: int) -> None:
-    """Refuse text with too many values or levels, without parsing it.
-
-    Counting characters gives an upper bound that nearly every message passes. Only
-    beyond it is the text stripped of its strings and counted exactly.
-    """
-    openings = text.count("[") + text.count("{")
-    if openings <= MAX_DEPTH and openings + text.count(",") < max_values:
-        return
-    bare = re.sub(_STRING, "", text)
-    openings = bare.count("[") + bare.count("{")
-    empty = len(re.findall(r"\[\s*\]|\{\s*\}", bare))
-    # A value is the root, the first of a container that is not empty, or follows a comma.
-    if 1 + openings - empty + bare.count(",") > max_values:
-        raise MalformedMessageError(f"more than {max_values} JSON values")
-    depth = 0
-    for bracket in re.sub(_NOT_BRACKET, "", bare):
-        if bracket in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise MalformedMessageError(f"nested deeper than {MAX_DEPTH} levels")
-        else:
-            depth -= 1
 
 
 def _check_strings(value: Any) -> None:
@@ -198,12 +174,12 @@ def _check_strings(value: Any) -> None:
             pending.extend(item)
 
 
-def _parse(data: str | bytes | bytearray | memoryview, max_values: int) -> Any:
+def _parse(data: str | bytes | bytearray | memoryview, check: Callable[[str], None]) -> Any:
     try:
         text = data if isinstance(data, str) else str(data, "utf-8")
     except UnicodeDecodeError as error:
         raise MalformedMessageError(f"invalid UTF-8 at byte {error.start}") from error
-    _check_shape(text, max_values)
+    check(text)
     try:
         try:
             value = _DECODER.decode(text)
@@ -265,7 +241,40 @@ def decode(data: str | bytes | bytearray | memoryview, *, max_values: int = MAX_
         MalformedMessageError: It is not one. The text tells what is wrong and where; of the
             content it quotes at most the name of a duplicate key.
     """
-    value = _parse(data, max_values)
+    return _message(_parse(data, lambda text: check_shape(text, max_values)))
+
+
+_ID_FIRST: Final = r'\s*\{\s*"id"\s*:\s*(-?\d{1,19}|"[^"\\]{0,200}")\s*,'
+
+
+def id_of_start(text: str) -> RequestId:
+    """Return the id with which a request begins that cannot be parsed, if it begins with one.
+
+    Args:
+        text: The first few hundred characters.
+    """
+    found = re.match(_ID_FIRST, text)
+    if found is None:
+        return MALFORMED_ID
+    return found[1][1:-1] if found[1][0] == '"' else int(found[1])
+
+
+def decode_from_client(data: str | bytes | bytearray | memoryview) -> Message:
+    """Return the one message that ``data`` holds; for servers, whose time many clients share.
+
+    As ``decode``, with the limits of ``REQUEST_…`` in ``limits``: nothing that a request needs
+    comes near them, and no message within them takes long.
+
+    Args:
+        data: A whole message, as text or as UTF-8.
+
+    Raises:
+        MalformedMessageError: As ``decode``, or a limit is exceeded; the text says which.
+    """
+    return _message(_parse(data, check_client_shape))
+
+
+def _message(value: Any) -> Message:
     if not isinstance(value, dict):
         raise MalformedMessageError("expected a JSON object")
     if "id" in value and not _is_id(value["id"]):

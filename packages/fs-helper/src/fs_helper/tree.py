@@ -46,6 +46,10 @@ def create_directory(params: Params) -> bytes:
     return EMPTY
 
 
+_VANISHED_MAX = 100
+"""How often somebody else may remove the folder in which one is about to be made."""
+
+
 def make_directories(path: bytes) -> None:
     """Make a directory and the parents it lacks. Others may do the same at the same time.
 
@@ -54,6 +58,8 @@ def make_directories(path: bytes) -> None:
             says.
     """
     missing: list[bytes] = []
+    made: set[bytes] = set()  # where the folder above was there a moment ago
+    vanished = 0
     while True:
         try:
             os.mkdir(path)
@@ -61,12 +67,17 @@ def make_directories(path: bytes) -> None:
             if not os.path.isdir(path):
                 raise
         except FileNotFoundError:
+            # In some places, such as /proc, nothing can be made, and this is how they say so.
+            vanished += path in made
+            if vanished > _VANISHED_MAX or path == b"/":
+                raise
             missing.append(path)
             path = os.path.dirname(path)
             continue
         if not missing:
             return
         path = missing.pop()
+        made.add(path)
 
 
 def remove(params: Params) -> bytes:

@@ -20,6 +20,7 @@ from exec_server_protocol.errors import (
     InvalidRequestError,
     MalformedMessageError,
     MethodNotFoundError,
+    RequestTooLargeError,
     RpcError,
 )
 from exec_server_protocol.methods import REQUESTS, Allowed, Method
@@ -29,22 +30,27 @@ from exec_server_protocol.rpc import (
     Notification,
     Request,
     RequestId,
-    decode,
+    decode_from_client,
     encode_error,
     encode_result,
     encode_result_parts,
+    id_of_start,
 )
 
 from ..access.authorization import Owner
 from ..config import Limits
 from ..errors import forget_frames
+from ..payload import Payload
 from ..session.registry import SessionRegistry
 from ..session.sender import Sender
 from ..session.session import Session
 from ..telemetry.instruments import OFF, Instruments, ObservedRequest
 from ..telemetry.names import MALFORMED_MESSAGES
 from .error_boundary import to_error_data
+from .large_message import LargeMessage
 from .later import ANSWERED, Later, Noted
+from .long_polls import LongPolls
+from .request_size import check_size, start_of
 from .states import ConnectionEvent, ConnectionState, advance
 from .waits import may_handle
 
@@ -112,31 +118,6 @@ class Peer(Sender, Protocol):
         """Look again how many bytes wait to be handled: some have been, or will not be."""
 
 
-class LongPoll(Protocol):
-    """A read that waits."""
-
-    def answer(self) -> None:
-        """Answer with what there is."""
-
-
-class LongPolls:
-    """The long polls of a connection, oldest first; too many and the oldest is answered."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._polls: dict[LongPoll, None] = {}
-
-    def add(self, poll: LongPoll) -> None:
-        """Count a poll in."""
-        self._polls[poll] = None
-        if len(self._polls) > self._limit:
-            next(iter(self._polls)).answer()
-
-    def discard(self, poll: LongPoll) -> None:
-        """Count it out."""
-        self._polls.pop(poll, None)
-
-
 class Connection:
     """What one peer may do, and what it waits for.
 
@@ -150,6 +131,7 @@ class Connection:
 
     Attributes:
         waiting_bytes: What the messages take that were read and not yet handled.
+        payload: What was cut out of the request that is being handled; its member is empty.
     """
 
     def __init__(
@@ -169,7 +151,9 @@ class Connection:
         self.session: Session | None = None
         self._handlers = handlers
         self.instruments = instruments
-        self._inbound: deque[tuple[str | bytes, float]] = deque()
+        self._inbound: deque[tuple[str | bytes | LargeMessage, float]] = deque()
+        self._opening: asyncio.Handle | None = None
+        self.payload: Payload | None = None
         self.long_polls = LongPolls(limits.parked_reads)
         self._parked: dict[asyncio.Future[Any] | Later, ObservedRequest] = {}
         self._crowded = False
@@ -184,7 +168,7 @@ class Connection:
 
     # ------------------------------------------------------------------ the transport calls
 
-    def message_received(self, data: str | bytes) -> None:
+    def message_received(self, data: str | bytes | LargeMessage) -> None:
         """Handle one message now, or when what is in front of it has been handled."""
         self._inbound.append((data, self.instruments.clock()))
         self.waiting_bytes += len(data) + _MESSAGE_COST
@@ -205,6 +189,8 @@ class Connection:
         self.state = advance(self.state, ConnectionEvent.CLOSE)
         self._inbound.clear()
         self.waiting_bytes = 0
+        if self._opening is not None:
+            self._opening.cancel()
         parked, self._parked = self._parked, {}
         for future, observed in parked.items():
             observed.abandoned()
@@ -223,10 +209,17 @@ class Connection:
             self.peer.count_held()
 
     def _handle_inbound(self) -> None:
+        if self._opening is not None:
+            return
         self._handling = True
         try:
             while self._inbound and self._may_handle:
                 data, received = self._inbound.popleft()
+                if isinstance(data, LargeMessage):
+                    # Its last fragment has just been unmasked, which is enough for one turn.
+                    loop = asyncio.get_running_loop()
+                    self._opening = loop.call_soon(self._open, data, received)
+                    break
                 self.waiting_bytes -= len(data) + _MESSAGE_COST
                 self._handle(data, received)
         finally:
@@ -251,10 +244,31 @@ class Connection:
             or self._parked_bytes >= self.limits.message_bytes
         )
 
-    def _handle(self, data: str | bytes, received: float) -> None:
+    def _open(self, large: LargeMessage, received: float) -> None:
+        """Handle a large message. Those behind it have waited."""
+        self._opening = None
+        self.waiting_bytes -= len(large) + _MESSAGE_COST
+        self._handling = True
+        try:
+            self._handle(large, received)
+        finally:
+            self.payload = None
+            self._handling = False
+        self._handle_inbound()
+        self.peer.count_held()
+
+    def _handle(self, data: str | bytes | LargeMessage, received: float) -> None:
         self._message_bytes = len(data)
         try:
-            message = decode(data)
+            if isinstance(data, LargeMessage):
+                message, self.payload = data.decode()
+            else:
+                message = decode_from_client(data)
+        except RequestTooLargeError as error:
+            self.instruments.count(MALFORMED_MESSAGES)
+            refusal = ErrorData(INVALID_REQUEST, f"the request is too large: {error}")
+            self.peer.send(encode_error(id_of_start(start_of(data)), refusal))
+            return
         except MalformedMessageError as error:
             self.instruments.count(MALFORMED_MESSAGES)
             text = f"malformed message from {self.peer.peer}: {error}"
@@ -284,6 +298,8 @@ class Connection:
             handler = self._handlers.get(request.method)
             if method is None or handler is None:
                 raise MethodNotFoundError(f"no such method: {request.method[:200]}")
+            if not method.takes_no_params:
+                check_size(request, self._message_bytes, self.payload)
             params = method.read_params(request.params)
             self._check_state(method)
             answer = observed.run(handler, self, params)

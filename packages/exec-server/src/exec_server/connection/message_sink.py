@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from .large_message import LargeMessage
+
 __all__ = ["MessageSink"]
 
 
 class MessageSink(Protocol):
     """What takes the messages of an endpoint."""
 
-    def message_received(self, data: str | bytes) -> None:
+    def message_received(self, data: str | bytes | LargeMessage) -> None:
         """Take one whole message."""
 
     def answers_can_leave(self) -> None:

@@ -22,6 +22,7 @@ from exec_server_protocol.errors import (
 from exec_server_protocol.helper import HelperError
 from exec_server_protocol.limits import READ_FILE_MAX_BYTES
 
+from ..payload import Payload
 from ..telemetry.instruments import OFF_WORK, ObservedWork
 from .held_files import HeldFile
 from .result_text import ResultCheck, check_of
@@ -119,7 +120,7 @@ class FileRequest:
         members: bytes,
         sandbox: SandboxContext | None = None,
         *,
-        bulk: bytes | None = None,
+        bulk: Payload | None = None,
         handle_id: str | None = None,
         writes: bool = False,
         own_result: bytes | None = None,

@@ -27,15 +27,18 @@ from exec_server_protocol.helper import (
     FROM_WORKER,
     HEADER_BYTES,
     MAX_PAYLOAD_BYTES,
+    PIECE_BYTES,
     REQUEST_ID_MAX,
     FrameDecoder,
     FrameKind,
     HelperError,
     decode_error,
     decode_ready,
+    encode_frame,
     encode_request_data,
 )
 
+from ..payload import Payload
 from ..process.reaping import ChildWatch
 from ..process.scratch import scratch
 from ..sandbox.plan import Plan
@@ -141,7 +144,7 @@ class Worker:
 
     # ------------------------------------------------------------------ requests
 
-    def call(self, call: Call, op: str, params: bytes, bulk: bytes | None = None) -> None:
+    def call(self, call: Call, op: str, params: bytes, bulk: Payload | None = None) -> None:
         """Send a request, behind those that were sent before.
 
         Args:
@@ -163,8 +166,8 @@ class Worker:
         self._calls.append((request_id, call))
         self.since = self._loop.time()
         frame = _HEADER.pack(len(payload), FrameKind.REQUEST, request_id) + payload
-        if bulk is not None and len(bulk) <= _BULK_AT_ONCE_BYTES:
-            frame += b"".join(encode_request_data(request_id, bulk))
+        if bulk is not None and bulk.size <= _BULK_AT_ONCE_BYTES:
+            frame += b"".join(_data_frames(request_id, bulk))
             bulk = None
         if bulk is None and not self._out and self._unsent is None and self.ready:
             self._send_first(frame)
@@ -172,7 +175,7 @@ class Worker:
             return
         self._out.append(frame)
         if bulk is not None:
-            self._out.append(encode_request_data(request_id, bulk))
+            self._out.append(_data_frames(request_id, bulk))
         if self.ready and not self._writing:
             self._write()
 
@@ -381,3 +384,12 @@ class Worker:
         self.state = advance(self.state, WorkerEvent.REAPED)
         self._after_end()
         self._on_ended(self)
+
+
+def _data_frames(request_id: int, bulk: Payload) -> Iterator[bytes]:
+    *pieces, last = bulk.pieces or [memoryview(b"")]
+    for piece in pieces:
+        for start in range(0, len(piece), PIECE_BYTES):
+            part = piece[start : start + PIECE_BYTES]
+            yield encode_frame(FrameKind.REQUEST_DATA, request_id, part)
+    yield from encode_request_data(request_id, last)

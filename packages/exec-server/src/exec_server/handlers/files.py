@@ -18,6 +18,7 @@ from ..filesystem.lane import FileLane
 from ..filesystem.request import FileRequest
 from ..filesystem.watch import MissingWatches
 from ..filesystem.workers import FileWorkers, SessionWorkers, is_unconfined
+from ..payload import Payload
 from ..telemetry.names import SpanName
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class FileMethods:
     def _write_file(self, connection: Connection, params: FsWriteFileParams) -> Later:
         members = _members(params, _ONE_PATH, _FLAGS["fs/writeFile"])
         # Not decoded here: the worker finds out whether it is base64 before it opens the file.
-        bulk = params.data_base64.encode()
+        bulk = connection.payload or Payload([memoryview(params.data_base64.encode())])
         return self._submit(
             connection, FileRequest("fs/writeFile", members, params.sandbox, bulk=bulk)
         )
@@ -235,10 +236,14 @@ class FileMethods:
         )
 
     def _write_block(self, connection: Connection, params: FsWriteBlockParams) -> Later:
+        if connection.payload is not None:
+            raise InvalidRequestError(
+                f"file write block length must be at most {FILE_BLOCK_MAX_BYTES}"
+            )
         request = FileRequest(
             "fs/writeBlock",
             b'"offset":%d' % params.offset,
-            bulk=pybase64.b64encode(params.chunk),
+            bulk=Payload([memoryview(pybase64.b64encode(params.chunk))]),
             handle_id=params.handle_id,
         )
         return self._submit(connection, request)

@@ -15,6 +15,7 @@ from exec_server_protocol.errors import InvalidParamsError, InvalidRequestError
 from exec_server_protocol.path_uri import InvalidPathError
 from exec_server_protocol.rpc import encode_json
 
+from ..payload import Payload
 from ..process.process import Process
 from ..process.spawn import SpawnRequest
 from .catching_up import catch_up
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 __all__ = ["HANDLERS"]
 
 _EMPTY: Final = b"{}"
+_WRITE_MAX_BYTES: Final = 16 * 1024 * 1024
+"""Of one write, as base64: what fits into one frame. Clients write a megabyte at a time; a pipe
+takes 64 KiB."""
+_ARGV0_MAX_CHARACTERS: Final = 1024
+"""Of what ``process/list`` shows of a program: it may show a thousand."""
 _UNKNOWN: Final = "unknownProcess"
 
 T = TypeVar("T")
@@ -97,7 +103,7 @@ def start(connection: Connection, params: ProcessStartParams) -> asyncio.Future[
     table = connection.attached_session.processes
     process = table.reserve(
         params.process_id,
-        params.argv[0],
+        params.argv[0][:_ARGV0_MAX_CHARACTERS],
         tty=params.tty,
         sandboxed=params.sandbox is not None,
         output_policy=params.output_policy or "drop-oldest",
@@ -133,13 +139,24 @@ def write(connection: Connection, params: ProcessWriteParams) -> bytes | asyncio
     if not params.write_id:
         raise InvalidParamsError("writeId must not be empty")
 
+    chunk = params.chunk if connection.payload is None else _decoded(connection.payload)
+
     def action(process: Process | None) -> bytes | asyncio.Future[bytes]:
         if process is None:
             return _status(_UNKNOWN)
-        status = process.write(params.write_id, params.chunk)
+        status = process.write(params.write_id, chunk)
         return _status(status) if isinstance(status, str) else then(status, _status)
 
     return _when_started(connection, params.process_id, action)
+
+
+def _decoded(payload: Payload) -> bytes:
+    if payload.size > _WRITE_MAX_BYTES:
+        raise InvalidParamsError(f"chunk: at most {_WRITE_MAX_BYTES} bytes of base64")
+    try:
+        return b"".join(payload.decoded())
+    except ValueError as error:
+        raise InvalidParamsError(f"chunk: {error}") from error
 
 
 def _status(status: str) -> bytes:

@@ -16,7 +16,10 @@ from .urls import InvalidUrlError, Url, parse_url, scheme_of
 if TYPE_CHECKING:
     from exec_server_protocol.http import HttpHeader, HttpRequestParams
 
-__all__ = ["Headers", "OutgoingRequest", "prepare"]
+__all__ = ["Body", "Headers", "OutgoingRequest", "prepare"]
+
+Body = bytes | tuple[bytes, ...]
+"""A body, whole or in pieces."""
 
 Headers = tuple[tuple[str, bytes], ...]
 """Names as the client wrote them, in its order, repeats included."""
@@ -47,9 +50,14 @@ class OutgoingRequest:
     method: str
     url: Url
     headers: Headers
-    body: bytes
+    body: Body
     sends_length: bool
     for_one_origin: frozenset[str] = frozenset()
+
+    @property
+    def body_size(self) -> int:
+        """Length of the body."""
+        return len(self.body) if isinstance(self.body, bytes) else sum(map(len, self.body))
 
     def has_header(self, name: str) -> bool:
         """Return whether there is a header; ``name`` in lower case."""
@@ -63,16 +71,19 @@ class OutgoingRequest:
         if not self.has_header("host"):
             added.append(("host", self.url.netloc))
         if self.sends_length:
-            added.append(("content-length", b"%d" % len(self.body)))
+            added.append(("content-length", b"%d" % self.body_size))
         return [*self.headers, *added]
 
 
-def prepare(params: HttpRequestParams, environ: Mapping[str, str]) -> OutgoingRequest:
+def prepare(
+    params: HttpRequestParams, environ: Mapping[str, str], body: Body | None = None
+) -> OutgoingRequest:
     """Return what to send.
 
     Args:
         params: As they came.
         environ: Variables of the executor, for header values that name one.
+        body: What to send instead of the body in ``params``.
 
     Raises:
         InvalidParamsError: Something is not valid HTTP. Values are not quoted.
@@ -84,7 +95,8 @@ def prepare(params: HttpRequestParams, environ: Mapping[str, str]) -> OutgoingRe
     names = [name.lower() for name, _ in headers]
     if names.count("host") > 1:
         raise InvalidParamsError("http/request headers are invalid: more than one Host")
-    body = params.body_base64 or b""
+    if body is None:
+        body = params.body_base64 or b""
     if url.userinfo and "authorization" not in names:
         credentials = base64.b64encode(f"{url.username}:{url.password}".encode())
         headers = (*headers, ("authorization", b"Basic " + credentials))

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from exec_server_protocol.errors import RpcError
+from exec_server_protocol.errors import InvalidParamsError, RpcError
 from exec_server_protocol.notifications import http_body_delta, http_body_end
 from exec_server_protocol.rpc import encode_json
 
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from exec_server_protocol.http import HttpRequestParams
 
     from ..connection.connection import Peer
+    from ..payload import Payload
     from .network import Network
+    from .outgoing import Body
     from .sending import IncomingResponse
 
 __all__ = ["HttpRequest"]
@@ -53,6 +55,7 @@ class HttpRequest:
         held: Counts the bytes that it holds.
         message_bytes: Largest answer.
         turn: Held while a whole answer is sent: one at a time on a connection.
+        payload: The body, when it is too long to be in ``params``.
 
     Attributes:
         id: The client's name for it.
@@ -70,6 +73,7 @@ class HttpRequest:
         held: Held,
         message_bytes: int,
         turn: asyncio.Lock,
+        payload: Payload | None = None,
     ) -> None:
         self._params = params
         self._peer = peer
@@ -77,6 +81,7 @@ class HttpRequest:
         self._held = held
         self._message_bytes = message_bytes
         self._turn = turn
+        self._payload = payload
         self._seq = 0
         self._credit = params.stream_credit
         self._more_credit = asyncio.Event()
@@ -110,13 +115,27 @@ class HttpRequest:
         from .exchange import exchange  # these two import httpcore, which is loaded by now
         from .outgoing import prepare
 
-        request = prepare(self._params, self._environ)
+        request = prepare(self._params, self._environ, await self._body())
         follow = self._params.redirect_policy == "follow"
         async with exchange(request, network, follow=follow) as response:
             if not self._params.stream_response:
                 return await self._buffer(response)
             await self._stream(response)
             return None
+
+    async def _body(self) -> Body:
+        """Decode the body. A long one is decoded piece by piece, while others get their turn."""
+        payload, self._payload = self._payload, None
+        if payload is None:
+            return self._params.body_base64 or b""
+        pieces = []
+        try:
+            for piece in payload.decoded():
+                pieces.append(piece)
+                await asyncio.sleep(0)
+        except ValueError as error:
+            raise InvalidParamsError(f"bodyBase64: {error}") from error
+        return tuple(pieces)
 
     async def _buffer(self, response: IncomingResponse) -> Iterator[bytes]:
         """Return the answer, in pieces, with all of the body in it."""

@@ -90,7 +90,8 @@ class HttpRequests:
         if len(self._tasks) >= self._limits.http_requests:
             raise RequestFailedError("limit", "the executor has too many requests under way")
         held = Held(self._memory)
-        held.take(len(params.body_base64 or b""))
+        payload = connection.payload
+        held.take(len(params.body_base64 or b"") if payload is None else payload.size)
         request = HttpRequest(
             params,
             connection.peer,
@@ -98,6 +99,7 @@ class HttpRequests:
             held,
             self._limits.http_answer_bytes,
             running.turn,
+            payload,
         )
         task = asyncio.get_running_loop().create_task(
             request.run(self._load_network), name="exec-server-http"

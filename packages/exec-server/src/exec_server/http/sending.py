@@ -88,8 +88,13 @@ def _message(request: OutgoingRequest, further: Headers) -> httpcore.Request:
         request.method.encode(),
         _as_httpcore(url),
         headers=[(name.encode(), value) for name, value in headers],
-        content=request.body,
+        content=request.body if isinstance(request.body, bytes) else _each(request.body),
     )
+
+
+async def _each(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 def _pool(route: Route, network: Network) -> httpcore.AsyncConnectionPool:

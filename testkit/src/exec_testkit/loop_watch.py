@@ -1,0 +1,90 @@
+"""A server whose event loop is watched: what holds the loop, and for how long.
+
+``LoopWatch`` is the test's side. This module, run as a program, is the server's: the real
+``exec-server``, in which the time of each callback of the event loop is taken. Time is the
+*processor time of the loop's thread*: on a machine with other work, seconds pass in which a
+thread does nothing, and a callback that copied a byte would seem to have held the loop. What it
+does not see is waiting, such as for a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+__all__ = ["Held", "LoopWatch"]
+
+_FILE_VARIABLE: Final = "EXEC_TESTKIT_LOOP_WATCH"
+_NOTED_SECONDS: Final = 0.002
+"""Shorter ones are not written down."""
+
+
+class Held(NamedTuple):
+    """One callback that held the loop.
+
+    Attributes:
+        seconds: Of processor time.
+        what: The callback.
+    """
+
+    seconds: float
+    what: str
+
+
+class LoopWatch:
+    """Hears what holds the loop of a server that is started with ``command`` and ``env``."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.NamedTemporaryFile("r", encoding="utf-8")  # noqa: SIM115
+        self.command = [sys.executable, "-m", __name__, "--exit-on-stdin-close"]
+        self.env = {**os.environ, _FILE_VARIABLE: self._file.name}
+
+    def forget(self) -> None:
+        """Begin anew: what was done until now was only done for the first time."""
+        os.truncate(self._file.name, 0)
+        self._file.seek(0)
+
+    def longest(self) -> Held:
+        """Return the callback that held the loop longest since ``forget``."""
+        self._file.seek(0)
+        found = [Held(float(first), rest) for first, _, rest in map(_parted, self._file)]
+        return max(found, default=Held(0.0, "nothing"))
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._file.close()
+
+
+def _parted(line: str) -> tuple[str, str, str]:
+    return line.rstrip("\n").partition(" ")
+
+
+def _watched(run: Callable[[Any], None], descriptor: int) -> Callable[[Any], None]:
+    def timed(handle: Any) -> None:
+        started = time.thread_time()
+        run(handle)
+        seconds = time.thread_time() - started
+        if seconds >= _NOTED_SECONDS:
+            what = getattr(handle._callback, "__qualname__", None) or repr(handle._callback)
+            os.write(descriptor, f"{seconds:.6f} {what[:200]}\n".encode())
+
+    return timed
+
+
+def _main() -> None:
+    from exec_server.cli import main  # not for the tests that only want LoopWatch
+
+    descriptor = os.open(os.environ.pop(_FILE_VARIABLE), os.O_WRONLY | os.O_APPEND)
+    # Both kinds of handles have this method. The loop has no hook that would tell as much.
+    run = getattr(asyncio.Handle, "_run")  # noqa: B009 - private, so unknown to type checkers
+    setattr(asyncio.Handle, "_run", _watched(run, descriptor))  # noqa: B010 - as above
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    _main()
