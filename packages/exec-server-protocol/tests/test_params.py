@@ -31,6 +31,14 @@ IDS = (
     "urn:uuid:0f8fad5b-d9cb-469f-a165-70867728950e",
     "0f8fad5b-d9cb469f-a165-70867728950e",
     "urn:uuid:0f8fad5bd9cb469fa16570867728950e",
+    "{0f8fad5bd9cb469fa16570867728950e}",
+    "URN:UUID:0f8fad5b-d9cb-469f-a165-70867728950e",
+    "{urn:uuid:0f8fad5b-d9cb-469f-a165-70867728950e}",
+    "{0f8fad5b-d9cb-469f-a165-70867728950e",
+    "0f8fad5b-d9cb-469f-a165-7086772895 e",
+    "0g8fad5bd9cb469fa16570867728950e",
+    "0f8fad5b-d9cb-469f-a165-7086772895\u0660e",
+    "",
     "x",
 )
 
@@ -43,7 +51,7 @@ def values(kind: Kind) -> st.SearchStrategy[Any]:
     key = repr(kind)
     if key not in _known:
         right = _right(kind)
-        _known[key] = st.integers(0, 15).flatmap(lambda n: right if n else JUNK)
+        _known[key] = st.integers(0, 31).flatmap(lambda n: right if n else JUNK)
     return _known[key]
 
 
@@ -121,7 +129,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, str) and value in IDS[:4]:
-        return UUID(value)
+        value = UUID(value)
     return value, type(value)
 
 
@@ -143,6 +151,14 @@ def test_members_in_their_order_are_read_as_the_model_reads_them(
     method = METHODS[name]
     rows = TABLE[method.params_name]
     value = [data.draw(values(kind)) for _, _, kind, _ in rows[: data.draw(st.integers(0, 20))]]
+    assert outcome(method.read_params, value) == outcome(method.decode_params, value)
+
+
+@pytest.mark.parametrize("thread_id", IDS)
+def test_a_uuid_is_what_the_model_takes_for_one(thread_id: str) -> None:
+    method = METHODS["process/start"]
+    value = {"processId": "p", "argv": [], "cwd": "file:///", "env": {}, "tty": False}
+    value["metadata"] = {"threadId": thread_id}
     assert outcome(method.read_params, value) == outcome(method.decode_params, value)
 
 

@@ -215,13 +215,12 @@ def _uuid(value: Any) -> str:
 
 
 def _is_uuid(text: str) -> bool:
-    """Whether a text spells a UUID: with hyphens, braces or ``urn:uuid:`` around, or bare."""
-    if text.startswith("{") and text.endswith("}"):
-        text = text[1:-1]
-    else:
-        text = text.removeprefix("urn:uuid:")
-    groups = text.split("-")
-    return [*map(len, groups)] in (_UUID_GROUPS, [32]) and all(_HEX.issuperset(g) for g in groups)
+    """Whether a text spells a UUID: bare, or with hyphens and perhaps braces or ``urn:uuid:``."""
+    if len(text) == 32:
+        return _HEX.issuperset(text)
+    bare = text[1:-1] if text[:1] + text[-1:] == "{}" else text.removeprefix("urn:uuid:")
+    groups = bare.split("-")
+    return [*map(len, groups)] == _UUID_GROUPS and all(map(_HEX.issuperset, groups))
 
 
 _SCALARS: Final[dict[str, Check]] = {
