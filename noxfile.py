@@ -244,7 +244,8 @@ def interop(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """A thousand seeded cuts, every kind of fault at every frame, a thousand virtual runs.
 
-    Takes some ten minutes on an idle machine. ``-- --fault-seed N`` repeats a run, and
+    Then ten thousand changes of the disk under random sandbox policies.
+    Takes some twenty minutes on an idle machine. ``-- --fault-seed N`` repeats a run, and
     ``--cuts N`` makes it longer.
     """
     _sync(session, "--all-packages", "--group", "test")
@@ -253,6 +254,8 @@ def soak(session: nox.Session) -> None:
     session.run("pytest", "--timeout", "1800", faults, env=env)
     session.run("pytest", "--timeout", "600", "tests/recovery/test_client_flow.py", env=env)
     session.run("pytest", "-s", "tests/recovery", "--cuts", "1000", *session.posargs)
+    changes = "tests/sandbox/test_random_changes.py"
+    session.run("pytest", changes, "--changes", "10000", *session.posargs)
 
 
 @nox.session(python=PYTHON)

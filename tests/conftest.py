@@ -11,6 +11,7 @@ import pytest
 from exec_testkit.server import ServerProcess
 
 DEFAULT_CUTS = 150
+DEFAULT_CHANGES = 250
 DEFAULT_SEED = 28512
 
 
@@ -21,6 +22,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=DEFAULT_CUTS,
         help="cuts of the seeded run; from 1000 on, every boundary meets every kind of fault",
+    )
+    group.addoption(
+        "--changes",
+        type=int,
+        default=DEFAULT_CHANGES,
+        help="changes of the disk under random sandbox policies",
     )
     group.addoption(
         "--fault-seed", type=int, default=DEFAULT_SEED, help="seed of the faults, to repeat a run"

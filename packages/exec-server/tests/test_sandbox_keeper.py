@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -118,6 +119,18 @@ async def test_a_command_is_ended_when_what_is_denied_has_become_something_that_
 
 
 @pytest.mark.skipif(not can_mount(), reason="Linux older than 5.12 has no such calls")
+async def test_nothing_keeps_the_loop_busy_when_commands_have_ended(
+    pool: SpawnPool, ws: Path
+) -> None:
+    for _ in range(2):
+        async with running(pool, ws):
+            pass
+    assert pool._keeper is not None
+    await asyncio.sleep(0)  # what is left to be read is read in one turn of the loop
+    await asyncio.sleep(0)
+    assert select.select([pool._keeper.watcher.fileno()], [], [], 0)[0] == []
+
+
 @pytest.mark.parametrize("files_are_free", [False, True])
 async def test_a_command_goes_on_however_often_it_is_mended(
     pool: SpawnPool, ws: Path, files_are_free: bool, monkeypatch: pytest.MonkeyPatch

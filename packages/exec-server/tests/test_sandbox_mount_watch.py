@@ -107,6 +107,23 @@ def test_what_happens_beside_the_mounts_does_not_count(ws: Path) -> None:
         assert second.is_intact()
 
 
+def test_a_denied_name_that_comes_where_nobody_inside_can_write_is_noticed(ws: Path) -> None:
+    with running(path(ws / "gone/secret", "deny")) as launch:
+        (ws / "other").rename(ws / "another")
+        (ws / "new").mkdir()
+        assert launch.is_intact()
+        (ws / "gone").mkdir()
+        assert not launch.is_intact()
+
+
+def test_what_was_moved_before_does_not_count_against_a_new_sandbox(ws: Path) -> None:
+    with running(*policy(ws)) as launch:
+        _back(ws / "denied")  # nobody has asked yet
+        with running(*policy(ws)) as later:
+            assert later.is_intact()
+        assert not launch.is_intact()
+
+
 def test_a_sandbox_that_ends_takes_no_watch_of_another_along(ws: Path) -> None:
     before = inotify_watches()
     with running(*policy(ws)) as launch:

@@ -227,6 +227,13 @@ def test_the_server_s_own_programs_cannot_be_written_through_a_folder_above(site
     assert "out" not in found
 
 
+def test_a_file_that_a_rule_shows_and_a_pattern_denies_is_hidden(site: Path) -> None:
+    (site / "ws/x.env").write_text("")
+    made = plan({"/": READ, site / "ws/x.env": WRITE}, globs=[f"{site}/ws/*.env"])
+    assert kinds(made, site) == {"ws/x.env": Kind.HIDE_FILE}
+    assert [mount.path for mount in made.mounts].count(bytes(site / "ws/x.env")) == 1
+
+
 def test_more_mounts_than_there_may_be_are_refused(site: Path) -> None:
     many: dict[object, Access] = {"/": READ}
     for number in range(MOUNTS_MAX + 1):

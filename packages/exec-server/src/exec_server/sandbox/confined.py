@@ -106,7 +106,7 @@ class ConfinedLaunch(Launch):
         if self._watch is not None:
             self._watch.close()
             self._watch = None
-        if plan.mounts:
+        if plan.mounts or plan.absent:
             try:
                 self._watch = self._watcher.watch(plan, self._inner_pid)
             except OSError as error:

@@ -27,15 +27,25 @@ __all__ = ["MountWatch", "MountWatcher", "places"]
 _MOVE_SELF: Final = 0x800
 _DONT_FOLLOW, _MASK_ADD = 0x02000000, 0x20000000
 _MASK: Final = _MOVE_SELF | _DONT_FOLLOW | _MASK_ADD
+_CREATE, _MOVED_TO = 0x100, 0x80
+_ITSELF: Final = b""
+"""Instead of a name: the file or folder is moved."""
 
 
-def places(plan: Plan) -> set[bytes]:
-    """Return what may not be moved: what mounts lie on, and the folders above it."""
-    found: set[bytes] = set()
-    for mount in plan.mounts:
-        path = mount.path
-        while mount.kind is not Kind.LINK and path != b"/" and path not in found:
-            found.add(path)
+def places(plan: Plan) -> dict[bytes, set[bytes]]:
+    """Return what may not be moved, with the names that may not come to be in it.
+
+    That is what mounts lie on, and the folders above it; and where something that is denied
+    is missing, the folder that it would be in.
+    """
+    found: dict[bytes, set[bytes]] = {}
+    for path in plan.absent:
+        above, _, name = path.rpartition(b"/")
+        found.setdefault(above or b"/", {_ITSELF}).add(name)
+    lain_on = [mount.path for mount in plan.mounts if mount.kind is not Kind.LINK]
+    for path in [*lain_on, *list(found)]:
+        while path != b"/":
+            found.setdefault(path, {_ITSELF})
             path = path[: path.rfind(b"/")] or b"/"
     return found
 
@@ -74,8 +84,12 @@ class MountWatcher:
     def __init__(self, *, announces: bool = False) -> None:
         self._lock = threading.Lock()
         self._epoll = select.epoll() if announces else None
+        self._wake: int | None = None
+        if self._epoll is not None:
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._epoll.register(self._wake, select.EPOLLIN)
         self._inotify: Inotify | None = None
-        self._watched: dict[int, set[MountWatch]] = {}
+        self._watched: dict[int, dict[MountWatch, set[bytes]]] = {}
         self._watches: set[MountWatch] = set()
         self._forgotten = 0  # what another sandbox gives up has one number with what this one adds
 
@@ -106,16 +120,23 @@ class MountWatcher:
             pass
         return watch
 
-    def _watch_moves(self, watch: MountWatch, paths: set[bytes]) -> bool:
+    def _watch_moves(self, watch: MountWatch, paths: dict[bytes, set[bytes]]) -> bool:
         """Watch what must not be moved; returns whether that was not undone meanwhile."""
         if self._inotify is None:
             return True
         forgotten = self._forgotten
-        numbers = {self._inotify.add(path, _MASK) for path in paths} - {-1}
+        numbers: dict[int, set[bytes]] = {}
+        for path, names in paths.items():
+            mask = _MASK | _CREATE | _MOVED_TO if len(names) > 1 else _MASK
+            numbers.setdefault(self._inotify.add(path, mask), set()).update(names)
+        numbers.pop(-1, None)
         with self._lock:
-            watch._numbers |= numbers
-            for number in numbers:
-                self._watched.setdefault(number, set()).add(watch)
+            self._read_moves()  # what was before does not concern this one
+            if self._wake is not None:
+                os.eventfd_write(self._wake, 1)  # but perhaps others
+            watch._numbers.update(numbers)
+            for number, names in numbers.items():
+                self._watched.setdefault(number, {})[watch] = names
             return forgotten == self._forgotten
 
     def fileno(self) -> int:
@@ -125,16 +146,22 @@ class MountWatcher:
 
     def calm(self) -> None:
         """Take note of what was announced; then ask each watch. Never blocks."""
-        if self._epoll is not None:
+        if self._epoll is not None and self._wake is not None:
             self._epoll.poll(0)
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._wake)
+            with self._lock:  # else the descriptor stays readable
+                self._read_moves()
 
     def close(self) -> None:
         """Announce nothing any more."""
         with self._lock:
             for watch in self._watches:
                 watch._disturbed = True
-            if self._epoll is not None:
+            if self._epoll is not None and self._wake is not None:
                 self._epoll.close()
+                os.close(self._wake)
+                self._wake = None
             if self._inotify is not None:
                 self._inotify.close()
 
@@ -147,9 +174,12 @@ class MountWatcher:
             return not watch._disturbed
 
     def _read_moves(self) -> None:
-        for number, _ in self._inotify.read() if self._inotify is not None else ():
-            for watch in self._watches if number < 0 else self._watched.get(number, ()):
-                watch._disturbed = True
+        for number, name in self._inotify.read() if self._inotify is not None else ():
+            if number < 0:
+                for watch in self._watches:
+                    watch._disturbed = True
+            for watch, names in self._watched.get(number, {}).items():
+                watch._disturbed = watch._disturbed or name in names
 
     def forget(self, watch: MountWatch) -> None:
         """See ``MountWatch.close``."""
@@ -163,7 +193,7 @@ class MountWatcher:
                 os.close(watch._announced)
             for number in watch._numbers:
                 others = self._watched[number]
-                others.discard(watch)
+                others.pop(watch, None)
                 if not others:
                     del self._watched[number]
                     self._forgotten += 1

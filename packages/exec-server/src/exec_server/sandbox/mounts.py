@@ -65,12 +65,14 @@ class Plan:
     Attributes:
         confinement: With ``NONE`` there are no mounts, with ``NETWORK`` only those that hide files.
         mounts: In order: a folder before what is below it.
+        absent: Denied paths at which there is nothing, where nobody inside can make anything.
     """
 
     confinement: Confinement
     network: NetworkAccess
     base: Base = Base.WRITABLE
     mounts: tuple[Mount, ...] = ()
+    absent: tuple[bytes, ...] = ()
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -112,6 +112,7 @@ class _Planner:
         self._found: list[tuple[Found, Access]] = []
         self._own: set[bytes] = set()
         self._blocked: dict[bytes, Kind] = {}
+        self._absent: list[bytes] = []
         self._pins: set[bytes] = set()
         self._hidden: set[bytes] = set()
         self._readable = readable
@@ -136,7 +137,7 @@ class _Planner:
             raise PolicyNotEnforceableError(
                 f"the sandbox policy needs more than {MOUNTS_MAX} mounts"
             )
-        return Plan(Confinement.FULL, self._rules.network, base, tuple(mounts))
+        return Plan(Confinement.FULL, self._rules.network, base, tuple(mounts), tuple(self._absent))
 
     # ------------------------------------------------------------------ what there is
 
@@ -256,6 +257,8 @@ class _Planner:
             nearest = self._access.get(found.path) or self._nearest(found.path)
             if nearest is Access.WRITE and first not in self._access:
                 self._blocked.setdefault(first, Kind.BLOCK_FILE)
+            elif nearest is Access.READ and access is Access.DENY:
+                self._absent.append(first)
 
     # ------------------------------------------------------------------ which rules count
 
@@ -365,6 +368,8 @@ class _Planner:
         shown = [path for path, access in self._access.items() if access is not Access.DENY]
         passed = {above for path in shown for above in _parents(path)}
         for path, access in self._access.items():
+            if path in self._hidden:
+                continue  # a file that a rule shows and a pattern denies
             if access is not Access.DENY:
                 kind = Kind.READ if access is Access.READ else Kind.WRITE
                 yield Mount(kind, path, self._lookup.identity(path))
