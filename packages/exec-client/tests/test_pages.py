@@ -10,7 +10,13 @@ from exec_client.recovery.catch_up import CatchUp, CatchUpError, GapError, merge
 from exec_client.recovery.ordering import Ordering
 from exec_client.recovery.pace import FIRST_PAGE_BYTES, Pace
 from exec_client.recovery.pages import events_of_page
-from exec_client.recovery.patience import LEAST_BYTES, MOST_BYTES, Hearing
+from exec_client.recovery.patience import (
+    LEAST_BYTES,
+    MOST_BYTES,
+    MOST_SECONDS,
+    STEP_SECONDS,
+    Hearing,
+)
 from exec_server_protocol.process import OutputChunk, ProcessCatchUpResult
 from exec_testkit.requirements import requirement
 from hypothesis import given
@@ -188,9 +194,11 @@ def test_a_deadline_moves_on_with_what_is_heard_and_not_without_end(
     steps: list[tuple[int, int]],
 ) -> None:
     hearing = Hearing(0, 0)
-    received = answers = since = 0
+    received = answers = since = waited = 0
     for size, answered in steps:
         received += size
         answers += answered
         since = size if answered else since + size
-        assert hearing.step(received, answers) == (size >= LEAST_BYTES and since < MOST_BYTES)
+        waited = 1 if answered else waited + 1
+        bounded = since < MOST_BYTES and waited * STEP_SECONDS < MOST_SECONDS
+        assert hearing.step(received, answers) == (size >= LEAST_BYTES and bounded)

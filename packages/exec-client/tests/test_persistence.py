@@ -24,7 +24,7 @@ from exec_client.connection.persistence import (
 )
 from exec_client.connection.websocket import NotSentError
 from exec_client.session import Session
-from exec_testkit.fake_executor import FakeExecutor, Faults
+from exec_testkit.fake_executor import FakeConnection, FakeExecutor, Faults
 from exec_testkit.requirements import requirement
 from exec_testkit.virtual_time import run
 from hypothesis import given
@@ -153,6 +153,57 @@ def test_a_session_that_is_lost_as_soon_as_it_is_resumed_is_resumed_ever_more_sl
         while (await anext(changes)).new is not ClientState.CONNECTED:
             pass
         assert executor.dials[-1] - lost < 0.001
+        await _end(client, executor)
+
+    run(main())
+
+
+class _Silent(FakeExecutor):
+    """Resumes sessions, never says what was missed, and sends something else meanwhile."""
+
+    noise = 0
+
+    def handle(self, connection: FakeConnection, message: dict[str, object]) -> None:
+        """Answer everything but the one thing that matters."""
+        if message["method"] != "process/catchUp":
+            super().handle(connection, message)
+        elif self.noise:
+            self._make_noise(connection)
+
+    def _make_noise(self, connection: FakeConnection) -> None:
+        if not connection.socket.over:
+            connection.send({"method": "x/noise", "params": "x" * self.noise})
+            asyncio.get_running_loop().call_later(0.25, self._make_noise, connection)
+
+
+@requirement("CLIENT-INV-14")
+@pytest.mark.parametrize(
+    ("noise", "least", "most"),
+    [(0, 25.0, 25.001), (100, 25.0, 25.001), (20_000, 600.0, 1900.0), (10**6, 40.0, 120.0)],
+)
+def test_a_recovery_has_an_end_whatever_is_sent_in_place_of_an_answer(
+    noise: int, least: float, most: float
+) -> None:
+    async def main() -> None:
+        executor = _Silent(
+            1,
+            Faults(),
+            nobody=ConnectError,
+            not_sent=NotSentError,
+            capabilities={"processCatchUp": True},
+        )
+        session = Session("ws://memory", ClientOptions(), dial=executor.dial)
+        await session.connect(resume=False)
+        client = Client(session)
+        process = await client.start(["x", "5000"])
+        await process.stdout.read(1)
+        executor.noise = noise
+        assert executor.attached is not None
+        executor.attached.cut()
+        lost = asyncio.get_running_loop().time()
+        with pytest.raises(ProcessBrokenError, match="timed out after 25s"):
+            await process.wait()
+        assert least <= asyncio.get_running_loop().time() - lost <= most
         await _end(client, executor)
 
     run(main())

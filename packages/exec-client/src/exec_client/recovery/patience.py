@@ -12,7 +12,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
-__all__ = ["LEAST_BYTES", "MOST_BYTES", "STEP_SECONDS", "Heard", "Hearing", "patience"]
+__all__ = [
+    "LEAST_BYTES",
+    "MOST_BYTES",
+    "MOST_SECONDS",
+    "STEP_SECONDS",
+    "Heard",
+    "Hearing",
+    "patience",
+]
 
 STEP_SECONDS: Final = 2.0
 """How often is looked; a shorter pause of a link is no silence."""
@@ -21,6 +29,8 @@ LEAST_BYTES: Final = 2 * 1024
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Without an answer: four times what a server has in flight on a connection, so what an answer
 may have in front of it, or the largest message that there is."""
+MOST_SECONDS: Final = 600.0
+"""The same in time: what a server has in flight needs no longer at 28 KB/s."""
 
 
 class Heard(Protocol):
@@ -46,15 +56,17 @@ class Hearing:
         self._received = received
         self._answers = answers
         self._left = MOST_BYTES
+        self._seconds_left = MOST_SECONDS
 
     def step(self, received: int, answers: int) -> bool:
         """Return whether enough came since the last step."""
         new, self._received = received - self._received, received
         if answers != self._answers:
             self._answers = answers
-            self._left = MOST_BYTES
+            self._left, self._seconds_left = MOST_BYTES, MOST_SECONDS
         self._left -= new
-        return new >= LEAST_BYTES and self._left > 0
+        self._seconds_left -= STEP_SECONDS
+        return new >= LEAST_BYTES and self._left > 0 and self._seconds_left > 0
 
 
 @asynccontextmanager
