@@ -30,16 +30,19 @@ class ClientOptions:
         initialize_timeout: For the answer to ``initialize``.
         recovery_deadline: How long to try to resume after a connection is lost; 0 to give up
             at once. Keep it below the time for which the executor keeps a session, with a
-            margin, since the two clocks start independently: 25 against 30 by default.
-        retry_delay: Pause between two attempts; the first one is made at once.
-        attempt_timeout: For one attempt, catching up included, so that an executor which
-            hangs does not use up the whole deadline.
+            margin, since the two clocks start independently: 25 against 30 by default. It is
+            for silence: while bytes arrive, it stands still.
+        retry_delay: Pause between two attempts; the first one is made at once, unless the
+            connection before was resumed as well and brought nothing.
+        attempt_timeout: For one attempt, and for one answer with missed output, so that an
+            executor which hangs does not use up the whole deadline. As above, for silence.
         replay_writes: Send a write again whose answer was lost. The executor recognises it
             by its id; one that forgets ids would write twice.
         ping_interval: Seconds between pings; missing pongs are not acted on.
         max_buffered_bytes: Output that may wait for somebody to read it. Beyond it the
             connection is not read, which in the end makes the processes wait.
-        catch_up_bytes: Output asked for at once while recovering.
+        catch_up_bytes: Missed output asked for at once, over all processes; an eighth of
+            ``max_buffered_bytes`` at most.
         give_back_memory: When much was carried and then nothing for ten seconds, ask the
             allocator of this process for the memory that it keeps; see ``idle_memory``.
         lost_output: What happens when output of a process is lost, because it was more than the

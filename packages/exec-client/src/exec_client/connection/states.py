@@ -65,7 +65,7 @@ class StateChange:
         new: State after.
         reason: Why, for people; empty for a resumption.
         at: Time of the event loop, in seconds.
-        recovered_bytes: Output that was made up for, after a resumption.
+        recovered_bytes: Output that was missed, after a resumption; it may still be on its way.
     """
 
     old: ClientState
