@@ -283,6 +283,37 @@ async def test_only_the_network_is_restricted_where_files_are_free(
     await client.close()
 
 
+FILES_ARE_FREE = [
+    {"type": "external", "network": "restricted"},
+    {"type": "managed", "file_system": {"type": "unrestricted"}, "network": "restricted"},
+]
+_PRIVILEGES = """
+grep -E 'Cap(Prm|Eff|Bnd|Amb):|NoNewPrivs:' /proc/self/status | tr -d '0\\t\\n'
+readlink /proc/self/ns/user
+for file in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /sys/kernel/uevent_helper; do
+    if [ -e $file ] && (: >> $file) 2> /dev/null; then echo can write $file; fi
+done
+umount -l /proc 2> /dev/null && echo can unmount
+[ -b /dev/vda ] || [ -b /dev/sda ] || [ -e /dev/kmsg ] && echo has devices
+true
+"""
+
+
+@pytest.mark.parametrize("permissions", FILES_ARE_FREE)
+async def test_where_only_the_network_is_restricted_there_are_no_privileges_either(
+    executor: Any, site: Path, permissions: dict[str, Any]
+) -> None:
+    client = await WireClient.ready(executor.url)
+    wire = {"permissions": permissions, "windowsSandboxLevel": "disabled"}
+    text, code, _ = await run(client, _PRIVILEGES, site, wire, cwd="file:///")
+    privileges, _, rest = text.partition("user:")
+    namespace, *more = rest.splitlines()
+    assert privileges == "CapPrm:CapEff:CapBnd:CapAmb:NoNewPrivs:1"
+    assert f"user:{namespace}" != os.readlink("/proc/self/ns/user")
+    assert (more, code) == ([], 0)
+    await client.close()
+
+
 async def test_a_child_has_the_limit_on_open_files_that_the_server_was_started_with(
     server: ServerProcess, site: Path
 ) -> None:

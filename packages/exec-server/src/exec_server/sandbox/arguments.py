@@ -13,7 +13,6 @@ from typing import Final
 
 from .mounter_main import OUTSIDE, SETUP
 from .plan import Base, Kind, Mount, Plan
-from .rules import Confinement
 
 __all__ = ["PROC_READ_ONLY", "Source", "by_path", "options", "read_only_paths"]
 
@@ -42,8 +41,6 @@ _TEMPORARY: Final = b"/tmp"
 
 def read_only_paths(plan: Plan) -> list[bytes]:
     """Return the places that are kept from being written whatever the rules say."""
-    if plan.confinement is not Confinement.FULL:
-        return []
     paths = [path for path in PROC_READ_ONLY if os.path.exists(path)]
     if plan.base is Base.WRITABLE and os.path.isdir(_SYSTEM):
         paths.append(_SYSTEM)
@@ -81,10 +78,6 @@ def options(
         found.append(b"--new-session")
     if plan.network == "restricted":
         found.append(b"--unshare-net")
-    if plan.confinement is Confinement.NETWORK:
-        # Files are as free as they are outside, and so is what root may do with them.
-        found += [b"--dev-bind", b"/", b"/", b"--proc", b"/proc"]
-        return [*found, *_mounts(plan, nothing, source)]
     found += [b"--unshare-user", b"--unshare-ipc", b"--cap-drop", b"ALL", *_base(plan.base)]
     for path in read_only_paths(plan):
         found += [b"--ro-bind", path, path]

@@ -26,7 +26,6 @@ from .mount_watch import MountWatch, MountWatcher
 from .mounter import Mounter, can_mount
 from .mounts import Base, Kind, Mount, Plan
 from .networked import Namespace, sandboxes
-from .rules import Confinement
 from .seccomp import Filter, program
 from .stage import EXIT_NOT_RUN, staged
 from .verify import missing, verify
@@ -255,8 +254,7 @@ class ConfinedLaunch(Launch):
         self._gate = Gate()
         self.pass_fds = status, ready, code = self._gate.theirs
         self._hold_marks(self._plan)
-        full = self._plan.confinement is Confinement.FULL  # else there are a few masks
-        if full and len(self._plan.mounts) > _FEW and can_mount():
+        if len(self._plan.mounts) > _FEW and can_mount():
             self._mounter = Mounter()  # it starts while bubblewrap does
         elif len(self._plan.mounts) > _BY_BUBBLEWRAP_MAX:
             raise PolicyNotEnforceableError(
@@ -359,8 +357,6 @@ def confine(
 
 def shows(plan: Plan, path: bytes) -> bool:
     """Return whether a resolved folder of this system can be entered inside, as planned."""
-    if plan.confinement is not Confinement.FULL:
-        return True
     place = os.path.realpath(path)
     nearest = None
     for mount in plan.mounts:

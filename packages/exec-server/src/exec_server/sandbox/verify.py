@@ -20,14 +20,10 @@ from .errors import PolicyNotEnforceableError, SandboxUnavailableError
 from .marks import is_mark
 from .mounter_main import SETUP
 from .plan import Base, Kind, Mount, Plan
-from .rules import Confinement
 
 __all__ = ["Mounted", "missing", "parse_mounts", "verify"]
 
-_NAMESPACES: Final = {
-    Confinement.FULL: ("pid", "mnt", "user", "ipc"),
-    Confinement.NETWORK: ("pid", "mnt"),
-}
+_NAMESPACES: Final = ("pid", "mnt", "user", "ipc")
 _ESCAPED: Final = re.compile(rb"\\([0-7]{3})")
 
 
@@ -66,10 +62,7 @@ def verify(plan: Plan, pid: int) -> None:
     """
     try:
         _verify_process(plan, pid)
-        if plan.confinement is Confinement.FULL:
-            _Inspection(pid).check(plan)
-        elif plan.mounts:
-            _Inspection(pid).check_mounts(plan)
+        _Inspection(pid).check(plan)
     except OSError as error:
         raise SandboxUnavailableError(
             f"cannot examine a sandbox from outside: {os.strerror(error.errno or 0)}"
@@ -99,7 +92,7 @@ def missing(plan: Plan, pid: int) -> list[Mount]:
 
 
 def _verify_process(plan: Plan, pid: int) -> None:
-    names = [*_NAMESPACES[plan.confinement], *(["net"] if plan.network == "restricted" else [])]
+    names = [*_NAMESPACES, *(["net"] if plan.network == "restricted" else [])]
     for name in names:
         if os.readlink(f"/proc/{pid}/ns/{name}") == os.readlink(f"/proc/self/ns/{name}"):
             raise SandboxUnavailableError(f"bubblewrap has not made a {name} namespace")
@@ -107,10 +100,9 @@ def _verify_process(plan: Plan, pid: int) -> None:
         status = dict(line.split(b":", 1) for line in file.read().splitlines() if b":" in line)
     if status[b"NoNewPrivs"].strip() != b"1":
         raise SandboxUnavailableError("bubblewrap has not ruled out new privileges")
-    if plan.confinement is Confinement.FULL:
-        for capabilities in (b"CapPrm", b"CapEff", b"CapBnd", b"CapAmb"):
-            if int(status[capabilities], 16) != 0:
-                raise SandboxUnavailableError("bubblewrap has not dropped all capabilities")
+    for capabilities in (b"CapPrm", b"CapEff", b"CapBnd", b"CapAmb"):
+        if int(status[capabilities], 16) != 0:
+            raise SandboxUnavailableError("bubblewrap has not dropped all capabilities")
 
 
 class _Inspection:
