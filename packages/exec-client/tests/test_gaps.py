@@ -12,6 +12,7 @@ import pytest
 from exec_client import ClientOptions, Gap, GapEvent, OutputEvent
 from exec_client.event_log import QUEUE_EVENTS, EventLog
 from exec_client.events import ClosedEvent, ExitedEvent, SequencedEvent, last_number
+from exec_client.followed_process import FollowedProcess
 from exec_client.gaps import OnLoss, describe_gap
 from exec_client.output import MOST_GAPS, OutputStream
 from exec_client.read_budget import ReadBudget
@@ -182,6 +183,21 @@ def test_without_gaps_the_error_says_how_much_is_lost_and_how_much_is_left() -> 
     assert (error.lost_bytes, error.retained_bytes) == (9, 15)
 
 
+async def test_after_a_gap_of_unknown_size_the_next_page_tells_how_much_was_written() -> None:
+    process = FollowedProcess("p", ReadBudget(10**9), on_loss=OnLoss("gap", "<gap>"))
+    happened: Run = [OutputEvent(seq, "stderr", b"abc") for seq in range(1, 11)]
+    process.receive(GapEvent(1, 4, None, None))
+    assert process.offsets is None
+    page = _page(happened, 4, 2, kept_from=5)
+    for event in events_of_page(page, 4, fill=True, offsets=process.offsets):
+        process.receive(event)
+    process.synchronize(page)
+    assert process.written_bytes == 18
+    page = _page(happened, 6, 9, kept_from=9)
+    [gap, *_] = events_of_page(page, 6, fill=True, offsets=process.offsets)
+    assert gap == GapEvent(7, 8, 0, 6)
+
+
 # ---------------------------------------------------------------------- streams
 
 
@@ -304,9 +320,10 @@ async def test_a_cancelled_read_keeps_markers_and_does_not_count_gaps_twice() ->
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
+    stream.feed_hole(7, 7, 3)
     stream.end()
-    assert [t async for t in stream.text()] == ["one ", "<gap>", " six"]
-    assert stream.gaps == (Gap("stderr", 4, 40, 2, 5),)
+    assert [t async for t in stream.text()] == ["one ", "<gap>", " six", "<gap>"]
+    assert stream.gaps == (Gap("stderr", 4, 40, 2, 5), Gap("stderr", 13, 3, 7, 7))
 
 
 async def test_a_marker_that_cannot_be_made_is_an_error_once() -> None:

@@ -87,7 +87,7 @@ class Spool:
 
     def __init__(self, max_bytes: int, directory: str | None = None) -> None:
         self.budget = DiskBudget(max_bytes)
-        self._directory = directory or tempfile.gettempdir()
+        self._directory = directory
         self._warned = False
         self.executor = ThreadPoolExecutor(1, thread_name_prefix="exec-server-spool")
 
@@ -98,12 +98,14 @@ class Spool:
             OSError: No space, no descriptor, no such directory.
         """
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_EXCL
+        # It looks for one by writing, so that a full disk must fail a segment and nothing else.
+        directory = self._directory or tempfile.gettempdir()
         if hasattr(os, "O_TMPFILE"):
             try:
-                return os.open(self._directory, flags | os.O_TMPFILE, 0o600)
+                return os.open(directory, flags | os.O_TMPFILE, 0o600)
             except OSError:
                 pass  # a file system that cannot; a named file that is removed at once can
-        descriptor, path = tempfile.mkstemp(prefix="exec-server-", dir=self._directory)
+        descriptor, path = tempfile.mkstemp(prefix="exec-server-", dir=directory)
         os.unlink(path)
         return descriptor
 
