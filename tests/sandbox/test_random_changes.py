@@ -46,8 +46,8 @@ COMMAND = """
 echo ready
 while read -r op where text; do
     case $op in
-    read) grep -q . "$1/$where" && echo done || echo refused ;;
-    write) printf %s "$text" > "$1/$where" && echo done || echo refused ;;
+    read) text=$(cat "$1/$where") && echo "done $text" || echo refused ;;
+    write) printf %s "$text" > "$1/$where" && echo "done $text" || echo refused ;;
     esac 2>/dev/null
 done
 """
@@ -71,7 +71,7 @@ class Case:
             for _ in range(count)
         }
         for where, rule in list(self.rules.items()):
-            if rule == "deny" and ".git/" in where:  # what is put into a placeholder is seen
+            if rule == "deny" and ".git" in where:  # what is put into a placeholder is seen
                 del self.rules[where]
         self.rules.setdefault(".", rng.choice(["read", "write", "write"]))
         self.pattern = rng.random() < 0.3
@@ -239,8 +239,9 @@ class Command:
             if note["method"] == "process/exited":
                 return None
             if note["method"] == "process/output":
-                done = base64.b64decode(note["params"]["chunk"]) == b"done\n"
-                return done and (op == "read" or self._case.has(where, text))
+                word, _, found = base64.b64decode(note["params"]["chunk"]).decode().partition(" ")
+                found = found.removesuffix("\n")
+                return word == "done" and found != "" and self._case.has(where, found)
 
     async def end(self) -> None:
         await self._client.call("process/terminate", {"processId": self._name})
