@@ -110,6 +110,7 @@ class CatchingUp:
         self._idle = {process: _Share(size) for process, size in missed.items()}
         at_once = max(1, min(PAGES_AT_ONCE, len(missed)))
         self._at_once = at_once
+        self._choosing = asyncio.Lock()
         options = client.options
         # A page takes several times its size while it is decoded.
         largest = min(options.catch_up_bytes, options.max_buffered_bytes // 8)
@@ -137,15 +138,8 @@ class CatchingUp:
 
     async def _take_pages(self) -> None:
         # As many workers as processes at first: one that finds none idle has nothing left to do.
-        while self._idle:
-            size = self._pace.page_bytes
-            process = self._choose(size)
-            if self._generation.lost:
-                return
-            if process is None:
-                await self._budget.wait_changed()
-                continue
-            share = self._idle.pop(process)
+        while (turn := await self._next_turn()) is not None:
+            process, share, size = turn
             if not process.recoverable or process.failure is not None:
                 continue
             with self._budget.reserve(size):
@@ -154,6 +148,17 @@ class CatchingUp:
             share.got += process.received_bytes - before
             if not live:
                 self._idle[process] = share
+
+    async def _next_turn(self) -> tuple[FollowedProcess, _Share, int] | None:
+        """Wait until a page may be asked for; ``None`` when there is nothing left to do."""
+        async with self._choosing:  # each change of the budget is looked at by one worker
+            while self._idle and not self._generation.lost:
+                size = self._pace.page_bytes
+                process = self._choose(size)
+                if process is not None:
+                    return process, self._idle.pop(process), size
+                await self._budget.wait_changed()
+        return None
 
     def _choose(self, size: int) -> FollowedProcess | None:
         """Return the process whose turn it is, of those that there is room for."""
