@@ -72,3 +72,11 @@ def test_a_package_has_what_a_release_needs(folder: Path) -> None:
         assert (folder / name).exists(), name
     license_text = (folder / "LICENSE").read_bytes()
     assert license_text == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_module_that_server_and_client_both_have_is_the_same() -> None:
+    server, client = (
+        (ROOT / f"packages/exec-{side}/src/exec_{side}/connection/tcp.py").read_bytes()
+        for side in ("server", "client")
+    )
+    assert server == client

@@ -69,6 +69,7 @@ def test_the_network_is_not_let_in_without_authentication(host: str) -> None:
         {"session_ttl": float("nan")},
         {"drain": float("inf")},
         {"ping_interval": 0.0},
+        {"peer_timeout": -1.0},
         {"memory_bytes": -1},
         {"spool_max_bytes": -1},
     ],

@@ -114,3 +114,15 @@ def test_the_instant_of_expiry_wins_over_a_resume_that_arrives_with_it() -> None
     assert attachment.has_expired(30.0)
     attachment.attach()
     assert not attachment.has_expired(31.0)
+
+
+def test_a_deadline_over_which_the_server_stood_still_does_not_count() -> None:
+    attachment = Attachment()
+    attachment.attach()
+    attachment.detach(30.0)
+    assert not attachment.stood_still(30.5)
+    assert attachment.stood_still(70.0)
+    assert not attachment.has_expired(70.0)
+    attachment.postpone(100.0)
+    assert not attachment.has_expired(99.0)
+    assert attachment.has_expired(100.0)

@@ -149,7 +149,7 @@ class World:
             limits, Gate(AccessSettings()), accept, WaitingRoom(8)
         )
         self.wire = Wire()
-        self.endpoint = self.wire.endpoint = Endpoint(limits, 1000.0, admission, budget, None)
+        self.endpoint = self.wire.endpoint = Endpoint(limits, 1000.0, 0.0, admission, budget, None)
         self.endpoint.connection_made(self.wire)
         self.client = ClientProtocol(parse_uri("ws://executor/"))
         self.client.send_request(self.client.connect())

@@ -38,7 +38,11 @@ class ClientOptions:
             executor which hangs does not use up the whole deadline. As above, for silence.
         replay_writes: Send a write again whose answer was lost. The executor recognises it
             by its id; one that forgets ids would write twice.
-        ping_interval: Seconds between pings; missing pongs are not acted on.
+        ping_interval: Silence of the executor after which it is sent a ping; half of
+            ``ping_timeout`` if that is less.
+        ping_timeout: When not a byte came for so long, not even an answer to a ping, the
+            connection is given up and the session resumed; 0 waits until the system does, which
+            can take 16 minutes.
         max_buffered_bytes: Output that may wait for somebody to read it. Beyond it the
             connection is not read, which in the end makes the processes wait.
         catch_up_bytes: Missed output asked for at once, over all processes; an eighth of
@@ -74,6 +78,7 @@ class ClientOptions:
     attempt_timeout: float = 10.0
     replay_writes: bool = False
     ping_interval: float = 30.0
+    ping_timeout: float = 20.0
     max_buffered_bytes: int = 64 * 1024 * 1024
     catch_up_bytes: int = 4 * 1024 * 1024
     give_back_memory: bool = True

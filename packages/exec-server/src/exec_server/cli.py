@@ -119,6 +119,14 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
         "readable (default: %(default)g)",
     )
     group.add_argument(
+        "--peer-timeout-seconds",
+        metavar="SECONDS",
+        type=float,
+        default=20.0,
+        help="a client from which nothing came for so long, not even an answer to a ping, loses "
+        "its connection, and not its session; 0 never (default: %(default)g)",
+    )
+    group.add_argument(
         "--drain-seconds",
         metavar="SECONDS",
         type=float,
@@ -210,6 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             listen=args.listen,
             allow_unauthenticated=args.allow_unauthenticated,
             session_ttl=args.session_ttl_seconds,
+            peer_timeout=args.peer_timeout_seconds,
             drain=args.drain_seconds,
             retain_output_bytes=args.retain_output_bytes,
             retain_session_bytes=args.retain_session_bytes,

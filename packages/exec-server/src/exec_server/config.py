@@ -191,7 +191,10 @@ class ServerConfig:
             stays readable. The default leaves a client that tries for 25 s a margin, since
             the two clocks start independently.
         drain: Seconds that shutdown waits for running processes before it kills them.
-        ping_interval: Seconds between WebSocket pings; a missing pong is never acted on.
+        ping_interval: Seconds of silence of a client after which it is sent a WebSocket ping;
+            half of ``peer_timeout`` if that is less.
+        peer_timeout: Seconds after which a client is taken for gone when not a byte of it came;
+            its session is detached then. 0 keeps connections until the system gives them up.
         memory_bytes: Output that is kept of one process in memory, at least.
         retain_output_bytes: Output that is kept of one process on disk while nobody is
             attached to its session; 0 keeps it in memory only.
@@ -217,6 +220,7 @@ class ServerConfig:
     session_ttl: float = 30.0
     drain: float = 0.0
     ping_interval: float = 30.0
+    peer_timeout: float = 20.0
     memory_bytes: int = 1024 * 1024
     retain_output_bytes: int = 64 * 1024 * 1024
     retain_session_bytes: int = 256 * 1024 * 1024
@@ -237,7 +241,7 @@ class ServerConfig:
                 "reaches it could run commands; see --ws-auth and --tls-client-ca, or pass "
                 "--allow-unauthenticated if that is meant"
             )
-        for name in ("session_ttl", "drain"):
+        for name in ("session_ttl", "drain", "peer_timeout"):
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0:
                 raise ConfigError(f"{name} must be a number of seconds, 0 or more")

@@ -145,6 +145,7 @@ class Server:
         return Endpoint(
             self._config.limits,
             self._config.ping_interval,
+            self._config.peer_timeout,
             self._admission,
             self._budget,
             self._gate.tls,

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
+from exec_server_protocol._liveness import Liveness, Verdict
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
@@ -25,6 +26,7 @@ from ..errors import (
     TlsError,
 )
 from ..options import ClientOptions
+from .tcp import limit_unacknowledged, silence
 
 __all__ = ["MessageSocket", "NotSentError", "WebSocket", "open_websocket", "redact"]
 
@@ -73,14 +75,53 @@ class _Connection(ClientConnection):
     """What the socket ended with. With TLS 1.3 that is where the peer says that it wants a
     certificate: our side of the handshake is over by then."""
 
+    reason = ""
+    """Why it was given up on this side, if it was."""
+
+    _timeout = 0.0
+    _liveness: Liveness | None = None
+    _look_handle: asyncio.TimerHandle | None = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Remember why."""
         self.lost_with = exc
+        if self._look_handle is not None:
+            self._look_handle.cancel()
         super().connection_lost(exc)
+
+    def watch(self, timeout: float, interval: float) -> None:
+        """Ask the peer for a sign of life when it is silent, and give it up without one.
+
+        Args:
+            timeout: Seconds of silence after which it is gone; 0 for never.
+            interval: Seconds of silence between pings, at most.
+        """
+        self._timeout = timeout
+        self._liveness = Liveness(timeout, interval, self.loop.time())
+        self._look()
+
+    def _look(self) -> None:
+        liveness = self._liveness
+        if liveness is None or self.state is not State.OPEN or self.transport.is_closing():
+            return
+        sock = self.transport.get_extra_info("socket")
+        liveness.heard(self.loop.time() - silence(sock, reading=self.transport.is_reading()))
+        limit_unacknowledged(sock, self._timeout)
+        verdict = liveness.look(self.loop.time())
+        if verdict is Verdict.GONE:
+            self.reason = f"nothing came for {self._timeout:g} s"
+            self.transport.abort()
+            return
+        if verdict is Verdict.PING:
+            self.protocol.send_ping(b"")
+            self.send_data()
+        self._look_handle = self.loop.call_at(liveness.due, self._look)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
         self.received += len(data)
+        if self._liveness is not None:
+            self._liveness.heard(self.loop.time())
         if _QUICK_ACK is not None and len(data) <= _SMALL_BYTES:
             sock = self.transport.get_extra_info("socket")
             with suppress(OSError, AttributeError):  # no TCP, or no socket any more
@@ -158,8 +199,8 @@ class WebSocket:
 
     @property
     def reason(self) -> str:
-        """What the peer said when it closed, empty if it said nothing."""
-        return self._connection.close_reason or ""
+        """Why it ended: what the peer said, or that it said nothing. Empty if nobody knows."""
+        return self._connection.reason or self._connection.close_reason or ""
 
     @property
     def received(self) -> int:
@@ -205,7 +246,7 @@ async def open_websocket(url: str, options: ClientOptions) -> WebSocket:
 
     try:
         async with asyncio.timeout(options.connect_timeout):
-            connection = await _Connect(
+            await _Connect(
                 url,
                 create_connection=cast("type[ClientConnection]", make),
                 compression=None,
@@ -213,8 +254,7 @@ async def open_websocket(url: str, options: ClientOptions) -> WebSocket:
                 max_queue=(16, 4),
                 open_timeout=None,
                 close_timeout=_CLOSE_SECONDS,
-                ping_interval=options.ping_interval,
-                ping_timeout=None,
+                ping_interval=None,  # we watch ourselves: any byte counts, not pongs only
                 additional_headers=await authorization(
                     url,
                     options.token,
@@ -240,7 +280,8 @@ async def open_websocket(url: str, options: ClientOptions) -> WebSocket:
         if isinstance(cause, ssl.SSLError):
             raise _connect_error(where, cause) from error
         raise HandshakeRejectedError(f"{where} is no WebSocket server") from error
-    return WebSocket(cast("_Connection", connection))
+    made[-1].watch(options.ping_timeout, options.ping_interval)
+    return WebSocket(made[-1])
 
 
 async def _tls(url: str, options: ClientOptions) -> ssl.SSLContext | None:

@@ -30,6 +30,7 @@ from .inbound_budget import InboundBudget
 from .inlet import Inlet
 from .message_sink import MessageSink
 from .outlet import Outlet
+from .peer_watch import PeerWatch
 from .reading import SocketReader
 from .sockets import prepare_socket
 from .tls import TlsFailedError, TlsTransport
@@ -51,7 +52,8 @@ class Endpoint(SocketReader):
 
     Args:
         limits: Sizes, and the time for the HTTP request.
-        ping_interval: Seconds between pings.
+        ping_interval: Seconds of silence between pings, at most.
+        peer_timeout: Seconds of silence after which the peer is gone; 0 for never.
         admission: Who may come in, and what takes the messages then.
         budget: Shared by the connections of a server.
         tls: For ``wss://``.
@@ -61,12 +63,15 @@ class Endpoint(SocketReader):
         self,
         limits: Limits,
         ping_interval: float,
+        peer_timeout: float,
         admission: Admission[Endpoint, MessageSink],
         budget: InboundBudget,
         tls: ssl.SSLContext | None,
     ) -> None:
         self._limits = limits
         self._ping_interval = ping_interval
+        self._peer_timeout = peer_timeout
+        self._watch: PeerWatch | None = None
         self._admission = admission
         self._budget = budget
         self._tls_context = tls
@@ -82,7 +87,7 @@ class Endpoint(SocketReader):
         self._inlet: Inlet | None = None
         self._ending = False
         self._outlet = Outlet(
-            limits, self._protocol, self._flush, self._is_read, self._answers_can_leave
+            limits, self._protocol, self._flush, self.is_read, self._answers_can_leave
         )
 
     # ------------------------------------------------------------------ asyncio's callbacks
@@ -112,6 +117,8 @@ class Endpoint(SocketReader):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came and handle the messages that it completes."""
+        if self._watch is not None:
+            self._watch.heard()
         if self._tls is not None:
             try:
                 data = self._tls.decrypt(data)
@@ -198,7 +205,9 @@ class Endpoint(SocketReader):
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._schedule_ping()
+        if self._transport is not None:
+            sock = self._transport.get_extra_info("socket")
+            self._watch = PeerWatch(self, sock, self._peer_timeout, self._ping_interval)
         self._sink = self._admission.upgraded(self)
 
     def _handle_frame(self, frame: Frame) -> None:
@@ -224,7 +233,8 @@ class Endpoint(SocketReader):
         if self._inlet is not None:
             self._inlet.crowd(crowded=crowded)
 
-    def _is_read(self) -> bool:
+    def is_read(self) -> bool:
+        """Whether what the peer sends is read."""
         return self._inlet is None or self._inlet.reading
 
     def _answers_can_leave(self) -> None:
@@ -306,16 +316,11 @@ class Endpoint(SocketReader):
         """Call back once producers may go on, or when the connection has ended."""
         self._outlet.when_drained(callback)
 
-    def _schedule_ping(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._ping_interval, self._ping)
-
-    def _ping(self) -> None:
-        # A missing pong means nothing: the peer may only be busy. The ping keeps state alive
-        # in whatever routes the connection.
+    def ping(self) -> None:
+        """Send a ping to which the answer says nothing but that somebody is there."""
         if self._protocol.state is State.OPEN:
             self._protocol.send_ping(b"")
             self._flush()
-            self._schedule_ping()
 
     def _flush(self) -> None:
         transport = self._transport
@@ -366,6 +371,8 @@ class Endpoint(SocketReader):
         self._assembler.clear()
         if self._inlet is not None:
             self._inlet.close()
+        if self._watch is not None:
+            self._watch.close()
         self._outlet.close()
 
     def _finish(self) -> None:

@@ -3,7 +3,8 @@
 The generation counts attachments from 1. It never returns, so work that was started under
 one generation can tell that another has begun. Being *expired* is final, and the instant
 of expiry wins over a resume that arrives with it: whoever asks is compared with the
-deadline, not with a timer that may be late.
+deadline, not with a timer that may be late. But when the timer is a second late, the server
+itself was stopped or did not get to run: nobody could resume then, and the time starts anew.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from enum import Enum
 from typing import Final
 
 __all__ = ["TRANSITIONS", "Attachment", "AttachmentEvent", "AttachmentState", "IllegalStep"]
+
+_STOOD_STILL_SECONDS: Final = 1.0
+"""A server that runs looks at a deadline sooner than that."""
 
 
 class AttachmentState(Enum):
@@ -81,8 +85,17 @@ class Attachment:
         """End the session."""
         self._step(AttachmentEvent.EXPIRE)
 
+    def postpone(self, deadline: float) -> None:
+        """Give it more time: the server stood still over the deadline that was."""
+        if self.deadline is not None:
+            self.deadline = deadline
+
+    def stood_still(self, now: float) -> bool:
+        """Whether the server was stopped, or did not get to run, when the deadline passed."""
+        return self.deadline is not None and now - self.deadline > _STOOD_STILL_SECONDS
+
     def has_expired(self, now: float) -> bool:
         """Whether the session is over at loop time ``now``, even if no timer has said so."""
         return self.state is AttachmentState.EXPIRED or (
-            self.deadline is not None and now >= self.deadline
+            self.deadline is not None and now >= self.deadline and not self.stood_still(now)
         )

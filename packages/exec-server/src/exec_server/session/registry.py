@@ -111,7 +111,7 @@ class SessionRegistry:
         deadline = loop.time() + self._config.session_ttl
         if session.detach(sender, deadline):
             self._instruments.count(names.SESSION_EVENTS, "detached")
-            self._timers[session.id] = loop.call_at(deadline, self._expire, session)
+            self._timers[session.id] = loop.call_at(deadline, self._time_is_up, session)
             if session.processes.is_quiet:
                 self._quiet(session)
 
@@ -119,6 +119,16 @@ class SessionRegistry:
         """All processes of a session have closed: it can give way while it is detached."""
         if session.attachment.state is AttachmentState.DETACHED:
             self._left.add(session, arrived=session.processes.all_arrived)
+
+    def _time_is_up(self, session: Session) -> None:
+        """Expire a session that nobody came for, unless nobody could."""
+        loop = asyncio.get_running_loop()
+        if session.attachment.stood_still(loop.time()):
+            deadline = loop.time() + self._config.session_ttl
+            session.attachment.postpone(deadline)
+            self._timers[session.id] = loop.call_at(deadline, self._time_is_up, session)
+        else:
+            self._expire(session)
 
     def _expire(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is None:
