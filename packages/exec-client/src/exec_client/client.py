@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from exec_server_protocol._model import WireModel
 from exec_server_protocol._scalars import ProcessId, SessionId
@@ -22,7 +22,6 @@ from exec_server_protocol.process import (
     CAPABILITY_LIST,
     CAPABILITY_OUTPUT_POLICY,
     CAPABILITY_RESIZE,
-    EnvironmentPolicy,
     OutputPolicy,
     ProcessInfo,
     ProcessListResult,
@@ -42,10 +41,24 @@ from .options import ClientOptions
 from .process import CompletedProcess, Process
 from .running import run_to_end
 from .session import Session
+from .start_arguments import (
+    Argument,
+    Argv,
+    InheritEnv,
+    StartOptions,
+    arguments_named,
+    argv_texts,
+    cwd_uri,
+    env_texts,
+    environment_policy,
+    sandbox_context,
+    seconds,
+    stdin_bytes,
+)
 from .status import EnvironmentStatus, status_from_answer
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Self, Unpack
 
     from exec_server_protocol.sandbox import SandboxContext
 
@@ -53,8 +66,6 @@ if TYPE_CHECKING:
     from .http import Http
 
 __all__ = ["Client", "ClientState", "StateChange", "connect"]
-
-InheritEnv = Literal["core", "all", "none"] | EnvironmentPolicy
 
 
 class connect:
@@ -243,7 +254,7 @@ class Client:
 
     async def start(
         self,
-        argv: Sequence[str],
+        argv: Argv[Argument],
         *,
         cwd: str | os.PathLike[str] | PathUri | None = None,
         env: Mapping[str, str] | None = None,
@@ -262,7 +273,7 @@ class Client:
         """Start a process.
 
         Args:
-            argv: Program and arguments.
+            argv: Program and arguments: a list of ``str``, paths, or bytes that are UTF-8.
             cwd: Absolute path on the executor; ``None`` for the executor's own.
             env: Variables, laid over what is inherited.
             inherit_env: What to take of the executor's environment: ``core`` for PATH, HOME,
@@ -281,6 +292,8 @@ class Client:
             sandbox: What it may do; ``None`` for the client's default.
 
         Raises:
+            TypeError: An argument is of the wrong type; the text begins with its name.
+            ValueError: An argument has a value that cannot be; likewise. Nothing was sent.
             RpcError: The executor refused: no such program or folder, a duplicate id.
             UnsupportedError: It lacks a capability that an argument needs; nothing was sent.
             ConnectionBrokenError: The answer was lost. Should the process have been started,
@@ -290,50 +303,37 @@ class Client:
             self._session.require(CAPABILITY_RESIZE, "start with rows or cols")
         if output_policy is not None:
             self._session.require(CAPABILITY_OUTPUT_POLICY, "start with output_policy")
-        policy = inherit_env
-        if isinstance(policy, str):
-            policy = EnvironmentPolicy(
-                inherit=policy,
-                ignore_default_excludes=policy != "all",
-                exclude=[],
-                set={},
-                include_only=[],
-            )
-        params = ProcessStartParams(
-            process_id=ProcessId(process_id or uuid.uuid4().hex),
-            argv=list(argv),
-            cwd=self._cwd(cwd),
-            env_policy=policy,
-            env=dict(env or {}),
-            tty=tty,
-            pipe_stdin=stdin,
-            arg0=arg0,
-            sandbox=sandbox or self._session.options.sandbox,
-            rows=rows,
-            cols=cols,
-            output_policy=output_policy,
-        )
         options = self._session.options
+        with arguments_named():
+            params = ProcessStartParams(
+                process_id=ProcessId(process_id or uuid.uuid4().hex),
+                argv=argv_texts(argv),
+                cwd=self._default_cwd() if cwd is None else cwd_uri(cwd),
+                env_policy=environment_policy(inherit_env),
+                env=env_texts(env),
+                tty=tty,
+                pipe_stdin=stdin,
+                arg0=arg0,
+                sandbox=sandbox_context(options.sandbox if sandbox is None else sandbox),
+                rows=rows,
+                cols=cols,
+                output_policy=output_policy,
+            )
         marker = options.gap_marker if gap_marker is None else gap_marker
         on_loss = OnLoss(lost_output or options.lost_output, marker)
         return await self._session.starts.start(params, on_loss)
 
-    def _cwd(self, cwd: str | os.PathLike[str] | PathUri | None) -> PathUri:
-        if isinstance(cwd, PathUri):
-            return cwd
-        if cwd is None:
-            return self.environment_info.cwd or PathUri.parse("file:///")
-        text = os.fspath(cwd)
-        return PathUri.parse(text) if text.startswith("file:") else PathUri.from_native(text)
+    def _default_cwd(self) -> PathUri:
+        return self.environment_info.cwd or PathUri.parse("file:///")
 
     async def run(
         self,
-        argv: Sequence[str],
+        argv: Argv[Argument],
         *,
         input: bytes | str | None = None,
         timeout: float | None = None,
         check: bool = False,
-        **options: Any,
+        **options: Unpack[StartOptions],
     ) -> CompletedProcess:
         """Run a command to its end and return its exit code and all of its output.
 
@@ -351,7 +351,9 @@ class Client:
             ProcessFailedError: With ``check``: the exit code is not 0.
             UnsupportedError: There is input and the executor cannot end stdin; nothing was sent.
         """
+        seconds(timeout, "timeout")
         if input is not None:
+            stdin_bytes(input, "input")  # before anything is started
             self._session.require(CAPABILITY_CLOSE_STDIN, "run with input")
             options.setdefault("stdin", True)
         process = await self.start(argv, **options)

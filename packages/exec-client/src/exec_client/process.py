@@ -22,7 +22,6 @@ from exec_server_protocol.process import (
     ProcessTerminateParams,
     ProcessWriteParams,
     SandboxType,
-    SignalName,
 )
 
 from .answers import understand
@@ -36,6 +35,7 @@ from .errors import (
 from .events import OutputEvent, ProcessEvent
 from .followed_process import FollowedProcess
 from .gaps import FAIL, Gap, OnLoss
+from .start_arguments import Signal, arguments_named, seconds, signal_name, stdin_bytes
 
 if TYPE_CHECKING:
     from typing import Self
@@ -131,9 +131,11 @@ class Process(FollowedProcess):
             RpcError: The executor refused, for instance because it has forgotten the process.
             BadAnswerError: Its answer makes no sense.
         """
-        params = ProcessReadParams(
-            process_id=self._id, after_seq=after_seq, max_bytes=max_bytes, wait_ms=int(wait * 1000)
-        )
+        wait_ms = int((seconds(wait, "wait") or 0) * 1000)
+        with arguments_named():
+            params = ProcessReadParams(
+                process_id=self._id, after_seq=after_seq, max_bytes=max_bytes, wait_ms=wait_ms
+            )
         message = ""
         if self._failure is None or isinstance(self._failure, OutputLostError):
             try:
@@ -187,10 +189,11 @@ class Process(FollowedProcess):
             data: Text is sent as UTF-8.
 
         Raises:
+            TypeError: It is neither text nor bytes; nothing was sent.
             StdinClosedError: The process takes no input.
             ConnectionBrokenError: The answer was lost; ``maybe_executed`` is true.
         """
-        view = memoryview(data.encode() if isinstance(data, str) else data)
+        view = stdin_bytes(data, "data")
         async with self._write_lock:
             for start in range(0, max(len(view), 1), _WRITE_BYTES):
                 await self._write_piece(bytes(view[start : start + _WRITE_BYTES]))
@@ -232,19 +235,25 @@ class Process(FollowedProcess):
             InvalidRequestError: It has no terminal.
         """
         self._session.require(CAPABILITY_RESIZE, "resize")
-        params = ProcessResizeParams(process_id=self._id, rows=rows, cols=cols)
+        with arguments_named():
+            params = ProcessResizeParams(process_id=self._id, rows=rows, cols=cols)
         async with self._resize_lock:  # so that a repeated one cannot come after a later one
             await self._session.call("process/resize", params, idempotent=True)
 
-    async def send_signal(self, signal: SignalName) -> None:
+    async def send_signal(self, signal: Signal) -> None:
         """Send a signal to its group, or to the foreground group of its terminal.
 
+        Args:
+            signal: By its name in the protocol, or as ``signal.SIGTERM`` or its number.
+
         Raises:
+            ValueError: The protocol has no such signal; nothing was sent.
             UnsupportedError: The executor knows ``interrupt`` only.
         """
-        if signal != "interrupt":
-            self._session.require(CAPABILITY_SIGNALS, f"send_signal({signal!r})")
-        params = ProcessSignalParams(process_id=self._id, signal=signal)
+        name = signal_name(signal)
+        if name != "interrupt":
+            self._session.require(CAPABILITY_SIGNALS, f"send_signal({name!r})")
+        params = ProcessSignalParams(process_id=self._id, signal=name)
         await self._session.call("process/signal", params)
 
     async def terminate(self) -> None:
@@ -262,6 +271,7 @@ class Process(FollowedProcess):
             ProcessBrokenError: The process cannot be followed any more.
         """
         if input is not None:
+            stdin_bytes(input, "input")
             self._session.require(CAPABILITY_CLOSE_STDIN, "communicate with input")
 
         async def feed() -> None:

@@ -23,16 +23,11 @@ from ._portal import Portal, PortalIterator
 from ._sync_output import OutputStream
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Self, Unpack
 
     from exec_server_protocol._model import WireModel
     from exec_server_protocol.handshake import EnvironmentInfo
-    from exec_server_protocol.process import (
-        ProcessInfo,
-        ProcessReadResult,
-        SandboxType,
-        SignalName,
-    )
+    from exec_server_protocol.process import ProcessInfo, ProcessReadResult, SandboxType
 
     from . import client as _client
     from . import environment as _environment
@@ -44,6 +39,7 @@ if TYPE_CHECKING:
     from .http import sync as _http
     from .options import ClientOptions
     from .process import CompletedProcess
+    from .start_arguments import Argument, Argv, RunOptions, Signal, StartOptions
 
 __all__ = ["Client", "Environment", "OutputStream", "Process", "connect"]
 
@@ -125,12 +121,12 @@ class Client(_Owner):
         """How the connection is."""
         return self._client.state
 
-    def start(self, argv: Sequence[str], **options: Any) -> Process:
+    def start(self, argv: Argv[Argument], **options: Unpack[StartOptions]) -> Process:
         """Start a process; takes what ``exec_client.Client.start`` takes."""
         process = self._portal.call(self._client.start(argv, **options))
         return Process(self._portal, process)
 
-    def run(self, argv: Sequence[str], **options: Any) -> CompletedProcess:
+    def run(self, argv: Argv[Argument], **options: Unpack[RunOptions]) -> CompletedProcess:
         """Run a command to its end; takes what ``exec_client.Client.run`` takes."""
         return self._portal.call(self._client.run(argv, **options))
 
@@ -244,12 +240,12 @@ class Environment(_Owner):
 
         return FileSystem(self._portal, self._environment.fs)
 
-    def start(self, argv: Sequence[str], **options: Any) -> Process:
+    def start(self, argv: Argv[Argument], **options: Unpack[StartOptions]) -> Process:
         """Start a process; takes what ``exec_client.Client.start`` takes."""
         process = self._portal.call(self._environment.start(argv, **options))
         return Process(self._portal, process)
 
-    def run(self, argv: Sequence[str], **options: Any) -> CompletedProcess:
+    def run(self, argv: Argv[Argument], **options: Unpack[RunOptions]) -> CompletedProcess:
         """Run a command to its end; takes what ``exec_client.Client.run`` takes."""
         return self._portal.call(self._environment.run(argv, **options))
 
@@ -340,8 +336,8 @@ class Process:
         """Change the size of its terminal."""
         self._portal.call(self._process.resize(rows, cols))
 
-    def send_signal(self, signal: SignalName) -> None:
-        """Send it a signal, by name."""
+    def send_signal(self, signal: Signal) -> None:
+        """Send it a signal, by name or as ``signal.SIGTERM``."""
         self._portal.call(self._process.send_signal(signal))
 
     def terminate(self) -> None:

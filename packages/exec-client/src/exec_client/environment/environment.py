@@ -7,10 +7,10 @@ through interruptions, and begins a fresh session when the old one is lost for g
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import ClientError
 from ..status import EnvironmentStatus
@@ -20,6 +20,8 @@ from .snapshot import EnvironmentConfigError
 from .url_cell import UrlCell
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from exec_server_protocol.handshake import EnvironmentInfo
     from exec_server_protocol.process import ProcessInfo
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from ..options import ClientOptions
     from ..process import CompletedProcess, Process
     from ..session import Session
+    from ..start_arguments import Argument, Argv, RunOptions, StartOptions
 
 __all__ = ["Environment", "EnvironmentStatus"]
 
@@ -170,11 +173,11 @@ class Environment:
         """Return what the executor says about itself."""
         return await (await self.client()).info()
 
-    async def start(self, argv: Sequence[str], **options: Any) -> Process:
+    async def start(self, argv: Argv[Argument], **options: Unpack[StartOptions]) -> Process:
         """Start a process; takes what ``Client.start`` takes."""
         return await (await self.client()).start(argv, **options)
 
-    async def run(self, argv: Sequence[str], **options: Any) -> CompletedProcess:
+    async def run(self, argv: Argv[Argument], **options: Unpack[RunOptions]) -> CompletedProcess:
         """Run a command to its end; takes what ``Client.run`` takes."""
         return await (await self.client()).run(argv, **options)
 
