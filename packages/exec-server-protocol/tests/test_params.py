@@ -173,6 +173,41 @@ def test_equal_policies_are_one_object_whatever_the_method() -> None:
     assert first.sandbox is other.sandbox
 
 
+def test_large_policies_are_checked_once_each_and_not_for_every_request() -> None:
+    def sandbox(number: int) -> dict[str, Any]:
+        where = f"file:///srv/{number}/"
+        roots = [where + "x" * 100 + str(root) for root in range(SANDBOX_MAX_BYTES // 180)]
+        return {
+            "permissions": {"type": "disabled"},
+            "windowsSandboxLevel": "disabled",
+            "workspaceRoots": roots,
+        }
+
+    read = METHODS["fs/readFile"].read_params
+    found = [
+        read({"path": f"file:///{asked}", "sandbox": sandbox(number)}).sandbox
+        for asked in range(10)
+        for number in range(3)
+    ]
+    assert len({id(one) for one in found}) == 3  # an object each is what a check makes
+
+
+def test_what_is_remembered_of_policies_is_bounded() -> None:
+    def sandbox(number: int, roots: int) -> dict[str, Any]:
+        return {
+            "permissions": {"type": "disabled"},
+            "windowsSandboxLevel": "disabled",
+            "workspaceRoots": [f"file:///srv/{number}"] * roots,
+        }
+
+    read = METHODS["fs/readFile"].read_params
+    for roots, others in [(4000, 30), (1, 200)]:
+        first = read({"path": "file:///", "sandbox": sandbox(0, roots)}).sandbox
+        for number in range(1, others):
+            read({"path": "file:///", "sandbox": sandbox(number, roots)})
+        assert read({"path": "file:///", "sandbox": sandbox(0, roots)}).sandbox is not first
+
+
 def test_true_is_not_taken_for_one_that_was_remembered() -> None:
     sandbox = {"permissions": {"type": "disabled"}, "windowsSandboxLevel": "disabled"}
     read = METHODS["fs/readFile"].read_params

@@ -35,8 +35,8 @@ _PROBLEMS_MAX: Final = 3
 
 _REMEMBERED_MAX: Final = 64
 """Contexts: a session uses one or two at a time."""
-_REMEMBERED_BYTES: Final = 16 * 1024
-"""Longer ones are rare, and are checked each time: peers make them up."""
+_REMEMBERED_BYTES: Final = 4 * SANDBOX_MAX_BYTES
+"""Of all of them. What is remembered takes some twenty times as much."""
 
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 _UUID_GROUPS: Final = [8, 4, 4, 4, 12]
@@ -366,10 +366,9 @@ def _remembered(kind: Kind) -> Check:
         found = known.get(key)
         if found is None:
             found = inner(value)
-            if len(key) <= _REMEMBERED_BYTES:
-                if len(known) >= _REMEMBERED_MAX:
-                    known.clear()
-                known[key] = found
+            if len(known) >= _REMEMBERED_MAX or len(key) + sum(map(len, known)) > _REMEMBERED_BYTES:
+                known.clear()
+            known[key] = found
         return found
 
     return check

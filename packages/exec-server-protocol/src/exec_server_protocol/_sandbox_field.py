@@ -18,9 +18,8 @@ __all__ = ["WireSandbox"]
 
 _REMEMBERED_MAX: Final = 64
 """Contexts: a session uses one or two at a time."""
-_REMEMBERED_BYTES: Final = 512 * 1024
-"""Of all of them: two with 1,000 entries. What is remembered takes some twenty times as much. A
-longer one is validated each time: peers make them up."""
+_REMEMBERED_BYTES: Final = 4 * SANDBOX_MAX_BYTES
+"""Of all of them. What is remembered takes some twenty times as much."""
 _remembered: Final[dict[bytes, SandboxContext]] = {}
 
 
@@ -38,11 +37,10 @@ def _validate(value: Any, handler: ValidatorFunctionWrapHandler) -> SandboxConte
     found = _remembered.get(key)
     if found is None:
         found = handler(value)
-        if len(key) <= _REMEMBERED_BYTES:
-            known = len(key) + sum(map(len, _remembered))
-            if len(_remembered) >= _REMEMBERED_MAX or known > _REMEMBERED_BYTES:
-                _remembered.clear()
-            _remembered[key] = found
+        known = len(key) + sum(map(len, _remembered))
+        if len(_remembered) >= _REMEMBERED_MAX or known > _REMEMBERED_BYTES:
+            _remembered.clear()
+        _remembered[key] = found
     return found
 
 
