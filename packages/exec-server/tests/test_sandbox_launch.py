@@ -23,6 +23,7 @@ from exec_server.sandbox.errors import (
 from exec_server.sandbox.facade import NO_SANDBOX, plan_for_files, plan_for_process
 from exec_server.sandbox.interpreter import own_files
 from exec_server.sandbox.launch import Launch, prepare
+from exec_server.sandbox.mounter import is_shared
 from exec_server.sandbox.plan import Plan
 from exec_server.sandbox.verify import parse_mounts
 from exec_server_protocol.sandbox import SandboxContext
@@ -472,3 +473,38 @@ def test_closing_ends_what_still_runs_inside_before_marks_are_taken_away(site: P
     assert one.popen.wait(10) != 0
     assert os.listdir(site / "ws") == ["sub"]
     one.close()
+
+
+@pytest.mark.skipif(not is_shared(), reason="nothing that is mounted here is shared")
+def test_a_sandbox_that_would_receive_mounts_from_outside_runs_nothing(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confined, "is_shared", lambda: False)
+    with pytest.raises(SandboxUnavailableError, match="would appear in a sandbox"):
+        run(process_plan(read_only(site / "ws"), site), f"touch {site}/ran", site)
+    assert not (site / "ran").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_what_was_mounted_outside_while_a_sandbox_was_set_up_is_noticed(site: Path) -> None:
+    # It comes with the rights that it has outside: it can be written, where nothing should be.
+    wire = read_only(site / "ws")
+    code = f"""
+import pathlib, subprocess, sys
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+import test_sandbox_launch as t
+site = pathlib.Path({os.fspath(site)!r})
+make_private = t.confined.mounter.make_private
+def mount_first(*arguments):
+    subprocess.run(["mount", "--bind", site / "out", site / "ws"], check=True)
+    make_private(*arguments)
+t.confined.mounter.make_private = mount_first
+try:
+    t.run(t.process_plan({wire!r}, site), "touch ws/ran", site)
+except t.PolicyNotEnforceableError as error:
+    sys.exit(0 if "changed while" in str(error) else 3)
+sys.exit(4)
+"""
+    command = ["unshare", "--mount", "--propagation", "shared", sys.executable, "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.returncode, os.listdir(site / "out")) == (0, ["secret"]), done.stderr

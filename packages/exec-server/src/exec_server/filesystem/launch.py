@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..errors import SpawnError
@@ -31,12 +31,15 @@ class LaunchedWorker:
         socket: This side's end, non-blocking.
         on_ended: To be called once when the child has been reaped.
         is_intact: See ``Launch.is_intact``.
+        is_current: Whether nothing has been mounted outside since it was started, which
+            it would not see.
     """
 
     popen: subprocess.Popen[bytes]
     socket: socket.socket
     on_ended: Callable[[], None]
     is_intact: Callable[[], bool]
+    is_current: Callable[[], bool] = lambda: True
 
 
 async def launch(
@@ -59,14 +62,27 @@ async def launch(
     raw = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
     if not plan.confines:
         return _launched(_spawn(prepare(plan, command, env=raw, cwd=b"/")), threads)
-    ready = await threads.make_launch(lambda: prepare(plan, command, env=raw, cwd=b"/"))
+    from ..sandbox.mount_table import MountTable  # a server that confines nothing needs none
+
+    outside = MountTable()
     try:
-        child = _spawn(ready)
+        ready = await threads.make_launch(lambda: prepare(plan, command, env=raw, cwd=b"/"))
+        try:
+            child = _spawn(ready)
+        except BaseException:
+            threads.release(ready)
+            raise
+        await threads.admit(child)
     except BaseException:
-        threads.release(ready)
+        outside.close()
         raise
-    await threads.admit(child)
-    return _launched(child, threads)
+    launched = _launched(child, threads)
+
+    def on_ended() -> None:
+        outside.close()
+        launched.on_ended()
+
+    return replace(launched, on_ended=on_ended, is_current=outside.is_unchanged)
 
 
 def _spawn(ready: Launch) -> Child:

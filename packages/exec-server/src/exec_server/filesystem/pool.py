@@ -98,7 +98,7 @@ class WorkerPool:
         for worker in list(self._idle.get(owner, ())):
             if worker.plan is not plan and worker.plan != plan:
                 continue
-            if worker.is_intact():
+            if worker.is_intact() and worker.is_current():
                 self.claim(worker)
                 return worker
             if not worker.pins:  # what is open in it may be used until it is closed

@@ -69,6 +69,7 @@ class Worker:
 
     Attributes:
         is_intact: Whether its sandbox still is as it was; what is not serves no more paths.
+        is_current: Whether it sees what is mounted outside; what does not begins no more calls.
         leaves_marks: Something is put on the disk for its sandbox as long as it lives.
         pins: Open files in it.
         idle: Nobody has it; kept by the pool.
@@ -106,6 +107,7 @@ class Worker:
         self._calls: deque[tuple[int, Call]] = deque()
         self._last_id = 0
         self.is_intact = launched.is_intact
+        self.is_current = launched.is_current
         self._out: deque[Iterator[bytes] | bytes] = deque()
         self._unsent: memoryview | None = None
         self._writing = False

@@ -23,7 +23,7 @@ from .launch import ADMIT_TIMEOUT, Launch
 from .lookup import Identity
 from .marks import Mark, Marks, is_mark
 from .mount_watch import MountWatch, MountWatcher
-from .mounter import Mounter, can_mount
+from .mounter import can_mount, is_shared, mounter
 from .mounts import Base, Kind, Mount, Plan
 from .networked import Namespace, sandboxes
 from .seccomp import Filter, program
@@ -68,7 +68,8 @@ class ConfinedLaunch(Launch):
         self._inner: int | None = None
         self._watcher = _watcher
         self._watch: MountWatch | None = None
-        self._mounter: Mounter | None = None
+        self._mounted_later = False
+        self._receives = False
         self._networked: Namespace | None = None
         self._lock = threading.Lock()
 
@@ -89,9 +90,10 @@ class ConfinedLaunch(Launch):
                 self._inner = os.pidfd_open(self._inner_pid)
             except OSError as error:
                 raise SandboxUnavailableError("a sandbox ended while it was set up") from error
-            if self._mounter is not None:
-                self._mounter.mount(self._inner_pid, self._plan.mounts, deadline, running=False)
-                self._end_mounter()
+            if self._mounted_later:
+                mounter.mount(self._inner_pid, self._plan.mounts, deadline, running=False)
+            elif self._receives:
+                mounter.make_private(self._inner_pid, deadline)
             self._watcher = watcher or _watcher
             self._watch_mounts(self._plan)
             verify(self._plan, self._inner_pid)
@@ -135,12 +137,8 @@ class ConfinedLaunch(Launch):
         if lacking:
             if not can_mount():
                 raise SandboxUnavailableError("a mount was lifted that cannot be made again")
-            self._mounter = Mounter()
-            try:
-                deadline = time.monotonic() + ADMIT_TIMEOUT
-                self._mounter.mount(self._inner_pid, lacking, deadline, running=True)
-            finally:
-                self._end_mounter()
+            deadline = time.monotonic() + ADMIT_TIMEOUT
+            mounter.mount(self._inner_pid, lacking, deadline, running=True)
 
     def _hold_marks(self, plan: Plan) -> None:
         for mount in plan.marks:
@@ -209,7 +207,6 @@ class ConfinedLaunch(Launch):
             if self._gate is not None:
                 self._gate.close()
                 self._gate = None
-            self._end_mounter()
             held, self._held = self._held, []
             networked, self._networked = self._networked, None
             if self._watch is not None:  # before the marks: it keeps the mounts that lie on them
@@ -222,11 +219,6 @@ class ConfinedLaunch(Launch):
             if self._inner is not None:
                 os.close(self._inner)
                 self._inner = None
-
-    def _end_mounter(self) -> None:
-        if self._mounter is not None:
-            self._mounter.close()
-            self._mounter = None
 
     def _has_ended(self) -> bool:
         """Wait until nothing runs inside any more: bubblewrap does not.
@@ -254,9 +246,11 @@ class ConfinedLaunch(Launch):
         self._gate = Gate()
         self.pass_fds = status, ready, code = self._gate.theirs
         self._hold_marks(self._plan)
-        if len(self._plan.mounts) > _FEW and can_mount():
-            self._mounter = Mounter()  # it starts while bubblewrap does
-        elif len(self._plan.mounts) > _BY_BUBBLEWRAP_MAX:
+        self._mounted_later = len(self._plan.mounts) > _FEW and can_mount()
+        self._receives = is_shared()
+        if self._mounted_later or self._receives:
+            mounter.start()  # while bubblewrap does
+        if not self._mounted_later and len(self._plan.mounts) > _BY_BUBBLEWRAP_MAX:
             raise PolicyNotEnforceableError(
                 f"more than {_BY_BUBBLEWRAP_MAX} mounts need Linux 5.12 or newer"
             )
@@ -265,7 +259,7 @@ class ConfinedLaunch(Launch):
             self._nothing,
             source=partial(self._source, with_descriptors),
             own_session=own_session,
-            mounted_later=self._mounter is not None,
+            mounted_later=self._mounted_later,
         )
         told += [b"--json-status-fd", b"%d" % status, b"--block-fd", b"%d" % ready]
         told += [b"--seccomp", b"%d" % code, b"--clearenv"]

@@ -1,8 +1,10 @@
 """Mounts that bubblewrap does not make: too many for it, or after something runs already.
 
 bubblewrap reads the whole list of mounts for each one that it makes, so that the time grows with
-the square of their number. A short-lived program makes them in a few dozen microseconds each; it
-is started beside bubblewrap, and takes as long to start. See ``mounter_main``.
+the square of their number. A program of ours makes them in a few dozen microseconds each. Where
+what is mounted outside is shared, it also sees to it that nothing of it appears in a sandbox, which
+bubblewrap does not. It is started beside bubblewrap, and takes as long to start; then it waits for
+more for a few seconds. See ``mounter_main``.
 """
 
 from __future__ import annotations
@@ -15,16 +17,17 @@ import re
 import select
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterable
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from . import mounter_main
 from .errors import PolicyNotEnforceableError, SandboxUnavailableError
 from .mounts import Kind, Mount
 
-__all__ = ["Mounter", "can_mount"]
+__all__ = ["can_mount", "is_shared", "mounter"]
 
 _INTERPRETER: Final = "/proc/self/exe"
 _SINCE: Final = (5, 12)
@@ -41,33 +44,35 @@ def can_mount() -> bool:
     return match is not None and (int(match[1]), int(match[2])) >= _SINCE
 
 
-class Mounter:
-    """The program, for one use. To be closed. May block.
+def is_shared() -> bool:
+    """Return whether something that is mounted here later could appear in sandboxes."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        text = file.read()
+    return b" shared:" in text or b" master:" in text
 
-    Raises:
-        OSError: It could not be started.
+
+class Mounter:
+    """The program, one for the process; it runs while it is used. Safe to use from several threads.
+
+    Methods may block.
     """
 
     def __init__(self) -> None:
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment: dict[str, str] = {}
-        with theirs:
-            try:
-                self._popen = subprocess.Popen(
-                    [os.readlink(_INTERPRETER), "-I", "-S", mounter_main.__file__],
-                    executable=_INTERPRETER,
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    cwd="/",
-                    env=environment,
-                )
-            except BaseException:
-                self._channel.close()
-                raise
+        self._lock = threading.Lock()
+        self._channel: socket.socket | None = None
+
+    def start(self) -> None:
+        """Let it start, if it does not run, while the caller does something else.
+
+        Raises:
+            OSError: It could not be started.
+        """
+        with self._lock:
+            if self._channel is None:
+                self._channel = _started()
 
     def mount(self, pid: int, mounts: Iterable[Mount], deadline: float, *, running: bool) -> None:
-        """Make mounts in a sandbox, in order.
+        """Make mounts in a sandbox, in order; afterwards it receives none from outside.
 
         Args:
             pid: Its first process, which the caller holds by a pidfd: it is still that one.
@@ -79,17 +84,24 @@ class Mounter:
             PolicyNotEnforceableError: Something has changed.
             SandboxUnavailableError: It cannot be done here.
         """
-        told = [_told(mount) for mount in mounts]
+        how = "running" if running else "new"
+        self._tell(pid, ([_told(mount) for mount in mounts], how), deadline)
+
+    def make_private(self, pid: int, deadline: float) -> None:
+        """Let a sandbox receive no mounts from outside; see ``mount``."""
+        self._tell(pid, ([], "private"), deadline)
+
+    def _tell(self, pid: int, arguments: tuple[list[Any], str], deadline: float) -> None:
         descriptors: list[int] = []
         try:
             space = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
             descriptors = [fcntl.ioctl(space, _GET_USER_NAMESPACE), space]
             descriptors.append(os.memfd_create("mounts", os.MFD_CLOEXEC))
             with open(descriptors[-1], "wb", closefd=False) as file:
-                marshal.dump((told, running), file)
+                marshal.dump(arguments, file)
             os.lseek(descriptors[-1], 0, os.SEEK_SET)
-            socket.send_fds(self._channel, [b"-"], descriptors)
-            answer = self._answer(deadline)
+            # It may have been about to end.
+            answer = self._ask(descriptors, deadline) or self._ask(descriptors, deadline)
         except OSError as error:
             raise SandboxUnavailableError(
                 f"cannot mount in a sandbox: {os.strerror(error.errno or 0)}"
@@ -104,18 +116,57 @@ class Mounter:
         if answer != mounter_main.DONE:
             raise SandboxUnavailableError(f"cannot mount in a sandbox: {answer.decode()}")
 
-    def _answer(self, deadline: float) -> bytes:
-        poll = select.poll()
-        poll.register(self._channel, select.POLLIN)
-        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise SandboxUnavailableError("it took too long to mount in a sandbox")
-        return self._channel.recv(_ANSWER_BYTES)
+    def _ask(self, descriptors: list[int], deadline: float) -> bytes:
+        """Return the answer; nothing if the program has ended."""
+        self.start()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with theirs, self._lock:
+                channel = self._channel
+                try:
+                    if channel is not None:
+                        socket.send_fds(channel, [b"-"], [theirs.fileno(), *descriptors])
+                except OSError:
+                    channel = None
+            poll = select.poll()
+            poll.register(ours, select.POLLIN)
+            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise SandboxUnavailableError("it took too long to mount in a sandbox")
+            answer = ours.recv(_ANSWER_BYTES)
+        if not answer:
+            with self._lock:
+                if self._channel is not None and self._channel is channel:
+                    self._channel.close()
+                    self._channel = None
+        return answer
 
-    def close(self) -> None:
-        """End it."""
-        self._channel.close()
-        self._popen.kill()
-        self._popen.wait()
+
+def _started() -> socket.socket:
+    """Start the program; it ends when the channel is closed."""
+    channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    environment: dict[str, str] = {}
+    with theirs:
+        try:
+            popen = subprocess.Popen(
+                [os.readlink(_INTERPRETER), "-I", "-S", mounter_main.__file__],
+                executable=_INTERPRETER,
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env=environment,
+                start_new_session=True,  # what a terminal interrupts is the server
+            )
+        except BaseException:
+            channel.close()
+            raise
+    # It ends by itself, and nobody else waits for it.
+    threading.Thread(target=popen.wait, name="mounter", daemon=True).start()
+    return channel
+
+
+mounter: Final = Mounter()
+"""One for the process."""
 
 
 def _told(mount: Mount) -> tuple[str, bytes, tuple[int, int] | None, object]:

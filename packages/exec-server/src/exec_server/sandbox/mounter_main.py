@@ -1,16 +1,18 @@
-"""A short-lived program that enters a sandbox's namespaces and mounts there what it is told.
+"""A program that enters sandboxes' namespaces and mounts there what it is told.
 
 It runs outside, as the server's user, and nothing of it is ever run inside. It is a program
 of its own since a process with threads cannot enter a user namespace, and needs nothing but the
-standard library, so that it starts in a few milliseconds.
+standard library, so that it starts in a few milliseconds. Each request is carried out by a child of
+its own, which has not been in any other sandbox; the program ends when nobody asks for a while.
 
-On its standard input, a socket, comes one message with three descriptors: the user namespace, the
-mount namespace, and a file with the arguments of ``mount_all``, marshalled. It answers with
-``DONE``, or with what was wrong.
+On its standard input, a socket, come messages with four descriptors: a socket for the answer, the
+user namespace, the mount namespace, and a file with the arguments of ``mount_all``, marshalled. The
+answer is ``DONE``, or what was wrong.
 """
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # without enum: it starts in half the time
 import _socket
 import array
 import ctypes
@@ -38,6 +40,11 @@ _MOVE_EMPTY_PATHS: Final = 0x4 | 0x40
 _READ_ONLY, _NO_SUID, _NO_DEVICES = 0x1, 0x2, 0x4
 _NO_LINKS: Final = 0x04
 _DETACH: Final = 2
+_PRIVATE: Final = 0x4000 | 0x40000  # with everything below
+_IDLE_SECONDS: Final = 5.0
+"""Then it is started anew, which takes as long as a sandbox does."""
+_REQUEST_SECONDS: Final = 15
+"""Longer than anybody waits for an answer."""
 _MS_NO_MORE: Final = 0x2 | 0x4  # no set-user-ID programs, no devices
 _NEW_USER, _NEW_MOUNTS = 0x10000000, 0x20000
 
@@ -167,55 +174,82 @@ class _Mounter:
             raise _ChangedError
 
 
-def mount_all(mounts: list[tuple[str, bytes, object, object]], *, running: bool) -> None:
+def mount_all(mounts: list[tuple[str, bytes, object, object]], how: str) -> None:
     """Make all mounts.
 
     Args:
         mounts: Arguments of ``_Mounter.mount``, in order.
-        running: Something runs inside: there is nothing at ``SETUP``, only what is inside can be
-            shown, and nothing is made on the disk.
+        how: ``"new"``: nothing runs inside yet, and ``SETUP`` is there. ``"running"``: only what
+            is inside can be shown, and nothing is made on the disk. ``"private"``: there are no
+            mounts to make.
+
+    Afterwards nothing that is mounted outside appears inside.
     """
-    if running:
+    if how == "running":
         setup = _ANY_FOLDER
         _check(_libc.mount(b"tmpfs", setup, b"tmpfs", ctypes.c_ulong(_MS_NO_MORE), b"mode=755"))
-        mounter = _Mounter(setup, b"", set())
-    else:
-        setup = SETUP
+        _mount_from(setup, _Mounter(setup, b"", set()), mounts)
+    elif how == "new":
         own = {os.stat(path).st_dev for path in (b"/", b"/dev", SETUP)}
-        mounter = _Mounter(setup, OUTSIDE, own - {os.stat(OUTSIDE).st_dev})
+        _mount_from(SETUP, _Mounter(SETUP, OUTSIDE, own - {os.stat(OUTSIDE).st_dev}), mounts)
+        os.rmdir(SETUP)
+    # bubblewrap leaves all receivers of what is mounted outside, if that is shared. Last of all:
+    # what was shown from outside just now receives as well.
+    _check(_libc.mount(None, b"/", None, ctypes.c_ulong(_PRIVATE), None))
+
+
+def _mount_from(
+    setup: bytes, mounter: _Mounter, mounts: list[tuple[str, bytes, object, object]]
+) -> None:
     try:
         for mount in mounts:
             mounter.mount(*mount)
         mounter.close_masks(b"/")
     finally:
         _check(_libc.umount2(setup, _DETACH))
-    if not running:
-        os.rmdir(setup)
 
 
-def main() -> None:
-    """Carry out one message."""
-    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, 0)
-    _, ancillary, _, _ = channel.recvmsg(1, _socket.CMSG_SPACE(3 * 4))
-    if not ancillary:
-        return  # it is not needed after all
-    user, mounts, told = array.array("i", ancillary[0][2])
-    answer = b""
+def carry_out(user: int, mounts: int, told: int) -> bytes:
+    """Carry out one request; returns the answer."""
     try:
         with open(told, "rb") as file:
             arguments = marshal.load(file)  # noqa: S302 - from the server
         if os.path.sameopenfile(mounts, os.open(b"/proc/self/ns/mnt", os.O_RDONLY)):
-            raise OSError(0, "not in a sandbox")
+            raise OSError(0, "not in a mount namespace of its own")
         os.umask(0)
         if not os.path.sameopenfile(user, os.open(b"/proc/self/ns/user", os.O_RDONLY)):
             _check(_libc.setns(user, _NEW_USER))
         _check(_libc.setns(mounts, _NEW_MOUNTS))
-        mount_all(*arguments[:1], running=arguments[1])
+        mount_all(*arguments)
     except (_ChangedError, FileNotFoundError, NotADirectoryError):
-        answer = CHANGED
+        return CHANGED
     except OSError as error:
-        answer = CHANGED if error.errno == errno.ELOOP else str(error).encode()
-    channel.send(answer or DONE)
+        return CHANGED if error.errno == errno.ELOOP else str(error).encode()
+    return DONE
+
+
+def main() -> None:
+    """Carry out what comes, until nobody can ask any more, or nobody does."""
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # the system waits for the children
+    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, 0)
+    channel.settimeout(_IDLE_SECONDS)
+    while True:
+        try:
+            _, ancillary, _, _ = channel.recvmsg(1, _socket.CMSG_SPACE(4 * 4))
+        except TimeoutError:
+            return
+        if not ancillary:
+            return
+        descriptors = array.array("i", ancillary[0][2])
+        if os.fork() == 0:
+            channel.close()
+            _signal.alarm(_REQUEST_SECONDS)
+            answers, *rest = descriptors
+            answer = carry_out(*rest)
+            _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, answers).send(answer)
+            os._exit(0)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 if __name__ == "__main__":

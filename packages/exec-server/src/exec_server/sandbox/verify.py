@@ -24,16 +24,22 @@ from .plan import Base, Kind, Mount, Plan
 __all__ = ["Mounted", "missing", "parse_mounts", "verify"]
 
 _NAMESPACES: Final = ("pid", "mnt", "user", "ipc")
+_OWN: Final = (b"/proc/", b"/dev/")
 _ESCAPED: Final = re.compile(rb"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
-    """One line of ``/proc/PID/mountinfo``."""
+    """One line of ``/proc/PID/mountinfo``.
+
+    Attributes:
+        receives: What is mounted elsewhere appears here, or the other way round.
+    """
 
     point: bytes
     flags: frozenset[bytes]
     kind: bytes
+    receives: bool = False
 
 
 def parse_mounts(text: bytes) -> dict[int, Mounted]:
@@ -43,8 +49,9 @@ def parse_mounts(text: bytes) -> dict[int, Mounted]:
         before, _, after = line.partition(b" - ")
         fields = before.split(b" ")
         point = _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), fields[4])
+        receives = any(tag.startswith((b"shared:", b"master:")) for tag in fields[6:])
         found[int(fields[0])] = Mounted(
-            point, frozenset(fields[5].split(b",")), after.split(b" ")[0]
+            point, frozenset(fields[5].split(b",")), after.split(b" ")[0], receives
         )
     return found
 
@@ -127,9 +134,36 @@ class _Inspection:
             self._require(b"ro" in self._at(path)[0].flags, path)
         left = any(m.point.startswith(SETUP) for m in self._mounts.values())
         self._require(not left, SETUP)
-        self.check_mounts(plan)
+        self._check_mounts(plan)
+        self._check_others(plan)
 
-    def check_mounts(self, plan: Plan) -> None:
+    def _check_others(self, plan: Plan) -> None:
+        """Find what was mounted outside since bubblewrap began: it came with its own rights."""
+        if any(mount.receives for mount in self._mounts.values()):
+            raise SandboxUnavailableError(
+                "what is mounted later outside would appear in a sandbox, and cannot be kept out"
+            )
+        planned = {mount.path: mount.kind for mount in plan.mounts}
+        for mounted in self._mounts.values():
+            point = mounted.point
+            if b"ro" in mounted.flags or point == b"/" or (point + b"/").startswith(_OWN):
+                continue
+            above = point
+            while above != b"/" and above not in planned:
+                above = above[: above.rfind(b"/")] or b"/"
+            if above == b"/" and plan.base is Base.WRITABLE:
+                continue
+            if planned.get(above) not in (Kind.WRITE, Kind.PIN):
+                self._require(not self._is_seen(mounted), point)
+
+    def _is_seen(self, mounted: Mounted) -> bool:
+        """Whether nothing lies on a mount, or on a folder above it."""
+        try:
+            return self._at(mounted.point)[0] is mounted
+        except (PolicyNotEnforceableError, OSError):
+            return False
+
+    def _check_mounts(self, plan: Plan) -> None:
         for mount in plan.mounts:
             self._check_mount(mount)
 
