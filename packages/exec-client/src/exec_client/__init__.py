@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .errors import ConnectError as ConnectError
     from .errors import ConnectionBrokenError as ConnectionBrokenError
     from .errors import ConnectTimeoutError as ConnectTimeoutError
+    from .errors import ExecError as ExecError
     from .errors import HandshakeRejectedError as HandshakeRejectedError
     from .errors import HandshakeTimeoutError as HandshakeTimeoutError
     from .errors import HttpBodyError as HttpBodyError
@@ -83,6 +84,7 @@ _HOME = {
     "ConnectTimeoutError": "errors",
     "ConnectionBrokenError": "errors",
     "Environment": "environment",
+    "ExecError": "errors",
     "ExitedEvent": "events",
     "FailedEvent": "events",
     "FileError": "filesystem.errors",

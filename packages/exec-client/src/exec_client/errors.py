@@ -24,12 +24,15 @@
     ├─ UnsupportedError             the executor lacks a capability; nothing was sent
     └─ ClientClosedError            the client was closed here
 
-Errors that the executor answers with are ``exec_server_protocol.RpcError`` and its children.
+``ClientError`` and the errors of the wire, ``RpcError`` and ``ProtocolError``, have the base
+``ExecError``: it is the one to catch for all of them. Each can be copied and pickled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from exec_server_protocol.errors import ExecError
 
 __all__ = [
     "AccessDeniedError",
@@ -39,6 +42,7 @@ __all__ = [
     "ConnectError",
     "ConnectTimeoutError",
     "ConnectionBrokenError",
+    "ExecError",
     "HandshakeRejectedError",
     "HandshakeTimeoutError",
     "HttpBodyError",
@@ -56,8 +60,8 @@ __all__ = [
 ]
 
 
-class ClientError(Exception):
-    """Base of everything that this package raises on purpose.
+class ClientError(ExecError):
+    """Base of what this side raises on purpose; what the executor answers is an ``RpcError``.
 
     Attributes:
         maybe_executed: Whether the executor may have carried out the request. False means

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._scalars import ProcessId as ProcessId
     from ._scalars import SessionId as SessionId
+    from .errors import ExecError as ExecError
     from .errors import InternalError as InternalError
     from .errors import InvalidParamsError as InvalidParamsError
     from .errors import InvalidRequestError as InvalidRequestError
@@ -36,6 +37,7 @@ _HOME = {
     "WIRE_REVISION": "version",
     "EnvironmentInfo": "handshake",
     "EnvironmentPolicy": "process",
+    "ExecError": "errors",
     "InternalError": "errors",
     "InvalidParamsError": "errors",
     "InvalidRequestError": "errors",

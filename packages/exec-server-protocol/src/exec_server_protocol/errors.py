@@ -2,21 +2,23 @@
 
 ::
 
-    ProtocolError                    abstract
-    ├─ LocalProtocolError            we tried to send something illegal: a bug on our side
-    └─ RemoteProtocolError           the peer sent something illegal
-       ├─ MalformedMessageError      not a message at all; answered with id -1
-       └─ MessageTooLargeError       over a size limit; ends the connection
-    RpcError(code, message, data)    an error reply, as an exception
-    ├─ InvalidRequestError  -32600   wrong state, unknown or duplicate ids, file access denied
-    ├─ MethodNotFoundError  -32601
-    ├─ InvalidParamsError   -32602   params, path URIs, policies that cannot be enforced
-    ├─ InternalError        -32603   other operating system errors, faults of the server
-    ├─ NotFoundError        -32004   missing path, unknown file handle
-    └─ SessionAlreadyAttachedError -32010   may be retried
+    ExecError                           abstract: all that these packages raise on purpose
+    ├─ ProtocolError                    abstract
+    │  ├─ LocalProtocolError            we tried to send something illegal: a bug on our side
+    │  └─ RemoteProtocolError           the peer sent something illegal
+    │     ├─ MalformedMessageError      not a message at all; answered with id -1
+    │     └─ MessageTooLargeError       over a size limit; ends the connection
+    └─ RpcError(code, message, data)    an error reply, as an exception
+       ├─ InvalidRequestError  -32600   wrong state, unknown or duplicate ids, file access denied
+       ├─ MethodNotFoundError  -32601
+       ├─ InvalidParamsError   -32602   params, path URIs, policies that cannot be enforced
+       ├─ InternalError        -32603   other operating system errors, faults of the server
+       ├─ NotFoundError        -32004   missing path, unknown file handle
+       └─ SessionAlreadyAttachedError -32010   may be retried
 
 The codes decide how fine a receiver can tell errors apart: an unknown session and a
-duplicate process id share one code, and no class is ever picked by reading a message.
+duplicate process id share one code, and no class here is ever picked by reading a message.
+All of them can be copied and pickled, whatever their constructors ask for.
 This module imports the standard library only.
 """
 
@@ -31,6 +33,7 @@ __all__ = [
     "METHOD_NOT_FOUND",
     "NOT_FOUND",
     "SESSION_ALREADY_ATTACHED",
+    "ExecError",
     "InternalError",
     "InvalidParamsError",
     "InvalidRequestError",
@@ -60,7 +63,26 @@ SESSION_ALREADY_ATTACHED: Final = -32010
 """The session is attached to another connection. The only code that asks for a retry."""
 
 
-class ProtocolError(Exception):
+class ExecError(Exception):
+    """Base of everything that the packages of exec-server raise on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default the constructor would be called with ``args``, which is the text alone.
+        args: tuple[Any, ...] = self.args
+        if isinstance(self, OSError) and self.filename is not None:
+            args = (self.errno, self.strerror, self.filename)
+        return _restore, (type(self), args), self.__dict__ or None
+
+
+def _restore(kind: type[ExecError], args: tuple[Any, ...]) -> ExecError:
+    """Return an error as it was, but for its own attributes, which pickle sets."""
+    error = kind.__new__(kind, *args)
+    if isinstance(error, OSError):
+        OSError.__init__(error, *args)  # errno and the like are no attributes of the object
+    return error
+
+
+class ProtocolError(ExecError):
     """A message that breaks the rules of the wire. Raise one of the two children."""
 
 
@@ -84,7 +106,7 @@ class MessageTooLargeError(RemoteProtocolError):
     """The peer sent more than a frame or a message may hold."""
 
 
-class RpcError(Exception):
+class RpcError(ExecError):
     """An error reply, raised by a handler to be sent or by a client that received it.
 
     Attributes:

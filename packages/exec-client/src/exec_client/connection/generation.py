@@ -15,7 +15,12 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, Final
 
-from exec_server_protocol.errors import METHOD_NOT_FOUND, MalformedMessageError, ProtocolError
+from exec_server_protocol.errors import (
+    METHOD_NOT_FOUND,
+    ExecError,
+    MalformedMessageError,
+    ProtocolError,
+)
 from exec_server_protocol.notifications import split_http_body_delta, split_process_output
 from exec_server_protocol.rpc import (
     ErrorData,
@@ -74,7 +79,7 @@ _CLOSED_BY_RELAY: Final = (-32000, "JSON-RPC transport closed")
 """An error answer that says that the connection is gone: something between lost it."""
 
 
-class GenerationLost(Exception):
+class GenerationLost(ExecError):
     """This connection is over.
 
     Attributes:

@@ -98,16 +98,6 @@ class FileError(RpcError, OSError):
         self.code = self.default_code if code is None else code
         self.data = data
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (
-            type(self),
-            self.message,
-            self.code,
-            self.data,
-            self.errno,
-            self.filename,
-        )
-
 
 class RemoteFileNotFoundError(FileError, NotFoundError, FileNotFoundError):
     """There is nothing at the path, or a folder on the way is missing."""
@@ -180,9 +170,3 @@ def is_directory_error(error: FileError) -> RemoteIsADirectoryError:
 def is_missing(error: OSError) -> bool:
     """Whether an error says that nothing is there."""
     return isinstance(error, FileNotFoundError | NotADirectoryError)
-
-
-def _restore(
-    kind: type[FileError], message: str, code: int, data: Any, number: int, path: str
-) -> FileError:
-    return kind(message, code=code, data=data, number=number, path=path)

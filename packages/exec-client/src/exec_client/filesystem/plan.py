@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from exec_server_protocol.errors import ExecError
 from exec_server_protocol.path_uri import PathUri
 
 from .types import ProgressCallback, TransferProgress, TransferResult
@@ -89,11 +90,13 @@ def part_name(name: str, size: int, modified_ms: int) -> str:
     return f".{short}.{tag}.part"
 
 
-class LimitReached(OSError):
+class LimitReached(ExecError, OSError):
     """A transfer is larger than it may be. It ends the whole transfer, whatever files are left."""
 
     def __init__(self, name: str, max_bytes: int) -> None:
-        super().__init__(errno.EFBIG, f"the transfer is larger than {max_bytes:,} bytes", name)
+        OSError.__init__(
+            self, errno.EFBIG, f"the transfer is larger than {max_bytes:,} bytes", name
+        )
 
 
 class FileTally:
