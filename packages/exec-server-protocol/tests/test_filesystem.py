@@ -47,24 +47,47 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "fs/remove": {"path": A},
     "fs/copy": {"sourcePath": A, "destinationPath": B, "recursive": False},
     "fs/move": {"sourcePath": A, "destinationPath": B},
+    "fs/setMetadata": {"path": A},
+    "fs/createSymlink": {"path": A, "targetBase64": "Yg=="},
+    "fs/readLink": {"path": A},
     "fs/open": {"handleId": "h", "path": A},
     "fs/readBlock": {"handleId": "h", "offset": 0, "len": 1},
     "fs/writeBlock": {"handleId": "h", "offset": 0, "chunk": ""},
     "fs/close": {"handleId": "h"},
     "fs/watchMissing": {"watchId": 1, "missing": [A]},
 }
+EXTENSIONS = {"fs/move", "fs/setMetadata", "fs/createSymlink", "fs/readLink"}
 NULLABLE = {
     "fs/readFile": ["followSymlinks", "sandbox"],
-    "fs/writeFile": ["followSymlinks", "sandbox", "atomic"],
-    "fs/createDirectory": ["recursive", "followSymlinks", "sandbox"],
-    "fs/getMetadata": ["followSymlinks", "sandbox"],
+    "fs/writeFile": [
+        "followSymlinks",
+        "sandbox",
+        "atomic",
+        "exclusive",
+        "createMode",
+        "fileMode",
+        "modifiedAtMs",
+        "flush",
+    ],
+    "fs/createDirectory": ["recursive", "followSymlinks", "sandbox", "createMode"],
+    "fs/getMetadata": ["followSymlinks", "sandbox", "details"],
     "fs/canonicalize": ["sandbox"],
-    "fs/readDirectory": ["sandbox"],
+    "fs/readDirectory": ["sandbox", "details"],
     "fs/walk": ["sandbox"],
     "fs/remove": ["recursive", "force", "followSymlinks", "sandbox"],
-    "fs/copy": ["sandbox"],
-    "fs/move": ["sandbox"],
-    "fs/open": ["sandbox"],
+    "fs/copy": ["sandbox", "atomic", "followSymlinks", "listSkipped"],
+    "fs/move": ["sandbox", "keepAttributes", "createMode", "fileMode", "modifiedAtMs"],
+    "fs/setMetadata": [
+        "followSymlinks",
+        "sandbox",
+        "fileMode",
+        "modifiedAtMs",
+        "accessedAtMs",
+        "now",
+    ],
+    "fs/createSymlink": ["sandbox"],
+    "fs/readLink": ["sandbox"],
+    "fs/open": ["sandbox", "createMode", "lock"],
     "fs/readBlock": [],
     "fs/writeBlock": [],
     "fs/close": [],
@@ -120,8 +143,8 @@ def test_recorded_messages_come_back_as_they_were(name: str, message: dict[str, 
 def test_every_file_method_is_tested_here() -> None:
     requests = {name for name, method in METHODS.items() if method.family == "filesystem"}
     assert requests - {"fs/missingChanged"} == SMALLEST.keys() == NULLABLE.keys()
-    assert {name for name in requests if METHODS[name].extension} == {"fs/move"}
-    assert POSITIONAL.keys() == BY_NAME.keys() == SMALLEST.keys() - {"fs/move"}
+    assert {name for name in requests if METHODS[name].extension} == EXTENSIONS
+    assert POSITIONAL.keys() == BY_NAME.keys() == SMALLEST.keys() - EXTENSIONS
 
 
 @pytest.mark.parametrize("name", SMALLEST)
@@ -268,6 +291,17 @@ def test_extensions_stay_out_of_the_json_when_unset() -> None:
     assert write.model_copy(update={"atomic": True}).to_wire()["atomic"] is True
     assert (CAPABILITY_ATOMIC_WRITE, CAPABILITY_MOVE) == ("fsAtomicWrite", "fsMove")
     assert METHODS["fs/move"].extension == CAPABILITY_MOVE
+
+
+@pytest.mark.parametrize("name", ["fs/writeFile", "fs/setMetadata", "fs/move"])
+def test_permission_bits_are_twelve(name: str) -> None:
+    decode = METHODS[name].decode_params
+    assert decode({**SMALLEST[name], "fileMode": 0o7777}).to_wire()["fileMode"] == 0o7777
+    for bits in (-1, 0o10000, "0644", 0.5, True):
+        with pytest.raises(InvalidParamsError, match="fileMode"):
+            decode({**SMALLEST[name], "fileMode": bits})
+        with pytest.raises(InvalidParamsError, match="fileMode"):
+            METHODS[name].read_params({**SMALLEST[name], "fileMode": bits})
 
 
 def test_a_move_does_not_overwrite_unless_told() -> None:

@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 def test_everything_that_can_be_asked_is_listed() -> None:
     assert Dispatcher().operations == [
         "fs/canonicalize", "fs/checkMissing", "fs/close", "fs/copy", "fs/createDirectory",
-        "fs/getMetadata", "fs/move", "fs/open", "fs/readBlock", "fs/readDirectory",
-        "fs/readFile", "fs/remove", "fs/walk", "fs/writeBlock", "fs/writeFile",
+        "fs/createSymlink", "fs/getMetadata", "fs/move", "fs/open", "fs/readBlock",
+        "fs/readDirectory", "fs/readFile", "fs/readLink", "fs/remove", "fs/setMetadata",
+        "fs/walk", "fs/writeBlock", "fs/writeFile",
     ]  # fmt: skip
     assert set(BAD_BASE64_CODES) == set(BULK_MEMBERS)
 

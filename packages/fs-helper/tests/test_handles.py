@@ -71,7 +71,7 @@ def test_a_refused_handle_touches_nothing(
     fails(-32600, "fs/open", handleId="h", **replace)
     fails(-32600, "fs/open", handleId="x" * 33, **replace)
     fails(-32600, "fs/open", handleId="é" * 17, **replace)
-    fails(-32602, "fs/open", handleId="n", path=tmp_path / "f", mode="append")
+    fails(-32602, "fs/open", handleId="n", path=tmp_path / "f", mode="truncate")
     fails(-32602, "fs/open", path=tmp_path / "f")
     fails(-32600, "fs/close", handleId="x" * 33)
     ask("fs/open", handleId="", path=tmp_path / "f")

@@ -13,6 +13,7 @@ __all__ = [
     "Base64Bytes",
     "ChosenName",
     "ChosenProcessId",
+    "FileMode",
     "ProcessId",
     "SessionId",
     "UnsignedInt",
@@ -52,3 +53,6 @@ ChosenProcessId = Annotated[ProcessId, Field(max_length=NAME_MAX_CHARACTERS)]
 
 UnsignedInt = Annotated[int, Field(ge=0, le=2**64 - 1)]
 """An integer of 64 bits without sign: sizes, offsets, sequence numbers, milliseconds."""
+
+FileMode = Annotated[int, Field(ge=0, le=0o7777)]
+"""Permission bits of a file, with setuid, setgid and sticky."""

@@ -7,19 +7,23 @@ that announced the capability named beside them.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from ._model import WireModel
 from ._path_uri_field import WirePathUri
 from ._sandbox_field import WireSandbox
-from ._scalars import Base64Bytes, UnsignedInt
+from ._scalars import Base64Bytes, FileMode, UnsignedInt
+from ._walk import FsWalkParams, FsWalkResult, WalkEntry, WalkError, WalkOptions
 from .limits import WATCHED_PATHS_MAX
 
 __all__ = [
     "CAPABILITY_ATOMIC_WRITE",
+    "CAPABILITY_CREATE_APPEND",
+    "CAPABILITY_FILE_MODES",
     "CAPABILITY_FILE_WRITE_STREAMING",
+    "CAPABILITY_LINKS",
     "CAPABILITY_MOVE",
     "CAPABILITY_OPEN_UPDATE",
     "CAPABILITY_SANDBOXED_FILE_STREAMING",
@@ -66,10 +70,25 @@ CAPABILITY_MOVE: Final = "fsMove"
 """``fs/move``."""
 CAPABILITY_OPEN_UPDATE: Final = "fsOpenUpdate"
 """``update`` as the mode of ``fs/open``."""
+CAPABILITY_FILE_MODES: Final = "fsFileModes"
+"""``fs/setMetadata``; ``details`` of ``fs/getMetadata``; ``createMode``, ``fileMode`` and
+``modifiedAtMs`` wherever they are; ``keepAttributes`` of ``fs/move``; ``atomic`` of ``fs/copy``;
+``flush`` of ``fs/writeFile``."""
+CAPABILITY_CREATE_APPEND: Final = "fsCreateAppend"
+"""``exclusive`` of ``fs/writeFile``; ``create``, ``append`` and ``modify`` as modes of ``fs/open``,
+and its ``lock``."""
+CAPABILITY_LINKS: Final = "fsLinks"
+"""``fs/createSymlink`` and ``fs/readLink``; ``details`` of ``fs/readDirectory``; ``listSkipped``
+and ``followSymlinks`` of ``fs/copy``."""
 CAPABILITY_FILE_WRITE_STREAMING: Final = "fileWriteStreaming"
 """``fs/writeBlock``. Not an extension; older executors only read in blocks."""
 CAPABILITY_SANDBOXED_FILE_STREAMING: Final = "sandboxedFileStreaming"
 """``fs/open`` with a ``sandbox``. Not an extension; older executors refuse it."""
+
+
+def _extension() -> Any:
+    """Return the field of an optional member that is left out of the JSON when it is unset."""
+    return Field(default=None, exclude_if=lambda value: value is None)
 
 
 class FsReadFileParams(WireModel):
@@ -98,6 +117,19 @@ class FsWriteFileParams(WireModel):
     atomic: bool | None = Field(default=None, exclude_if=lambda value: value is None)
     """Write beside the file and rename: readers see the old or the new content, never a part.
     Extension: ``fsAtomicWrite``."""
+    exclusive: bool | None = _extension()
+    """Something at the path, a link included, is an error (``EEXIST``).
+    Extension: ``fsCreateAppend``."""
+    create_mode: FileMode | None = _extension()
+    """Permission bits of a file that is made, whatever the umask; one that is there keeps its
+    own. Extension, as the next three: ``fsFileModes``."""
+    file_mode: FileMode | None = _extension()
+    """Permission bits, also of a file that is there."""
+    modified_at_ms: UnsignedInt | None = _extension()
+    """Time of modification, milliseconds since 1970."""
+    flush: bool | None = _extension()
+    """False with ``atomic`` does not wait for the disk: a reader still sees one content or the
+    other; after a power cut the file may be empty."""
 
 
 class FsWriteFileResult(WireModel):
@@ -112,6 +144,9 @@ class FsCreateDirectoryParams(WireModel):
     """``None`` means true: parents are created, and an existing directory is fine."""
     follow_symlinks: bool | None = None
     sandbox: WireSandbox | None = None
+    create_mode: FileMode | None = _extension()
+    """Permission bits of the directory, not of its parents, if it is made.
+    Extension: ``fsFileModes``."""
 
 
 class FsCreateDirectoryResult(WireModel):
@@ -124,6 +159,9 @@ class FsGetMetadataParams(WireModel):
     path: WirePathUri
     follow_symlinks: bool | None = None
     sandbox: WireSandbox | None = None
+    details: Literal["target", "link"] | None = _extension()
+    """Asks for the last three members of the result; ``link`` describes a link itself instead of
+    what it leads to. Extension: ``fsFileModes``."""
 
 
 class FsGetMetadataResult(WireModel):
@@ -137,6 +175,10 @@ class FsGetMetadataResult(WireModel):
     created_at_ms: UnsignedInt
     """Milliseconds since 1970; 0 when unknown."""
     modified_at_ms: UnsignedInt
+    file_mode: FileMode | None = _extension()
+    """Permission bits, 12 of them. This and the next two with ``details`` only."""
+    user_id: UnsignedInt | None = _extension()
+    group_id: UnsignedInt | None = _extension()
 
 
 class FsCanonicalizeParams(WireModel):
@@ -157,6 +199,9 @@ class FsReadDirectoryParams(WireModel):
 
     path: WirePathUri
     sandbox: WireSandbox | None = None
+    details: bool | None = _extension()
+    """Asks for every entry, links that lead nowhere included, with the further members.
+    Extension: ``fsLinks``."""
 
 
 class DirectoryEntry(WireModel):
@@ -166,57 +211,20 @@ class DirectoryEntry(WireModel):
     """Bytes that are not UTF-8 are replaced."""
     is_directory: bool
     is_file: bool
+    is_symlink: bool | None = _extension()
+    """This and all below with ``details`` only."""
+    size: UnsignedInt | None = _extension()
+    """In bytes; of a link's target, as the next two."""
+    modified_at_ms: UnsignedInt | None = _extension()
+    file_mode: FileMode | None = _extension()
+    name_base64: Base64Bytes | None = _extension()
+    """The name as it is, when it is not UTF-8."""
 
 
 class FsReadDirectoryResult(WireModel):
-    """The entries, in no order; what cannot be looked at is left out."""
+    """The entries, in no order; without ``details``, what cannot be looked at is left out."""
 
     entries: list[DirectoryEntry]
-
-
-class WalkOptions(WireModel):
-    """How far to walk."""
-
-    max_depth: UnsignedInt
-    """0 for the children of the root only; at most 64."""
-    max_directories: UnsignedInt
-    """1 to 10,000."""
-    max_entries: UnsignedInt
-    """1 to 50,000."""
-    follow_directory_symlinks: bool
-    prune_hidden_directories: bool = False
-    """List directories whose name starts with a dot, but do not enter them."""
-
-
-class FsWalkParams(WireModel):
-    """Lists a tree, breadth first, sorted within each directory."""
-
-    path: WirePathUri
-    options: WalkOptions
-    sandbox: WireSandbox | None = None
-
-
-class WalkEntry(WireModel):
-    """A directory or a regular file below the root."""
-
-    path: WirePathUri
-    kind: Literal["directory", "file"]
-
-
-class WalkError(WireModel):
-    """A place that could not be looked at."""
-
-    path: WirePathUri
-    message: str
-
-
-class FsWalkResult(WireModel):
-    """What was found."""
-
-    entries: list[WalkEntry]
-    errors: list[WalkError]
-    truncated: bool
-    """A limit was reached, or 4 MiB of answer."""
 
 
 class FsRemoveParams(WireModel):
@@ -243,10 +251,20 @@ class FsCopyParams(WireModel):
     recursive: bool
     """Required: a directory is copied only with true."""
     sandbox: WireSandbox | None = None
+    atomic: bool | None = _extension()
+    """Each file goes beside its target first and is renamed. Extension: ``fsFileModes``."""
+    follow_symlinks: bool | None = _extension()
+    """Copy what links lead to, instead of the links. Extension: ``fsLinks``."""
+    list_skipped: bool | None = _extension()
+    """Asks for ``skipped`` in the result. Extension: ``fsLinks``."""
 
 
 class FsCopyResult(WireModel):
     """Copied."""
+
+    skipped: list[WirePathUri] | None = _extension()
+    """What was left out: it is no file, directory or link, or it leads into a circle. The first
+    256 KiB of them."""
 
 
 class FsMoveParams(WireModel):
@@ -257,6 +275,16 @@ class FsMoveParams(WireModel):
     overwrite: bool = False
     """Replace a file that is there; without it that is an error."""
     sandbox: WireSandbox | None = None
+    keep_attributes: bool | None = _extension()
+    """A file that replaces another takes over its permission bits, owner and access list. What
+    cannot be taken over is an error, and nothing is moved. Extension, as the next three:
+    ``fsFileModes``."""
+    create_mode: FileMode | None = _extension()
+    """Permission bits, unless those of a replaced file are taken over. Of files only."""
+    file_mode: FileMode | None = _extension()
+    """Permission bits in any case. Of files only."""
+    modified_at_ms: UnsignedInt | None = _extension()
+    """Time of modification, milliseconds since 1970. Of files only."""
 
 
 class FsMoveResult(WireModel):
@@ -269,10 +297,17 @@ class FsOpenParams(WireModel):
     handle_id: str
     """Chosen by the client, at most 32 bytes of UTF-8, unique on the connection."""
     path: WirePathUri
-    mode: Literal["read", "replace", "update"] = "read"
+    mode: Literal["read", "replace", "update", "create", "append", "modify"] = "read"
     """``update`` keeps what the file holds, and makes it when it is missing: for going on
-    with a transfer that broke. Extension: ``fsOpenUpdate``."""
+    with a transfer that broke. Extension: ``fsOpenUpdate``. ``create`` makes a file that must not
+    be there; ``append`` writes every block at the end, whatever its offset; ``modify`` reads and
+    writes a file that must be there. Extension: ``fsCreateAppend``."""
     sandbox: WireSandbox | None = None
+    create_mode: FileMode | None = _extension()
+    """Permission bits of a file that is made, whatever the umask. Extension: ``fsFileModes``."""
+    lock: bool | None = _extension()
+    """Of a file to be written: refuse one (``EAGAIN``) that another open handle has locked.
+    Extension: ``fsCreateAppend``."""
 
 
 class FsOpenResult(WireModel):

@@ -234,6 +234,13 @@ _ALL: Final = (
     _request("fs/remove", "filesystem", "filesystem", "FsRemove"),
     _request("fs/copy", "filesystem", "filesystem", "FsCopy"),
     _request("fs/move", "filesystem", "filesystem", "FsMove", extension="fsMove"),
+    _request(
+        "fs/setMetadata", "filesystem", "attributes", "FsSetMetadata", extension="fsFileModes"
+    ),
+    _request(
+        "fs/createSymlink", "filesystem", "attributes", "FsCreateSymlink", extension="fsLinks"
+    ),
+    _request("fs/readLink", "filesystem", "attributes", "FsReadLink", extension="fsLinks"),
     _request("fs/open", "filesystem", "filesystem", "FsOpen"),
     _request("fs/readBlock", "filesystem", "filesystem", "FsReadBlock"),
     _request("fs/writeBlock", "filesystem", "filesystem", "FsWriteBlock"),

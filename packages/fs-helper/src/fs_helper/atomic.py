@@ -5,8 +5,9 @@ device, gets a name and is renamed over the old one. A helper that is killed lea
 file or the new one; without support for nameless files (network file systems, macOS) it may
 leave a ``.fs-helper-…`` file beside it.
 
-Mode, owner, group and extended attributes are those of the old file. Its inode and its hard
-links are not: other names keep the old content.
+Mode, owner, group and extended attributes are those of the old file, unless others are asked
+for. Its inode and its hard links are not: other names keep the old content. Until the file has
+the bits that it is to have, nobody but its owner may read it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
+from .attributes import NO_ATTRIBUTES, Attributes, Kept, read_kept
 from .nofollow import DIRECTORY, open_parent
-from .regular import NEW_FILE_MODE, not_regular, write_all
+from .regular import NEW_FILE_MODE, PRIVATE_MODE, not_regular, write_all
 
 __all__ = ["replace", "sync_directory", "temporary_name"]
 
@@ -28,50 +32,89 @@ _NO_TMPFILE: Final = frozenset(
 )
 
 
-def replace(path: bytes, data: bytearray, *, follow: bool) -> None:
+def replace(
+    path: bytes,
+    data: bytearray,
+    *,
+    follow: bool,
+    exclusive: bool = False,
+    attributes: Attributes = NO_ATTRIBUTES,
+    flush: bool = True,
+) -> None:
     """Give the file at ``path`` new content, in one step; make it if it is missing.
 
     Args:
         path: Absolute. A link stays a link: what it leads to is replaced.
         data: The content.
         follow: Whether links may lie on the way.
+        exclusive: Nothing may be there, no link either.
+        attributes: What the file is to have.
+        flush: Wait until the content is on the device.
 
     Raises:
         OperationError: There is something, but not a regular file.
         OSError: As the system says; also when the old file may not be written to, or its
             owner cannot be kept. The old content is there, then.
     """
-    if follow:
-        parent_path, name = os.path.split(os.path.realpath(path))
-        # The parent is free of links by now, unless one was put there this instant.
-        parent = os.open(parent_path, DIRECTORY)
-        name = name or b"."  # the root: opening it says that it is a directory
-    else:
-        parent, name = open_parent(path)
-    try:
-        old = _status(parent, name)
-        fd, temporary = _create(parent)
+    with _parent(path, follow=follow, exclusive=exclusive) as (parent, name):
+        old = None if exclusive else _old(parent, name)
+        bits = NEW_FILE_MODE if old is None and attributes.unasked else PRIVATE_MODE
+        fd, temporary = _create(parent, bits)
         try:
             try:
                 write_all(fd, [data])
-                if old is not None:
-                    _keep(fd, *old)
-                os.fsync(fd)
+                attributes.give(fd, old)
+                if flush:
+                    os.fsync(fd)
                 if temporary is None:
-                    linked = temporary_name()
-                    # The directory descriptor makes this follow the link in /proc.
-                    os.link(f"/proc/self/fd/{fd}".encode(), linked, dst_dir_fd=parent)
-                    temporary = linked
+                    if exclusive:
+                        _link(fd, parent, name)
+                    else:
+                        linked = temporary_name()
+                        _link(fd, parent, linked)
+                        temporary = linked
             finally:
                 os.close(fd)
-            os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+            if temporary is not None:
+                _put_in_place(parent, temporary, name, exclusive=exclusive)
         except BaseException:
             if temporary is not None:
-                os.unlink(temporary, dir_fd=parent)
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=parent)
             raise
-        sync_directory(parent)
+        if flush:
+            sync_directory(parent)
+
+
+@contextmanager
+def _parent(path: bytes, *, follow: bool, exclusive: bool) -> Iterator[tuple[int, bytes]]:
+    """Open the folder of a file; yield it with the name in it."""
+    if not follow:
+        parent, name = open_parent(path)
+    else:
+        # A link that stands where nothing may be is something, too: it is not followed.
+        place = os.path.realpath(os.path.dirname(path)) if exclusive else os.path.realpath(path)
+        parent_path, name = (place, os.path.basename(path)) if exclusive else os.path.split(place)
+        # The parent is free of links by now, unless one was put there this instant.
+        parent = os.open(parent_path, DIRECTORY)
+        name = name or b"."  # the root: opening it says that it is a directory
+    try:
+        yield parent, name
     finally:
         os.close(parent)
+
+
+def _link(fd: int, parent: int, name: bytes) -> None:
+    # The directory descriptor makes this follow the link in /proc.
+    os.link(f"/proc/self/fd/{fd}".encode(), name, dst_dir_fd=parent)
+
+
+def _put_in_place(parent: int, temporary: bytes, name: bytes, *, exclusive: bool) -> None:
+    if exclusive:
+        os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
+        os.unlink(temporary, dir_fd=parent)
+    else:
+        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
 
 
 def temporary_name() -> bytes:
@@ -93,10 +136,7 @@ def sync_directory(fd: int) -> None:
         os.close(readable)
 
 
-_Kept = tuple[os.stat_result, list[tuple[str, bytes]]]
-
-
-def _status(parent: int, name: bytes) -> _Kept | None:
+def _old(parent: int, name: bytes) -> Kept | None:
     """Return what is to be kept of the old file, if there is one that may be written to."""
     flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
@@ -104,44 +144,22 @@ def _status(parent: int, name: bytes) -> _Kept | None:
     except FileNotFoundError:
         return None
     try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise not_regular()
-        return status, _attributes(fd)
+        return read_kept(fd)
     finally:
         os.close(fd)
 
 
-def _attributes(fd: int) -> list[tuple[str, bytes]]:
-    if not hasattr(os, "listxattr"):
-        return []
-    try:
-        return [(name, os.getxattr(fd, name)) for name in os.listxattr(fd)]
-    except OSError:
-        return []  # a file system without them
-
-
-def _create(parent: int) -> tuple[int, bytes | None]:
+def _create(parent: int, mode: int) -> tuple[int, bytes | None]:
     """Return a new file and its name; ``None`` when it has none yet."""
     if _TMPFILE and os.path.exists("/proc/self/fd"):
         try:
             flags = _TMPFILE | os.O_WRONLY | os.O_CLOEXEC
-            return os.open(b".", flags, NEW_FILE_MODE, dir_fd=parent), None
+            return os.open(b".", flags, mode, dir_fd=parent), None
         except OSError as error:
             if error.errno not in _NO_TMPFILE:
                 raise
     name = temporary_name()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(name, flags, NEW_FILE_MODE, dir_fd=parent), name
-
-
-def _keep(fd: int, status: os.stat_result, attributes: list[tuple[str, bytes]]) -> None:
-    new = os.fstat(fd)
-    if (new.st_uid, new.st_gid) != (status.st_uid, status.st_gid):
-        os.fchown(fd, status.st_uid, status.st_gid)
-    for name, value in attributes:
-        # What the system sets by itself (labels), or drops on a write (capabilities), is
-        # not ours to copy.
-        if name.startswith("user.") or name == "system.posix_acl_access":
-            os.setxattr(fd, name, value)
-    os.fchmod(fd, stat.S_IMODE(status.st_mode))  # last: a new owner clears the setuid bit
+    return os.open(name, flags, mode, dir_fd=parent), name

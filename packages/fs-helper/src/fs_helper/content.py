@@ -11,6 +11,7 @@ from exec_server_protocol.limits import READ_FILE_MAX_BYTES
 
 from .answers import BUFFER, EMPTY, BulkPieces
 from .atomic import replace
+from .attributes import attributes_of
 from .errors import OperationError
 from .params import Params, flag, path_of
 from .regular import open_for_reading, open_for_writing, truncate, write_all
@@ -55,7 +56,8 @@ def write_file(params: Params, data: bytearray) -> bytes:
     """Write a whole file and return the JSON text of the answer to ``fs/writeFile``.
 
     In place: inode, mode, owner and hard links stay, and a reader may see a part, or a part of
-    the old content behind it. With ``atomic`` see ``atomic.replace``.
+    the old content behind it. With ``atomic`` see ``atomic.replace``. ``exclusive`` makes a file
+    that must not be there.
 
     Raises:
         OperationError: Something that cannot be written to, or not in this way.
@@ -63,16 +65,35 @@ def write_file(params: Params, data: bytearray) -> bytes:
     """
     path = path_of(params)
     follow = flag(params, "followSymlinks", default=True)
+    exclusive = flag(params, "exclusive", default=False)
+    attributes = attributes_of(params)
     if flag(params, "atomic", default=False):
-        replace(path, data, follow=follow)
+        replace(
+            path,
+            data,
+            follow=follow,
+            exclusive=exclusive,
+            attributes=attributes,
+            flush=flag(params, "flush", default=True),
+        )
         return EMPTY
-    fd = open_for_writing(path, follow=follow, special=follow)
+    fd = open_for_writing(
+        path,
+        follow=follow,
+        special=follow,
+        flags=os.O_WRONLY | os.O_CREAT | (os.O_EXCL if exclusive else 0),
+        mode=attributes.create_mode if attributes.file_mode is None else attributes.file_mode,
+    )
     try:
+        if attributes.file_mode is not None and stat.S_ISREG(os.fstat(fd).st_mode):
+            os.fchmod(fd, attributes.file_mode)  # before there is anything to read
         if data and len(data) <= _OVERWRITE_MAX_BYTES and stat.S_ISREG(os.fstat(fd).st_mode):
             _overwrite(fd, data)
         else:
             truncate(fd)
             write_all(fd, [data])
+        if attributes.modified_ns is not None and stat.S_ISREG(os.fstat(fd).st_mode):
+            os.utime(fd, ns=(attributes.modified_ns, attributes.modified_ns))
     finally:
         os.close(fd)
     return EMPTY

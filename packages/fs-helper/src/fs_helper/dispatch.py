@@ -22,11 +22,13 @@ from exec_server_protocol.helper import (
 from exec_server_protocol.limits import READ_FILE_MAX_BYTES
 
 from .answers import BulkOperation, BulkPieces, Operation, Pieces
+from .attributes import set_metadata
 from .base64_text import Base64Collector, Base64Error
 from .content import read_file, write_file
 from .copying import copy
 from .errors import OperationError, from_os_error
 from .handles import Handles
+from .links import create_symlink, read_link
 from .listing import read_directory
 from .metadata import canonicalize, check_missing, get_metadata
 from .moving import move
@@ -60,13 +62,16 @@ class Dispatcher:
             "fs/close": self.handles.close,
             "fs/copy": copy,
             "fs/createDirectory": create_directory,
+            "fs/createSymlink": create_symlink,
             "fs/getMetadata": get_metadata,
             "fs/move": move,
             "fs/open": self.handles.open,
             "fs/readBlock": self.handles.read_block,
             "fs/readDirectory": read_directory,
             "fs/readFile": read_file,
+            "fs/readLink": read_link,
             "fs/remove": remove,
+            "fs/setMetadata": set_metadata,
             "fs/walk": walk,
         }
         self._bulk_operations: dict[str, BulkOperation] = {

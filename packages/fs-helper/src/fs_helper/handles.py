@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from contextlib import suppress
 from typing import Final
@@ -16,13 +17,25 @@ from exec_server_protocol.limits import (
 
 from .answers import BUFFER, EMPTY, BulkPieces, dump
 from .errors import OperationError, from_errno
-from .params import Params, natural, path_of, text
+from .params import Params, file_mode, flag, natural, path_of, text
 from .regular import open_for_reading, open_for_writing, truncate
 
 __all__ = ["Handles"]
 
 _OFFSET_MAX: Final = 2**63 - 1
 """Largest offset of the system: a signed integer of 64 bits."""
+
+_FLAGS: Final = {
+    "replace": os.O_WRONLY | os.O_CREAT,
+    "update": os.O_WRONLY | os.O_CREAT,
+    "create": os.O_WRONLY | os.O_CREAT | os.O_EXCL,
+    "append": os.O_WRONLY | os.O_CREAT | os.O_APPEND,
+    "modify": os.O_RDWR,
+}
+"""How files are opened that are written to."""
+
+_LOCK_TRIES: Final = 4
+"""A lock on a file that has just got another name is worth nothing: so often there is a new one."""
 
 
 class Handles:
@@ -34,6 +47,8 @@ class Handles:
     def __init__(self) -> None:
         self._open: dict[str, int] = {}
         self._opened: int | None = None
+        self._writers: set[str] = set()
+        self._appenders: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -41,15 +56,16 @@ class Handles:
     def open(self, params: Params) -> bytes:
         """Open a file. Return the text for ``fs/open``.
 
-        ``replace`` empties the file at once; ``update`` keeps what it holds. Both make a file
-        that is missing.
+        ``replace`` empties the file at once, ``update`` keeps what it holds, ``append`` goes on
+        at its end: all make a file that is missing. ``create`` makes one that must be missing,
+        ``modify`` reads and writes one that must not. With ``lock`` nobody else has it locked.
 
         Nothing is touched when the handle is refused.
 
         Raises:
             OperationError: The id is too long or in use, too many are open, or it is not a
                 regular file.
-            OSError: As the system says.
+            OSError: As the system says; ``EAGAIN`` for a lock that somebody else has.
         """
         handle_id = self._id(params)
         if handle_id in self._open:
@@ -62,18 +78,16 @@ class Handles:
         path = path_of(params)
         if mode == "read":
             fd, _size = open_for_reading(path)
-        elif mode in ("replace", "update"):
-            fd = open_for_writing(path)
-            try:
-                if mode == "replace":
-                    truncate(fd)
-            except BaseException:
-                os.close(fd)
-                raise
+        elif mode in _FLAGS:
+            fd = _open_to_write(path, mode, params)
         else:
-            raise OperationError(INVALID_PARAMS, "mode is none of read, replace and update")
+            raise OperationError(INVALID_PARAMS, f"mode is none of read, {', '.join(_FLAGS)}")
         self._open[handle_id] = fd
         self._opened = fd if mode == "read" else None
+        if mode != "read":
+            self._writers.add(handle_id)
+        if mode == "append":
+            self._appenders.add(handle_id)
         return dump({"handleId": handle_id})
 
     def take_opened(self) -> int | None:
@@ -87,8 +101,8 @@ class Handles:
         Raises:
             OperationError: A length outside 1 to 1 MiB, an unknown handle, an offset that no
                 file has; the last closes the handle, as does an error from reading.
-            OSError: As the system says; ``EBADF``, which keeps the handle, for one that
-                writes. One from reading may come after the first pieces.
+            OSError: As the system says; ``EBADF`` for one that only writes. A handle that
+                writes stays open. One from reading may come after the first pieces.
         """
         handle_id, offset, length = self._id(params), natural(params, "offset"), params.get("len")
         if type(length) is not int or not 1 <= length <= FILE_BLOCK_MAX_BYTES:
@@ -107,8 +121,9 @@ class Handles:
                     return piece[:count]
                 yield piece
                 offset += count
-        except (OperationError, OSError) as error:
-            if getattr(error, "errno", None) != errno.EBADF:
+        except (OperationError, OSError):
+            # What is written may still be: whoever writes finds out about the rest by itself.
+            if handle_id not in self._writers:
                 self._drop(handle_id)
             raise
 
@@ -133,7 +148,10 @@ class Handles:
         fd = self._fd(handle_id)
         view = memoryview(data)
         while view:
-            written = os.pwrite(fd, view, offset)
+            if handle_id in self._appenders:  # not every system overlooks an offset then
+                written = os.write(fd, view)
+            else:
+                written = os.pwrite(fd, view, offset)
             view, offset = view[written:], offset + written
         return EMPTY
 
@@ -166,10 +184,38 @@ class Handles:
         return fd
 
     def _drop(self, handle_id: str) -> None:
+        self._writers.discard(handle_id)
+        self._appenders.discard(handle_id)
         fd = self._open.pop(handle_id, None)
         if fd is not None:
             with suppress(OSError):  # the descriptor is gone all the same
                 os.close(fd)
+
+
+def _open_to_write(path: bytes, mode: str, params: Params) -> int:
+    create_mode = file_mode(params, "createMode")
+    lock = flag(params, "lock", default=False)
+    for _ in range(_LOCK_TRIES):
+        fd = open_for_writing(path, flags=_FLAGS[mode], mode=create_mode)
+        try:
+            if lock:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not lock or _is_at(path, fd):
+                if mode == "replace":
+                    truncate(fd)
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)  # whoever had the lock gave the file another name
+    raise BlockingIOError(errno.EAGAIN, "")
+
+
+def _is_at(path: bytes, fd: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False
 
 
 def _read_at(fd: int, buffer: memoryview, offset: int) -> int:

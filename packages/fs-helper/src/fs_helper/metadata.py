@@ -18,6 +18,8 @@ from .system_calls import birth_time_ms
 
 __all__ = ["canonicalize", "check_missing", "get_metadata"]
 
+_DETAILS: Final = (None, "target", "link")
+
 _CHECKED_PATHS_MAX: Final = 1024
 """Paths of one ``fs/checkMissing``: a watch names a handful for each directory level."""
 
@@ -35,14 +37,20 @@ def get_metadata(params: Params) -> bytes:
         OSError: As the system says.
     """
     path = path_of(params)
+    details = params.get("details")
+    if details not in _DETAILS:
+        raise OperationError(INVALID_PARAMS, "details is none of target and link")
+    detailed = details is not None
     if flag(params, "followSymlinks", default=True):
         status = os.lstat(path)
         is_symlink = stat.S_ISLNK(status.st_mode)
+        if is_symlink and details == "link":
+            return _describe(status, 0, is_symlink=True, detailed=True)
         if is_symlink:
             status = os.stat(path)
-        return _describe(status, birth_time_ms(path), is_symlink=is_symlink)
+        return _describe(status, birth_time_ms(path), is_symlink=is_symlink, detailed=detailed)
     if not split(path):
-        return _describe(os.lstat(b"/"), birth_time_ms(b"/"), is_symlink=False)
+        return _describe(os.lstat(b"/"), birth_time_ms(b"/"), is_symlink=False, detailed=detailed)
     parent, name = open_parent(path)
     try:
         # A place in the tree, not an open file: works for sockets, FIFOs, unreadable files.
@@ -59,7 +67,7 @@ def get_metadata(params: Params) -> bytes:
         os.close(parent)
     if stat.S_ISLNK(status.st_mode):
         raise OperationError(INVALID_REQUEST, "path is a symbolic link")
-    return _describe(status, birth, is_symlink=False)
+    return _describe(status, birth, is_symlink=False, detailed=detailed)
 
 
 def canonicalize(params: Params) -> bytes:
@@ -99,16 +107,22 @@ def _exists(path: bytes) -> bool:
     return True
 
 
-def _describe(status: os.stat_result, created_at_ms: int, *, is_symlink: bool) -> bytes:
+def _describe(
+    status: os.stat_result, created_at_ms: int, *, is_symlink: bool, detailed: bool
+) -> bytes:
     if not created_at_ms:
         # macOS has it in every status; on Linux it comes from a call of its own.
         created_at_ms = max(0, int(getattr(status, "st_birthtime", 0) * 1000))
     # Formatted by hand: this is the operation asked for most often.
     is_directory = "true" if stat.S_ISDIR(status.st_mode) else "false"
     is_file = "true" if stat.S_ISREG(status.st_mode) else "false"
+    more = ""
+    if detailed:
+        mode = stat.S_IMODE(status.st_mode)
+        more = f',"fileMode":{mode},"userId":{status.st_uid},"groupId":{status.st_gid}'
     return (
         f'{{"isDirectory":{is_directory},"isFile":{is_file},'
         f'"isSymlink":{"true" if is_symlink else "false"},"size":{status.st_size},'
         f'"createdAtMs":{created_at_ms},'
-        f'"modifiedAtMs":{max(0, status.st_mtime_ns // 1_000_000)}}}'
+        f'"modifiedAtMs":{max(0, status.st_mtime_ns // 1_000_000)}{more}}}'
     ).encode("ascii")

@@ -11,6 +11,7 @@ from exec_server_protocol.errors import INVALID_REQUEST
 
 from .answers import EMPTY
 from .atomic import temporary_name
+from .attributes import NO_ATTRIBUTES, Attributes, attributes_of, kept_of
 from .copying import copy_content
 from .errors import OperationError
 from .params import Params, flag, path_of
@@ -37,6 +38,10 @@ def move(params: Params) -> bytes:
     source = path_of(params, "sourcePath")
     destination = path_of(params, "destinationPath")
     overwrite = flag(params, "overwrite", default=False)
+    attributes = attributes_of(params)
+    keep = flag(params, "keepAttributes", default=False)
+    if keep or attributes != NO_ATTRIBUTES:
+        _prepare(source, destination if keep else None, attributes)
     try:
         _rename(source, destination, overwrite=overwrite)
     except OSError as error:
@@ -44,6 +49,24 @@ def move(params: Params) -> bytes:
             raise
         _move_across(source, destination, overwrite=overwrite)
     return EMPTY
+
+
+def _prepare(source: bytes, replaced: bytes | None, attributes: Attributes) -> None:
+    """Give the source what it is to have under its new name, before it has that name.
+
+    Raises:
+        OSError: Something cannot be given; nothing is moved then.
+    """
+    status = os.lstat(source)
+    if not stat.S_ISREG(status.st_mode):
+        return
+    fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not os.path.samestat(os.fstat(fd), status):
+            raise OSError(errno.ESTALE, "")
+        attributes.give(fd, None if replaced is None else kept_of(replaced))
+    finally:
+        os.close(fd)
 
 
 def _rename(source: bytes, destination: bytes, *, overwrite: bool) -> None:

@@ -14,11 +14,21 @@ from exec_server_protocol.path_uri import InvalidPathError, PathUri
 
 from .errors import OperationError
 
-__all__ = ["Params", "flag", "natural", "path_of", "text", "uri_to_path"]
+__all__ = [
+    "Params",
+    "file_mode",
+    "flag",
+    "natural",
+    "optional_natural",
+    "path_of",
+    "text",
+    "uri_to_path",
+]
 
 Params = dict[str, Any]
 """Params of the wire, decoded JSON."""
 
+MODE_MAX: Final = 0o7777
 _SCHEME: Final = "file://"
 
 _T = TypeVar("_T")
@@ -74,6 +84,27 @@ def natural(params: Params, name: str) -> int:
     if value < 0:
         raise OperationError(INVALID_PARAMS, f"{name} is negative")
     return value
+
+
+def optional_natural(params: Params, name: str) -> int | None:
+    """Return an optional integer that is not negative.
+
+    Raises:
+        OperationError: It is something else.
+    """
+    return None if params.get(name) is None else natural(params, name)
+
+
+def file_mode(params: Params, name: str) -> int | None:
+    """Return optional permission bits.
+
+    Raises:
+        OperationError: They are something else.
+    """
+    bits = optional_natural(params, name)
+    if bits is not None and bits > MODE_MAX:
+        raise OperationError(INVALID_PARAMS, f"{name} has more than permission bits")
+    return bits
 
 
 def flag(params: Params, name: str, *, default: bool) -> bool:

@@ -12,6 +12,7 @@ import os
 import select
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from exec_server_protocol.errors import INVALID_REQUEST
@@ -21,6 +22,7 @@ from .nofollow import open_parent
 
 __all__ = [
     "NEW_FILE_MODE",
+    "PRIVATE_MODE",
     "STALLED_AFTER_MS",
     "after",
     "not_regular",
@@ -33,10 +35,16 @@ __all__ = [
 NEW_FILE_MODE: Final = 0o666
 """Before the umask."""
 
+PRIVATE_MODE: Final = 0o600
+"""Of a file that gets its own bits when it is complete."""
+
 STALLED_AFTER_MS: Final = 1000
 """How long a FIFO or a terminal may take no byte before a write to it is given up.
 
 Somebody who reads it needs far less, and later requests are waiting."""
+
+_RACES: Final = 8
+"""How often a file may be made and removed by others between two looks at it."""
 
 _COMMON: Final = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -68,7 +76,14 @@ def open_for_reading(path: bytes, *, follow: bool = True) -> tuple[int, int]:
     return fd, status.st_size
 
 
-def open_for_writing(path: bytes, *, follow: bool = True, special: bool = False) -> int:
+def open_for_writing(
+    path: bytes,
+    *,
+    follow: bool = True,
+    special: bool = False,
+    flags: int = os.O_WRONLY | os.O_CREAT,
+    mode: int | None = None,
+) -> int:
     """Open a file, made if it is missing, without touching its content.
 
     Args:
@@ -76,6 +91,8 @@ def open_for_writing(path: bytes, *, follow: bool = True, special: bool = False)
         follow: Whether links may lie on the way. A link that leads nowhere is followed too:
             its target is made.
         special: Accept devices, and FIFOs that somebody reads.
+        flags: How to open it, where that differs.
+        mode: Permission bits of a file that is made, whatever the umask.
 
     Returns:
         A descriptor, which the caller closes.
@@ -84,8 +101,10 @@ def open_for_writing(path: bytes, *, follow: bool = True, special: bool = False)
         OperationError: It is something else.
         OSError: As the system says; ``ENXIO`` for a FIFO that nobody reads.
     """
-    fd = _open(path, os.O_WRONLY | os.O_CREAT, follow=follow)
+    fd, made = _open_or_make(path, flags, mode, follow=follow)
     try:
+        if made and mode is not None:
+            os.fchmod(fd, mode)
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             if not special or _is_own_pipe(status):
@@ -136,12 +155,31 @@ def after(
     return ()
 
 
-def _open(path: bytes, flags: int, *, follow: bool) -> int:
+def _open_or_make(path: bytes, flags: int, mode: int | None, *, follow: bool) -> tuple[int, bool]:
+    """Return a descriptor, and whether the file was made, which is known with ``mode`` only."""
+    if mode is None or not flags & os.O_CREAT:
+        return _open(path, flags, follow=follow), False
+    # Never wider than it is to be, not for an instant.
+    bits = mode & PRIVATE_MODE
+    if flags & os.O_EXCL:
+        return _open(path, flags, follow=follow, mode=bits), True
+    for _ in range(_RACES):
+        try:
+            return _open(path, flags & ~os.O_CREAT, follow=follow), False
+        except FileNotFoundError:
+            if follow:
+                path = os.path.realpath(path)  # what a link that leads nowhere names
+            with suppress(FileExistsError):
+                return _open(path, flags | os.O_EXCL, follow=follow, mode=bits), True
+    raise FileExistsError(errno.EEXIST, "")
+
+
+def _open(path: bytes, flags: int, *, follow: bool, mode: int = NEW_FILE_MODE) -> int:
     if follow:
-        return os.open(path, flags | _COMMON, NEW_FILE_MODE)
+        return os.open(path, flags | _COMMON, mode)
     parent, name = open_parent(path)
     try:
-        return os.open(name, flags | os.O_NOFOLLOW | _COMMON, NEW_FILE_MODE, dir_fd=parent)
+        return os.open(name, flags | os.O_NOFOLLOW | _COMMON, mode, dir_fd=parent)
     finally:
         os.close(parent)
 

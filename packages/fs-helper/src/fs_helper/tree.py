@@ -11,9 +11,12 @@ from exec_server_protocol.errors import INTERNAL_ERROR, INVALID_REQUEST
 from .answers import EMPTY
 from .errors import OperationError
 from .nofollow import open_directory, open_parent, split
-from .params import Params, flag, path_of
+from .params import Params, file_mode, flag, path_of
 
 __all__ = ["create_directory", "make_directories", "remove", "remove_entry"]
+
+_PRIVATE: Final = 0o700
+"""Of a directory until it has its own bits."""
 
 _READABLE: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -27,12 +30,17 @@ def create_directory(params: Params) -> bytes:
     """
     path = path_of(params)
     recursive = flag(params, "recursive", default=True)
+    mode = file_mode(params, "createMode")
     if flag(params, "followSymlinks", default=True):
         if recursive:
-            make_directories(path)
+            if mode is not None and path.rstrip(b"/"):
+                make_directories(os.path.dirname(path.rstrip(b"/")))
+            make_directories(path, mode)
         else:
-            os.mkdir(path)
+            _make(path, mode)
         return EMPTY
+    if mode is not None:
+        raise OperationError(INVALID_REQUEST, "createMode is for paths with links")
     if recursive:
         os.close(open_directory(split(path), create=True))
         return EMPTY
@@ -50,8 +58,21 @@ _VANISHED_MAX = 100
 """How often somebody else may remove the folder in which one is about to be made."""
 
 
-def make_directories(path: bytes) -> None:
+def _make(path: bytes, mode: int | None) -> None:
+    """Make a directory, with these bits whatever the umask, and never wider."""
+    if mode is None:
+        os.mkdir(path)
+        return
+    os.mkdir(path, mode & _PRIVATE)
+    os.chmod(path, mode)
+
+
+def make_directories(path: bytes, mode: int | None = None) -> None:
     """Make a directory and the parents it lacks. Others may do the same at the same time.
+
+    Args:
+        path: Absolute.
+        mode: Permission bits of what is made; ``None`` for what the umask leaves.
 
     Raises:
         OSError: ``EEXIST`` when there is something else at ``path``; otherwise as the system
@@ -62,7 +83,7 @@ def make_directories(path: bytes) -> None:
     vanished = 0
     while True:
         try:
-            os.mkdir(path)
+            _make(path, mode)
         except FileExistsError:
             if not os.path.isdir(path):
                 raise

@@ -26,6 +26,7 @@ _STRING: Final = (
 _URI: Final = rb'"file://[ !#-\[\]-~]*+"'
 _BOOL: Final = rb"(?:true|false)"
 _NUMBER: Final = rb"[0-9]{1,20}"
+_BASE64: Final = rb'"[+/-9A-Za-z]*+={0,2}"'
 
 
 class ResultCheck(Protocol):
@@ -174,18 +175,22 @@ _EMPTY: Final = _Whole(rb"\{\}")
 _WHOLE: Final[Mapping[str, _Whole]] = {
     "fs/getMetadata": _Whole(
         rb'\{"isDirectory":%b,"isFile":%b,"isSymlink":%b,"size":%b,"createdAtMs":%b,'
-        rb'"modifiedAtMs":%b\}' % (_BOOL, _BOOL, _BOOL, _NUMBER, _NUMBER, _NUMBER)
+        rb'"modifiedAtMs":%b(?:,"fileMode":%b,"userId":%b,"groupId":%b)?\}'
+        % (_BOOL, _BOOL, _BOOL, *[_NUMBER] * 6)
     ),
+    "fs/copy": _Whole(rb'\{(?:"skipped":\[(?:%b(?:,%b)*+)?\])?\}' % (_URI, _URI)),
+    "fs/readLink": _Whole(rb'\{"targetBase64":%b\}' % _BASE64),
     "fs/canonicalize": _Whole(rb'\{"path":%b\}' % _URI),
     "fs/open": _Whole(rb'\{"handleId":%b\}' % _STRING),
     "fs/checkMissing": _Whole(rb'\{"present":\[(?:%b(?:, ?%b)*+)?\]\}' % (_STRING, _STRING)),
     **dict.fromkeys(
         (
             "fs/close",
-            "fs/copy",
             "fs/createDirectory",
+            "fs/createSymlink",
             "fs/move",
             "fs/remove",
+            "fs/setMetadata",
             "fs/writeBlock",
             "fs/writeFile",
         ),
@@ -195,7 +200,11 @@ _WHOLE: Final[Mapping[str, _Whole]] = {
 
 _DIRECTORY: Final = _Lists(
     b'{"entries":[',
-    (rb'\{"fileName":%b,"isDirectory":%b,"isFile":%b\}' % (_STRING, _BOOL, _BOOL),),
+    (
+        rb'\{"fileName":%b,"isDirectory":%b,"isFile":%b(?:,"isSymlink":%b'
+        rb'(?:,"size":%b,"modifiedAtMs":%b,"fileMode":%b)?(?:,"nameBase64":%b)?)?\}'
+        % (_STRING, _BOOL, _BOOL, _BOOL, *[_NUMBER] * 3, _BASE64),
+    ),
     b"",
     rb"\]\}",
 )

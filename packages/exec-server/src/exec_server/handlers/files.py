@@ -22,8 +22,10 @@ from ..payload import Payload
 from ..telemetry.names import SpanName
 
 if TYPE_CHECKING:
+    from exec_server_protocol.attributes import FsCreateSymlinkParams
     from exec_server_protocol.filesystem import (
         FsCloseParams,
+        FsGetMetadataParams,
         FsOpenParams,
         FsReadBlockParams,
         FsWalkParams,
@@ -44,30 +46,62 @@ _PATHS: Final[Mapping[str, tuple[tuple[str, bytes], ...]]] = {
     "fs/canonicalize": _ONE_PATH,
     "fs/copy": (("source_path", b"sourcePath"), ("destination_path", b"destinationPath")),
     "fs/createDirectory": _ONE_PATH,
-    "fs/getMetadata": _ONE_PATH,
     "fs/move": (("source_path", b"sourcePath"), ("destination_path", b"destinationPath")),
     "fs/readDirectory": _ONE_PATH,
     "fs/readFile": _ONE_PATH,
+    "fs/readLink": _ONE_PATH,
     "fs/remove": _ONE_PATH,
+    "fs/setMetadata": _ONE_PATH,
 }
 """Operations without anything special: their members that are paths."""
 
-_FLAGS: Final[Mapping[str, tuple[tuple[str, bytes], ...]]] = {
+_OPTIONS: Final[Mapping[str, tuple[tuple[str, bytes], ...]]] = {
     "fs/canonicalize": (),
-    "fs/copy": (("recursive", b"recursive"),),
-    "fs/createDirectory": (("recursive", b"recursive"), ("follow_symlinks", b"followSymlinks")),
+    "fs/copy": (
+        ("recursive", b"recursive"),
+        ("atomic", b"atomic"),
+        ("follow_symlinks", b"followSymlinks"),
+        ("list_skipped", b"listSkipped"),
+    ),
+    "fs/createDirectory": (
+        ("recursive", b"recursive"),
+        ("follow_symlinks", b"followSymlinks"),
+        ("create_mode", b"createMode"),
+    ),
     "fs/getMetadata": (("follow_symlinks", b"followSymlinks"),),
-    "fs/move": (("overwrite", b"overwrite"),),
-    "fs/readDirectory": (),
+    "fs/move": (
+        ("overwrite", b"overwrite"),
+        ("keep_attributes", b"keepAttributes"),
+        ("create_mode", b"createMode"),
+        ("file_mode", b"fileMode"),
+        ("modified_at_ms", b"modifiedAtMs"),
+    ),
+    "fs/readDirectory": (("details", b"details"),),
     "fs/readFile": (("follow_symlinks", b"followSymlinks"),),
+    "fs/readLink": (),
     "fs/remove": (
         ("recursive", b"recursive"),
         ("force", b"force"),
         ("follow_symlinks", b"followSymlinks"),
     ),
-    "fs/writeFile": (("follow_symlinks", b"followSymlinks"), ("atomic", b"atomic")),
+    "fs/setMetadata": (
+        ("follow_symlinks", b"followSymlinks"),
+        ("file_mode", b"fileMode"),
+        ("modified_at_ms", b"modifiedAtMs"),
+        ("accessed_at_ms", b"accessedAtMs"),
+        ("now", b"now"),
+    ),
+    "fs/writeFile": (
+        ("follow_symlinks", b"followSymlinks"),
+        ("atomic", b"atomic"),
+        ("exclusive", b"exclusive"),
+        ("create_mode", b"createMode"),
+        ("file_mode", b"fileMode"),
+        ("modified_at_ms", b"modifiedAtMs"),
+        ("flush", b"flush"),
+    ),
 }
-"""Their members that are true or false; ``None`` is left out."""
+"""Their members that are true, false or a number; ``None`` is left out."""
 
 
 class _FileAnswer:
@@ -133,6 +167,8 @@ class FileMethods:
         return {
             **{op: self._plain(op) for op in _PATHS},
             "fs/close": self._close,
+            "fs/createSymlink": self._create_symlink,
+            "fs/getMetadata": self._get_metadata,
             "fs/open": self._open,
             "fs/readBlock": self._read_block,
             "fs/walk": self._walk,
@@ -167,12 +203,12 @@ class FileMethods:
     # ------------------------------------------------------------------ methods
 
     def _plain(self, op: str) -> Callable[[Connection, Any], Later]:
-        paths, flags = _PATHS[op], _FLAGS[op]
-        if paths == _ONE_PATH and len(flags) <= 1:
-            return self._plainest(op, flags[0] if flags else None)
+        paths, options = _PATHS[op], _OPTIONS[op]
+        if paths == _ONE_PATH and len(options) <= 1:
+            return self._plainest(op, options[0] if options else None)
 
         def handle(connection: Connection, params: Any) -> Later:
-            members = _members(params, paths, flags)
+            members = _members(params, paths, options)
             return self._submit(connection, FileRequest(op, members, params.sandbox))
 
         return handle
@@ -183,22 +219,35 @@ class FileMethods:
         """The same for what is asked most: one path, and a flag that is mostly left out."""
 
         def handle(connection: Connection, params: Any) -> Later:
-            members = b'"path":%b' % _text(str(params.path))
+            members = _path(params)
             if flag is not None and (value := getattr(params, flag[0])) is not None:
-                members += b',"%b":%b' % (flag[1], b"true" if value else b"false")
+                members += _option(flag[1], value)
             return self._submit(connection, FileRequest(op, members, params.sandbox))
 
         return handle
 
-    def _walk(self, connection: Connection, params: FsWalkParams) -> Later:
-        members = b'"path":%b,"options":%b' % (
-            _text(str(params.path)),
-            _walk_options(params.options),
+    def _get_metadata(self, connection: Connection, params: FsGetMetadataParams) -> Later:
+        members = _path(params)
+        if params.follow_symlinks is not None:
+            members += _option(b"followSymlinks", params.follow_symlinks)
+        if params.details is not None:
+            members += b',"details":"%b"' % params.details.encode()
+        return self._submit(connection, FileRequest("fs/getMetadata", members, params.sandbox))
+
+    def _create_symlink(self, connection: Connection, params: FsCreateSymlinkParams) -> Later:
+        members = b'%b,"targetBase64":"%b"%b' % (
+            _path(params),
+            pybase64.b64encode(params.target_base64),
+            _option(b"overwrite", params.overwrite),
         )
+        return self._submit(connection, FileRequest("fs/createSymlink", members, params.sandbox))
+
+    def _walk(self, connection: Connection, params: FsWalkParams) -> Later:
+        members = b'%b,"options":%b' % (_path(params), _walk_options(params.options))
         return self._submit(connection, FileRequest("fs/walk", members, params.sandbox))
 
     def _write_file(self, connection: Connection, params: FsWriteFileParams) -> Later:
-        members = _members(params, _ONE_PATH, _FLAGS["fs/writeFile"])
+        members = _members(params, _ONE_PATH, _OPTIONS["fs/writeFile"])
         # Not decoded here: the worker finds out whether it is base64 before it opens the file.
         bulk = connection.payload or Payload([memoryview(params.data_base64.encode())])
         return self._submit(
@@ -207,9 +256,14 @@ class FileMethods:
 
     def _open(self, connection: Connection, params: FsOpenParams) -> Later:
         handle_id = params.handle_id
+        members = b'%b,"mode":"%b"' % (_path(params), params.mode.encode())
+        if params.create_mode is not None:
+            members += _option(b"createMode", params.create_mode)
+        if params.lock is not None:
+            members += _option(b"lock", params.lock)
         request = FileRequest(
             "fs/open",
-            b'"path":%b,"mode":"%b"' % (_text(str(params.path)), params.mode.encode()),
+            members,
             params.sandbox,
             handle_id=handle_id,
             writes=params.mode != "read",
@@ -292,13 +346,25 @@ def _walk_options(options: WalkOptions) -> bytes:
     )
 
 
+def _path(params: Any) -> bytes:
+    return b'"path":%b' % _text(str(params.path))
+
+
+def _option(name: bytes, value: bool | int) -> bytes:
+    if isinstance(value, bool):
+        return b',"%b":%b' % (name, b"true" if value else b"false")
+    return b',"%b":%d' % (name, value)
+
+
 def _members(
-    params: Any, paths: tuple[tuple[str, bytes], ...], flags: tuple[tuple[str, bytes], ...]
+    params: Any, paths: tuple[tuple[str, bytes], ...], options: tuple[tuple[str, bytes], ...]
 ) -> bytes:
     """Return the members of a JSON object for a worker."""
-    members = [b'"%b":%b' % (name, _text(str(getattr(params, field)))) for field, name in paths]
-    for field, name in flags:
+    members = b",".join(
+        b'"%b":%b' % (name, _text(str(getattr(params, field)))) for field, name in paths
+    )
+    for field, name in options:
         value = getattr(params, field)
         if value is not None:
-            members.append(b'"%b":%b' % (name, b"true" if value else b"false"))
-    return b",".join(members)
+            members += _option(name, value)
+    return members
