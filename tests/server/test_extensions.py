@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.process, pytest.mark.slow]
 async def test_extensions_are_announced(server: ServerProcess) -> None:
     client = await WireClient.ready(server.url)
     announced = client.info["capabilities"]
-    names = ("processResize", "processCloseStdin", "processList", "processSignals")
+    names = ["processResize", "processCloseStdin", "processList", "processSignals"]
+    names += ["processDetails", "processMergeStderr"]
     assert all(announced[name] is True for name in names)
     await client.close()
 

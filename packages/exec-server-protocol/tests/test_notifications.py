@@ -13,14 +13,17 @@ from exec_server_protocol.notifications import (
     process_exited,
     process_id_json,
     process_output,
+    process_stream_ended,
     split_http_body_delta,
     split_process_output,
 )
 from exec_server_protocol.process import (
+    OutputStream,
     ProcessClosedNotification,
     ProcessExitedNotification,
     ProcessOutputNotification,
 )
+from exec_server_protocol.process_details import ProcessStreamEndedNotification
 from exec_server_protocol.rpc import Notification, decode, encode_json, encode_notification
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,13 +51,22 @@ def test_output(process_id: ProcessId, seq: int, stream: str, data: bytes) -> No
         assert len(message) < 1024
 
 
-@given(process_ids, numbers, st.integers(-1, 255), st.booleans())
-def test_exited(process_id: ProcessId, seq: int, code: int, denied: bool) -> None:
+@given(process_ids, numbers, st.integers(-1, 255), st.booleans(), st.none() | st.integers(1, 64))
+def test_exited(
+    process_id: ProcessId, seq: int, code: int, denied: bool, signal: int | None
+) -> None:
     model = ProcessExitedNotification(
-        process_id=process_id, seq=seq, exit_code=code, sandbox_denied=denied
+        process_id=process_id, seq=seq, exit_code=code, sandbox_denied=denied, signal=signal
     )
-    message = process_exited(process_id_json(process_id), seq, code, denied)
+    message = process_exited(process_id_json(process_id), seq, code, denied, signal)
     assert message == encode_notification("process/exited", model.to_json())
+
+
+@given(process_ids, st.sampled_from(sorted(STREAMS)), numbers)
+def test_stream_ended(process_id: ProcessId, stream: OutputStream, last_seq: int) -> None:
+    model = ProcessStreamEndedNotification(process_id=process_id, stream=stream, last_seq=last_seq)
+    message = process_stream_ended(process_id_json(process_id), STREAMS[stream], last_seq)
+    assert message == encode_notification("process/streamEnded", model.to_json())
 
 
 @given(process_ids, numbers)

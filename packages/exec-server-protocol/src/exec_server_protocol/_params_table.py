@@ -250,6 +250,8 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("rows", "rows", ("or null", ("integer", 1, 65535)), None),
         ("cols", "cols", ("or null", ("integer", 1, 65535)), None),
         ("output_policy", "outputPolicy", ("or null", ("one of", "drop-oldest", "back-pressure")), None),
+        ("merge_stderr", "mergeStderr", ("or null", "flag"), None),
+        ("details", "details", ("or null", "flag"), None),
     ),
     "ProcessTerminateParams": (
         ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),

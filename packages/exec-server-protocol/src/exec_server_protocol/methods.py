@@ -150,7 +150,9 @@ def _request(
     )
 
 
-def _event(name: str, family: Family, module: str, stem: str) -> Method:
+def _event(
+    name: str, family: Family, module: str, stem: str, *, extension: str | None = None
+) -> Method:
     return Method(
         name,
         "notification",
@@ -160,6 +162,7 @@ def _event(name: str, family: Family, module: str, stem: str) -> Method:
         module,
         f"{stem}Notification",
         None,
+        extension=extension,
     )
 
 
@@ -224,6 +227,13 @@ _ALL: Final = (
     _event("process/output", "exec", "process", "ProcessOutput"),
     _event("process/exited", "exec", "process", "ProcessExited"),
     _event("process/closed", "exec", "process", "ProcessClosed"),
+    _event(
+        "process/streamEnded",
+        "exec",
+        "process_details",
+        "ProcessStreamEnded",
+        extension="processDetails",
+    ),
     _request("fs/readFile", "filesystem", "filesystem", "FsReadFile"),
     _request("fs/writeFile", "filesystem", "filesystem", "FsWriteFile"),
     _request("fs/createDirectory", "filesystem", "filesystem", "FsCreateDirectory"),

@@ -22,6 +22,7 @@ __all__ = [
     "process_exited",
     "process_id_json",
     "process_output",
+    "process_stream_ended",
     "split_http_body_delta",
     "split_process_output",
 ]
@@ -85,12 +86,23 @@ def _split(message: bytes, head: bytes, member: bytes, tail: bytes) -> tuple[byt
     return message[:start] + tail, payload
 
 
-def process_exited(process_id: bytes, seq: int, exit_code: int, sandbox_denied: bool) -> bytes:
+def process_exited(
+    process_id: bytes, seq: int, exit_code: int, sandbox_denied: bool, signal: int | None = None
+) -> bytes:
     """Return a ``process/exited`` message. Arguments as in ``process_output``."""
+    more = b"" if signal is None else b',"signal":%d' % signal
     return (
         b'{"method":"process/exited","params":{"processId":%b,"seq":%d,"exitCode":%d,'
-        b'"sandboxDenied":%b}}'
-        % (process_id, seq, exit_code, b"true" if sandbox_denied else b"false")
+        b'"sandboxDenied":%b%b}}'
+        % (process_id, seq, exit_code, b"true" if sandbox_denied else b"false", more)
+    )
+
+
+def process_stream_ended(process_id: bytes, stream: bytes, last_seq: int) -> bytes:
+    """Return a ``process/streamEnded`` message. Arguments as in ``process_output``."""
+    return (
+        b'{"method":"process/streamEnded","params":{"processId":%b,"stream":"%b","lastSeq":%d}}'
+        % (process_id, stream, last_seq)
     )
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "CAPABILITY_CATCH_UP",
     "CAPABILITY_CLOSE_STDIN",
     "CAPABILITY_LIST",
+    "CAPABILITY_MERGE_STDERR",
     "CAPABILITY_OUTPUT_POLICY",
     "CAPABILITY_RESIZE",
     "CAPABILITY_SIGNALS",
@@ -68,6 +69,8 @@ CAPABILITY_RESIZE: Final = "processResize"
 """``process/resize``, and ``rows`` and ``cols`` of ``process/start``."""
 CAPABILITY_CLOSE_STDIN: Final = "processCloseStdin"
 """``process/closeStdin``."""
+CAPABILITY_MERGE_STDERR: Final = "processMergeStderr"
+"""``mergeStderr`` of ``process/start``."""
 CAPABILITY_LIST: Final = "processList"
 """``process/list``."""
 CAPABILITY_SIGNALS: Final = "processSignals"
@@ -83,6 +86,11 @@ SignalName = Literal["interrupt", "terminate", "kill", "hangup", "quit", "usr1",
 
 TerminalSize = Annotated[int, Field(ge=1, le=65535)]
 """Rows or columns: the kernel keeps 16 bits, and 0 means unknown to programs."""
+
+
+def _extension() -> Any:
+    """Return the default of a member that is left out when unset."""
+    return Field(default=None, exclude_if=lambda value: value is None)
 
 
 class EnvironmentPolicy(WireModel):
@@ -146,14 +154,20 @@ class ProcessStartParams(WireModel):
     enforce_managed_network: bool = False
     managed_network: dict[str, Any] | None = None
     network_proxy: dict[str, Any] | None = None
-    rows: TerminalSize | None = Field(default=None, exclude_if=lambda value: value is None)
+    rows: TerminalSize | None = _extension()
     """Height of the terminal, 24 when unset. Extension: ``processResize``."""
-    cols: TerminalSize | None = Field(default=None, exclude_if=lambda value: value is None)
+    cols: TerminalSize | None = _extension()
     """Width of the terminal, 80 when unset. Extension: ``processResize``."""
-    output_policy: OutputPolicy | None = Field(default=None, exclude_if=lambda value: value is None)
+    output_policy: OutputPolicy | None = _extension()
     """What happens when nobody is attached and all that may be kept is kept: the oldest output
     is dropped (also when unset), or the process has to wait. Extension:
     ``processOutputPolicy``."""
+    merge_stderr: bool | None = _extension()
+    """Without a terminal: stderr is the same pipe as stdout, so that both come as ``stdout``, in
+    the order in which they were written. Extension: ``processMergeStderr``."""
+    details: bool | None = _extension()
+    """Tell more of this process: ``pid`` of the answer, ``signal`` of its exit, and
+    ``process/streamEnded``. Extension: ``processDetails``."""
 
 
 class ProcessStartResult(WireModel):
@@ -161,6 +175,9 @@ class ProcessStartResult(WireModel):
 
     process_id: ProcessId
     sandbox_type: SandboxType = "none"
+    pid: UnsignedInt | None = _extension()
+    """Its number there, or that of what confines it. Extension: ``processDetails``, when asked
+    for."""
 
 
 class ProcessReadParams(WireModel):
@@ -173,7 +190,7 @@ class ProcessReadParams(WireModel):
     """Budget of payload before base64. The first chunk is always returned whole."""
     wait_ms: UnsignedInt | None = None
     """How long to wait when there is nothing to return yet, in milliseconds."""
-    stream_offsets: bool | None = Field(default=None, exclude_if=lambda value: value is None)
+    stream_offsets: bool | None = _extension()
     """Ask for ``stream_offsets`` and ``exit_seq``. Extension: ``processStreamOffsets``."""
 
 
@@ -201,14 +218,16 @@ class ProcessReadResult(WireModel):
     closed: bool
     failure: str | None = None
     sandbox_denied: bool = False
-    stream_offsets: dict[OutputStream, UnsignedInt] | None = Field(
-        default=None, exclude_if=lambda value: value is None
-    )
+    stream_offsets: dict[OutputStream, UnsignedInt] | None = _extension()
     """How many bytes the process had written to each stream before ``chunks[0]``, or before
     ``next_seq`` where there is no chunk. Who knows how many it has knows how many it has lost.
     Extension: ``processStreamOffsets``, when asked for."""
-    exit_seq: UnsignedInt | None = Field(default=None, exclude_if=lambda value: value is None)
+    exit_seq: UnsignedInt | None = _extension()
     """The number of the exit event, once there is one. Extension: as above."""
+    signal: UnsignedInt | None = _extension()
+    """As in ``ProcessExitedNotification``."""
+    stream_ends: dict[OutputStream, UnsignedInt] | None = _extension()
+    """As in ``ProcessCatchUpResult``."""
 
 
 class ProcessCatchUpParams(WireModel):
@@ -247,6 +266,11 @@ class ProcessCatchUpResult(WireModel):
     sandbox_denied: bool = False
     live: bool = False
     """The page reaches up to now: later events come as notifications."""
+    signal: UnsignedInt | None = _extension()
+    """As in ``ProcessExitedNotification``."""
+    stream_ends: dict[OutputStream, UnsignedInt] | None = _extension()
+    """Streams that have ended by now, and ``last_seq`` of each, as in
+    ``ProcessStreamEndedNotification``. Extension: ``processDetails``, when asked for."""
 
 
 class ProcessWriteParams(WireModel):
@@ -356,6 +380,9 @@ class ProcessExitedNotification(WireModel):
     exit_code: int
     """0 to 255, or 128 + N for signal N."""
     sandbox_denied: bool = False
+    signal: UnsignedInt | None = _extension()
+    """The signal that ended it, if one did; what ended a command in a sandbox may not be told.
+    Extension: ``processDetails``, when asked for."""
 
 
 class ProcessClosedNotification(WireModel):

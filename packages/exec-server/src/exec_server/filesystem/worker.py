@@ -375,7 +375,7 @@ class Worker:
         """Kill the child and what it started. One that is stuck in the kernel ends later."""
         self._watch.signal_group(signal.SIGKILL)
 
-    def _reaped(self, code: int) -> None:
+    def _reaped(self, _code: int, _signal: int | None) -> None:
         # What it wrote before it ended is still in the socket.
         while self.usable and not self.waiting_for_peer and self._readable():
             pass

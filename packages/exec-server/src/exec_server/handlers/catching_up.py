@@ -60,7 +60,7 @@ def _encode(
     before = process.written.before(chunks[0]) if chunks else until_now if live else None
     answer = (
         b'{"chunks":[%b],"nextSeq":%d,"outputBytes":%d,"streamOffsets":%b,"exitSeq":%b,"exitCode":%b,'
-        b'"closed":%b,"sandboxDenied":%b,"live":%b}'
+        b'"closed":%b,"sandboxDenied":%b,"live":%b%b}'
         % (
             encode_chunks(chunks),
             through + 1,
@@ -71,6 +71,7 @@ def _encode(
             _boolean(process.state is ProcessState.CLOSED),
             _boolean(process.sandbox_denied),
             _boolean(live),
+            process.details.of_state(),
         )
     )
     # A page has arrived when the next one is asked for, whoever has answered a ping: its client

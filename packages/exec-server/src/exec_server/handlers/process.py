@@ -99,6 +99,7 @@ def start(connection: Connection, params: ProcessStartParams) -> asyncio.Future[
         sandbox=params.sandbox,
         env_policy=params.env_policy,
         trace=observed.variables(),
+        merge_stderr=params.merge_stderr is True,
     )
     table = connection.attached_session.processes
     process = table.reserve(
@@ -107,13 +108,18 @@ def start(connection: Connection, params: ProcessStartParams) -> asyncio.Future[
         tty=params.tty,
         sandboxed=params.sandbox is not None,
         output_policy=params.output_policy or "drop-oldest",
+        details=params.details is True,
         observed=observed,
     )
     confined = params.sandbox is not None and sys.platform == "linux"
-    result = b'{"processId":%b,"sandboxType":"%b"}' % (
-        encode_json(params.process_id),
-        b"linuxSeccomp" if confined else b"none",
-    )
+
+    def result() -> bytes:
+        return b'{"processId":%b,"sandboxType":"%b"%b}' % (
+            encode_json(params.process_id),
+            b"linuxSeccomp" if confined else b"none",
+            process.details.of_start(process.controls.pid),
+        )
+
     return table.start_in_background(process, request, result)
 
 
@@ -144,7 +150,7 @@ def write(connection: Connection, params: ProcessWriteParams) -> bytes | asyncio
     def action(process: Process | None) -> bytes | asyncio.Future[bytes]:
         if process is None:
             return _status(_UNKNOWN)
-        status = process.write(params.write_id, chunk)
+        status = process.controls.write(params.write_id, chunk)
         return _status(status) if isinstance(status, str) else then(status, _status)
 
     return _when_started(connection, params.process_id, action)
@@ -169,7 +175,7 @@ def close_stdin(
     """End stdin after what was written so far."""
 
     def action(process: Process | None) -> bytes:
-        return _status(_UNKNOWN if process is None else process.close_stdin())
+        return _status(_UNKNOWN if process is None else process.controls.close_stdin())
 
     return _when_started(connection, params.process_id, action)
 
@@ -182,7 +188,7 @@ def resize(connection: Connection, params: ProcessResizeParams) -> bytes | async
             raise InvalidRequestError(f"unknown process id {params.process_id}")
         if not process.tty:
             raise InvalidRequestError(f"process {params.process_id} has no terminal")
-        process.resize(params.rows, params.cols)
+        process.controls.resize(params.rows, params.cols)
         return _EMPTY
 
     return _when_started(connection, params.process_id, action)
@@ -195,7 +201,7 @@ def send_signal(
 
     def action(process: Process | None) -> bytes:
         if process is not None:
-            process.send_signal(params.signal)
+            process.controls.send_signal(params.signal)
         return _EMPTY
 
     return _when_started(connection, params.process_id, action)

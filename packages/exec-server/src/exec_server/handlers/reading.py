@@ -69,16 +69,17 @@ def _answer(process: Process, params: ProcessReadParams) -> Answer | asyncio.Fut
     )
     next_seq = process.next_seq
     exit_seq = process.exit_seq
+    details = process.details.of_state()
     until_now = process.written.before(None)
 
     def encode(chunks: list[Chunk]) -> Answer:
         bounded = params.max_bytes is not None and chunks
         after = chunks[-1].seq + 1 if bounded else next_seq
         encoded = encode_chunks(chunks)
-        more = b""
+        more = details
         if params.stream_offsets:
             before = process.written.before(chunks[0]) if chunks else until_now
-            more = b',"streamOffsets":%b' % json.dumps(before).encode()
+            more += b',"streamOffsets":%b' % json.dumps(before).encode()
             if exit_seq is not None:
                 more += b',"exitSeq":%d' % exit_seq
         answer = b'{"chunks":[%b],"nextSeq":%d,%b%b}' % (encoded, after, state, more)

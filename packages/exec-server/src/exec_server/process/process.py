@@ -7,7 +7,6 @@ Numbering an event, keeping it and queueing it for the peer happen in one step w
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from exec_server_protocol.notifications import (
     process_exited,
     process_id_json,
     process_output,
+    process_stream_ended,
 )
 
 from ..config import Limits
@@ -24,16 +24,15 @@ from ..sandbox.launch import Launch
 from ..session.sender import Sender
 from ..telemetry.instruments import Instruments, ObservedProcess
 from ..telemetry.names import OUTPUT_BYTES, SANDBOX_DENIALS
+from .controls import Controls
+from .details import Details
 from .live_ahead import LiveAhead
 from .outcome import exit_class, log_closed, log_started
 from .output_store import OutputStore
 from .pump import Pump
 from .reaping import ChildWatch
-from .signals import SIGNALS
 from .spawn import Child
 from .states import ProcessEvent, ProcessState, advance
-from .stdin import CLOSED, StdinQueue
-from .terminal import foreground_group, resize
 from .written import Written
 
 __all__ = ["Process"]
@@ -47,6 +46,7 @@ class Process:
         argv0: First element of ``argv``, for ``process/list``.
         tty: Whether it gets a terminal.
         sandboxed: Whether its request had a sandbox, of whatever kind.
+        details: Whether its client asked for more than others get to know.
         store: Makes the place for its output; gets what to call when there is room again.
         limits: Bounds of its queues.
         on_closed: Called once, when the last event is out.
@@ -63,6 +63,7 @@ class Process:
         argv0: str,
         tty: bool,
         sandboxed: bool,
+        details: bool,
         store: Callable[[Callable[[], None]], OutputStore],
         limits: Limits,
         on_closed: Callable[[Process], None],
@@ -83,7 +84,8 @@ class Process:
         self.written = Written(tty=tty)
         self._ahead = LiveAhead(self._room)
         self.start_cancelled = False
-        self._limits = limits
+        self.details = Details(wanted=details)
+        self.controls = Controls(tty=tty, limits=limits)
         self._on_closed = on_closed
         self._on_exited = on_exited
         self._launch: Launch | None = None
@@ -98,10 +100,7 @@ class Process:
         self.exit_seq: int | None = None
         self._deferred: list[Callable[[], None]] = []
         self._watchers: set[Callable[[], None]] = set()
-        self._watch: ChildWatch | None = None
-        self._stdin: StdinQueue | None = None
         self._pumps: list[Pump] = []
-        self._terminal: int | None = None
         self._killed = False
 
     def __repr__(self) -> str:
@@ -121,17 +120,10 @@ class Process:
     def started(self, child: Child) -> None:
         """Take over a running child."""
         self.state = advance(self.state, ProcessEvent.SPAWNED)
-        self._terminal = child.terminal
-        if child.stdin is not None:
-            self._stdin = StdinQueue(
-                child.stdin,
-                is_terminal=self.tty,
-                max_messages=self._limits.stdin_queue_messages,
-                max_bytes=self._limits.stdin_queue_bytes,
-            )
         self._pumps = [Pump(stream, fd, self) for stream, fd in child.outputs]
         self._launch = child.launch
-        self._watch = ChildWatch(child.popen, self._exited, child.launch.signal)
+        watch = ChildWatch(child.popen, self._exited, child.launch.signal)
+        self.controls.started(child, watch)
         self.observed.started(tty=self.tty, sandboxed=child.launch.confined)
         self.observed.run(log_started)
         self._run_deferred()
@@ -259,7 +251,7 @@ class Process:
             self.kept.arrival.sent(seq, sender.sent, live=False)
         self._ahead.answered(through)
 
-    def _exited(self, code: int) -> None:
+    def _exited(self, code: int, signal: int | None) -> None:
         # While a client catches up, what is left in the pipes comes behind the exit, bit by bit.
         if not self._ahead.waiting or self._killed or self.sandboxed:
             for pump in self._pumps:
@@ -270,16 +262,17 @@ class Process:
             self._on_exited(self._launch, self._launch_ended)
         self.state = advance(self.state, ProcessEvent.EXIT)
         self.exit_code = code
+        self.details.signal = signal
         if self.sandboxed:
             ended = self.kept.newest(SEARCHED_BYTES)
             self.sandbox_denied = was_denied(code, [(chunk.stream, chunk.data) for chunk in ended])
             if self.sandbox_denied:
                 self._instruments.count(SANDBOX_DENIALS, "process")
-        if self._stdin is not None:
-            self._stdin.break_()
+        self.controls.exited()
         seq = self.exit_seq = self._number()
         if self._sender is not None:
-            self._sender.send(process_exited(self._id_json, seq, code, self.sandbox_denied))
+            told = self.details.signal_told
+            self._sender.send(process_exited(self._id_json, seq, code, self.sandbox_denied, told))
             self.kept.arrival.sent(seq, self._sender.sent, live=True)
         if self._killed:
             # What escaped from the group may hold the pipes for ever. Who asked for the end
@@ -289,10 +282,13 @@ class Process:
         self._changed()
         self._close_if_complete()
 
-    def stream_ended(self) -> None:
-        """A pump has reached its end."""
-        self._terminal = None
+    def stream_ended(self, stream: bytes) -> None:
+        """A pump has reached its end. Told by the close if that follows at once."""
+        self.controls.terminal_ended()
+        last_seq = self.details.stream_ends[stream.decode()] = self._next_seq - 1
         self._close_if_complete()
+        if self.details.wanted and self._sender and self.state is not ProcessState.CLOSED:
+            self._sender.send(process_stream_ended(self._id_json, stream, last_seq))
 
     def _launch_ended(self) -> None:
         """Go on: what a sandbox had put on the disk is gone, as who hears of the end expects."""
@@ -334,53 +330,23 @@ class Process:
             for callback in self._watchers:
                 loop.call_soon(callback)
 
-    # ------------------------------------------------------------------ input and control
-
-    def write(self, write_id: str, data: bytes) -> str | asyncio.Future[str]:
-        """Queue bytes for stdin. Returns the status, or a future while the queue is full."""
-        if self._stdin is None:
-            return CLOSED
-        return self._stdin.write(write_id, data)
-
-    def close_stdin(self) -> str:
-        """End stdin after what was written so far. Returns the status."""
-        if self._stdin is None:
-            return CLOSED
-        return self._stdin.end()
-
-    def resize(self, rows: int, cols: int) -> bool:
-        """Change the size of the terminal. Returns whether there is one."""
-        if self._terminal is None:
-            return False
-        return resize(self._terminal, rows, cols)
-
-    def send_signal(self, name: str) -> None:
-        """Signal the process group, or a terminal's foreground group. Ended: does nothing."""
-        if self._watch is None or self.state is not ProcessState.RUNNING:
-            return
-        number = SIGNALS[name]
-        group = None if self._terminal is None else foreground_group(self._terminal)
-        if group is None or group == self._watch.pid:
-            self._watch.signal_group(number)
-        else:
-            self._watch.signal_foreground(group, number)
+    # ------------------------------------------------------------------ end
 
     def signal_group(self, number: int) -> None:
         """Signal the whole group, whether or not its leader has ended."""
-        if self._watch is not None:
-            self._watch.signal_group(number)
+        self.controls.signal_group(number)
 
     def group_lives(self) -> bool:
         """Whether the group has a member, such as a job that was left in the background."""
-        return self._watch is not None and self._watch.signal_group(0)
+        return self.controls.signal_group(0)
 
     def terminate(self) -> bool:
         """Kill the process group at once. Returns whether the process was running."""
-        if self._watch is None or self.state is not ProcessState.RUNNING:
+        if self.state is not ProcessState.RUNNING:
             return False
         self._killed = True
         self._ended_by = "terminated"
-        self._watch.signal_group(signal.SIGKILL)
+        self.controls.kill()
         return True
 
     def destroy(self) -> None:
@@ -388,12 +354,10 @@ class Process:
         self._sender = self._behind = None
         self._ahead.close()
         self.kept.close()
-        if self._watch is not None:
-            self._killed = True
-            if self.state is ProcessState.RUNNING:
-                self._ended_by = self._ended_by or "expired"
-            self._watch.signal_group(signal.SIGKILL)
-            if self._watch.reaped:
-                self._watch.forget_group()
-                for pump in self._pumps:
-                    pump.stop()
+        self._killed = True
+        if self.state is ProcessState.RUNNING:
+            self._ended_by = self._ended_by or "expired"
+        self.controls.kill()
+        if self.state is not ProcessState.RUNNING:
+            for pump in self._pumps:
+                pump.stop()

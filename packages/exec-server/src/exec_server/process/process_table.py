@@ -145,6 +145,7 @@ class ProcessTable:
         tty: bool,
         sandboxed: bool = False,
         output_policy: str = "drop-oldest",
+        details: bool = False,
         observed: ObservedProcess = OFF_PROCESS,
     ) -> Process:
         """Take an id.
@@ -162,6 +163,7 @@ class ProcessTable:
             argv0=argv0,
             tty=tty,
             sandboxed=sandboxed,
+            details=details,
             store=self._make_store(output_policy),
             limits=self._config.limits,
             on_closed=self._on_closed,
@@ -240,12 +242,13 @@ class ProcessTable:
             raise InvalidRequestError(f"process {process.id} start was cancelled")
 
     def start_in_background(
-        self, process: Process, request: SpawnRequest, result: T
+        self, process: Process, request: SpawnRequest, result: Callable[[], T]
     ) -> asyncio.Future[T]:
         """Start a reserved process in a task of the session's own.
 
         Returns:
-            A future of ``result``. Cancelling it abandons the answer, not the start.
+            A future of what ``result`` returns then. Cancelling it abandons the answer, not the
+            start.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
@@ -260,7 +263,7 @@ class ProcessTable:
             elif error is not None:
                 answer.set_exception(error)
             else:
-                answer.set_result(result)
+                answer.set_result(result())
 
         task = loop.create_task(self.start(process, request))
         self._starts.add(task)

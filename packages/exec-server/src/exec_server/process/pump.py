@@ -33,8 +33,8 @@ class Pumped(Protocol):
     def output(self, stream: bytes, data: bytes) -> None:
         """Take a piece of output."""
 
-    def stream_ended(self) -> None:
-        """One of the streams is complete; called once for each pump."""
+    def stream_ended(self, stream: bytes) -> None:
+        """A stream is complete; called once for each pump."""
 
 
 class Pump:
@@ -106,4 +106,4 @@ class Pump:
         self.ended = True
         self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
-        self._target.stream_ended()
+        self._target.stream_ended(self._stream)

@@ -25,7 +25,7 @@ _PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 """Flag of pidfd_send_signal(2): the whole group, not one process."""
 
 
-def _nobody(_code: int) -> None:
+def _nobody(_code: int, _signal: int | None) -> None:
     pass
 
 
@@ -35,7 +35,7 @@ class ChildWatch:
     Args:
         popen: The child, not yet reaped.
         on_exit: Called on the event loop with the exit code: 0 to 255, or 128 + N when
-            signal N ended the child.
+            signal N ended the child, with N behind it; ``None`` for no signal.
         signal_inside: Sends a signal to the command that the child confines, so that the
             child outlives it and can tell how it ended. Returns whether there is one.
             ``None`` for a child that confines nothing.
@@ -44,7 +44,7 @@ class ChildWatch:
     def __init__(
         self,
         popen: subprocess.Popen[bytes],
-        on_exit: Callable[[int], None],
+        on_exit: Callable[[int, int | None], None],
         signal_inside: Callable[[int], bool] | None = None,
     ) -> None:
         self._popen = popen
@@ -83,7 +83,10 @@ class ChildWatch:
         except PermissionError:
             pass
         on_exit, self._on_exit = self._on_exit, _nobody
-        on_exit(code if code >= 0 else 128 - code)
+        if code >= 0:
+            on_exit(code, None)
+        else:
+            on_exit(128 - code, -code)
 
     def signal_group(self, number: int) -> bool:
         """Send a signal to the group, also when only its leader has ended.

@@ -52,6 +52,7 @@ class SpawnRequest:
         sandbox: What it may do; ``None`` for anything.
         env_policy: What it inherits of the server's environment; ``None`` for nothing.
         trace: Variables that tie it to a trace.
+        merge_stderr: With pipes: stderr is stdout's.
     """
 
     argv: Sequence[str]
@@ -65,6 +66,7 @@ class SpawnRequest:
     sandbox: SandboxContext | None = None
     env_policy: EnvironmentPolicy | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
+    merge_stderr: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Child:
     Attributes:
         popen: Owns the pid until it has been reaped.
         stdin: Where to write, or ``None``.
-        outputs: Stream name and descriptor to read; one for a terminal, two for pipes.
+        outputs: Stream name and descriptor to read; one for a terminal or merged pipes, else two.
         terminal: Descriptor of the terminal, for its size and foreground group.
         launch: How it was launched.
     """
@@ -290,6 +292,9 @@ def _spawn_pipes(request: SpawnRequest, launch: Launch, descriptors: _Descriptor
     else:
         child_in = descriptors.open(os.devnull, os.O_RDONLY)
     out, child_out = descriptors.pipe()
+    if request.merge_stderr:
+        popen = _popen(launch, (child_in, child_out, child_out), False)
+        return Child(popen, stdin, ((b"stdout", out),), None, launch)
     err, child_err = descriptors.pipe()
     popen = _popen(launch, (child_in, child_out, child_err), False)
     return Child(popen, stdin, ((b"stdout", out), (b"stderr", err)), None, launch)

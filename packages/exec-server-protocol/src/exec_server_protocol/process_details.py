@@ -1,0 +1,27 @@
+"""What is told of a process, beside its events, to a client that asked for ``details``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ._model import WireModel
+from ._scalars import ProcessId, UnsignedInt
+from .process import OutputStream
+
+__all__ = ["CAPABILITY_DETAILS", "ProcessStreamEndedNotification"]
+
+CAPABILITY_DETAILS: Final = "processDetails"
+"""``details`` of ``process/start``, and ``process/streamEnded``."""
+
+
+class ProcessStreamEndedNotification(WireModel):
+    """A stream is complete, and the process may live on. It takes no number of the sequence.
+
+    It may be left out when the process closes: that says so of all of its streams. What was
+    missed of it is told by ``stream_ends``. Extension: ``processDetails``, when asked for.
+    """
+
+    process_id: ProcessId
+    stream: OutputStream
+    last_seq: UnsignedInt
+    """No output of the stream has a higher number; 0 if there was no event before."""
