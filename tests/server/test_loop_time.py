@@ -7,6 +7,7 @@ their size. What is measured is processor time of the loop's thread, callback by
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -208,8 +209,8 @@ class Watched(NamedTuple):
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("crowded")
-    for number in range(20_000):
-        (folder / f"{number:06}").touch()
+    for number in range(100_000):
+        os.mknod(folder / f"{number:06}")
     watch = LoopWatch()
     with ServerProcess(
         "--listen", "ws://127.0.0.1:0", command=watch.command, env=watch.env

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from unittest.mock import patch
 
 from exec_server.connection.flow import FlowWindow
@@ -37,12 +38,13 @@ def _messages(protocol: ServerProtocol) -> list[bytes]:
     return messages
 
 
-STEPS = st.lists(st.one_of(st.just(None), st.tuples(st.integers(0, 2), st.booleans())), max_size=40)
+PIECES = st.tuples(st.integers(0, 2), st.booleans())
+STEPS = st.lists(st.one_of(st.sampled_from(["whole", "slices", "go on"]), PIECES), max_size=40)
 
 
 @given(STEPS)
 def test_pieces_of_different_messages_never_mix_and_messages_keep_their_order(
-    steps: list[tuple[int, bool] | None],
+    steps: list[tuple[int, bool] | str],
 ) -> None:
     outbox, protocol = _outbox()
     owners = [object() for _ in range(3)]
@@ -58,13 +60,20 @@ def test_pieces_of_different_messages_never_mix_and_messages_keep_their_order(
             in_pieces[owner].append(begun.pop(owner))
 
     for number, step in enumerate(steps):
-        if step is None:
+        if step == "go on":
+            outbox.send_slice()
+        elif isinstance(step, str):
             whole.append(b"message %d" % number)
-            outbox.send(whole[-1])
+            if step == "whole":
+                outbox.send(whole[-1])
+            else:
+                outbox.send_slices(iter([b"message ", b"", b"%d" % number]), 7)
         else:
             send(step[0], last=step[1])
     for owner in list(begun):
         send(owner, last=True)
+    while outbox.slicing:
+        outbox.send_slice()
     assert outbox.held_bytes == 0
     sent = _messages(protocol)
     assert [one for one in sent if one.startswith(b"message")] == whole
@@ -83,6 +92,40 @@ def test_what_waits_is_counted_and_can_be_dropped() -> None:
     assert outbox.held_bytes == 0
     outbox.send_piece(b"z", last=True, of="one")
     assert _messages(protocol) == [b"az"]
+
+
+def test_slices_are_made_one_at_a_time_and_counted_from_the_beginning() -> None:
+    made: list[int] = []
+
+    def slices() -> Iterator[bytes]:
+        for number in range(5):
+            made.append(number)
+            yield b"<%d>" % number
+
+    window = FlowWindow(10**9)
+    protocol = ServerProtocol()
+    protocol.state = State.OPEN
+    outbox = Outbox(protocol, window, lambda: None)
+    outbox.send_slices(slices(), 15)
+    position = window.sent + outbox.held_bytes
+    outbox.send(b"behind")
+    assert position == 15 == window.sent + outbox.held_bytes - len(b"behind")
+    made_after = []
+    while outbox.slicing:
+        outbox.send_slice()
+        made_after.append(len(made))
+    assert made_after == [3, 4, 5, 5]
+    assert (window.sent, outbox.held_bytes) == (15 + len(b"behind"), 0)
+    assert _messages(protocol) == [b"<0><1><2><3><4>", b"behind"]
+
+
+def test_nothing_is_made_of_slices_that_were_dropped() -> None:
+    outbox, _protocol = _outbox()
+    slices = iter([b"a", b"b", b"c", b"d"])
+    outbox.send_slices(slices, 4)
+    outbox.clear()
+    assert (outbox.slicing, outbox.send_slice(), outbox.held_bytes) == (False, False, 0)
+    assert list(slices) == [b"c", b"d"]
 
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=4), st.booleans())

@@ -4,15 +4,18 @@
 ``exec-server``, in which the time of each callback of the event loop is taken. Time is the
 *processor time of the loop's thread*: on a machine with other work, seconds pass in which a
 thread does nothing, and a callback that copied a byte would seem to have held the loop. What it
-does not see is waiting, such as for a disk.
+does not see is waiting, such as for a disk. Collections of garbage are noted apart: they meet
+whichever callback makes the next object.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -20,6 +23,7 @@ from typing import Any, Final, NamedTuple
 __all__ = ["Held", "LoopWatch"]
 
 _FILE_VARIABLE: Final = "EXEC_TESTKIT_LOOP_WATCH"
+_COLLECTION: Final = "collection of generation"
 _NOTED_SECONDS: Final = 0.002
 """Shorter ones are not written down."""
 
@@ -51,9 +55,16 @@ class LoopWatch:
 
     def longest(self) -> Held:
         """Return the callback that held the loop longest since ``forget``."""
+        return max(self._noted(collections=False), default=Held(0.0, "nothing"))
+
+    def longest_collection(self) -> Held:
+        """Return the collection of garbage that held the loop longest since ``forget``."""
+        return max(self._noted(collections=True), default=Held(0.0, "nothing"))
+
+    def _noted(self, *, collections: bool) -> list[Held]:
         self._file.seek(0)
         found = [Held(float(first), rest) for first, _, rest in map(_parted, self._file)]
-        return max(found, default=Held(0.0, "nothing"))
+        return [held for held in found if held.what.startswith(_COLLECTION) is collections]
 
     def close(self) -> None:
         """Remove the file."""
@@ -64,14 +75,41 @@ def _parted(line: str) -> tuple[str, str, str]:
     return line.rstrip("\n").partition(" ")
 
 
+def _note(descriptor: int, seconds: float, what: str) -> None:
+    if seconds >= _NOTED_SECONDS:
+        os.write(descriptor, f"{seconds:.6f} {what[:200]}\n".encode())
+
+
+class _Collections:
+    """Takes the time of collections in the loop's thread."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._thread = threading.get_ident()
+        self._started = 0.0
+        self.seconds = 0.0
+        gc.callbacks.append(self._called)
+
+    def _called(self, phase: str, info: dict[str, int]) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        if phase == "start":
+            self._started = time.thread_time()
+            return
+        seconds = time.thread_time() - self._started
+        self.seconds += seconds
+        _note(self._descriptor, seconds, f"{_COLLECTION} {info['generation']}")
+
+
 def _watched(run: Callable[[Any], None], descriptor: int) -> Callable[[Any], None]:
+    collections = _Collections(descriptor)
+
     def timed(handle: Any) -> None:
-        started = time.thread_time()
+        started = time.thread_time() - collections.seconds
         run(handle)
-        seconds = time.thread_time() - started
-        if seconds >= _NOTED_SECONDS:
-            what = getattr(handle._callback, "__qualname__", None) or repr(handle._callback)
-            os.write(descriptor, f"{seconds:.6f} {what[:200]}\n".encode())
+        seconds = time.thread_time() - collections.seconds - started
+        what = getattr(handle._callback, "__qualname__", None) or repr(handle._callback)
+        _note(descriptor, seconds, what)
 
     return timed
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, Final, Protocol
 
 from exec_server_protocol.errors import (
@@ -48,7 +49,7 @@ from ..telemetry.instruments import OFF, Instruments, ObservedRequest
 from ..telemetry.names import MALFORMED_MESSAGES
 from .error_boundary import to_error_data
 from .large_message import LargeMessage
-from .later import ANSWERED, Later, Noted
+from .later import ANSWERED, Later, Noted, Slices
 from .long_polls import LongPolls
 from .request_size import check_size, start_of
 from .states import ConnectionEvent, ConnectionState, advance
@@ -67,8 +68,8 @@ _MESSAGE_COST: Final = 256
 _POLICY_VIOLATION = 1008
 """RFC 6455: the peer broke a rule that is not about frames."""
 
-Answer = bytes | list[bytes] | Noted
-"""The JSON of a result, whole or in parts."""
+Answer = bytes | list[bytes] | Slices | Noted
+"""The JSON of a result, whole, in parts, or made while it is sent."""
 
 Handler = Callable[["Connection", Any], "Answer | asyncio.Future[Any] | Later"]
 """Handles one request. Raises an ``RpcError`` to refuse; never waits."""
@@ -93,6 +94,9 @@ class Peer(Sender, Protocol):
 
     def initialized(self) -> None:
         """The connection has its session."""
+
+    def send_slices(self, parts: Iterator[bytes], size: int) -> None:
+        """Queue one message that is made while it is sent; see ``Slices``."""
 
     def send_piece(self, piece: bytes, *, last: bool, of: object) -> None:
         """Send a part of a message; ``of`` says whose, and each has one message at a time."""
@@ -157,8 +161,7 @@ class Connection:
         self.long_polls = LongPolls(limits.parked_reads)
         self._parked: dict[asyncio.Future[Any] | Later, ObservedRequest] = {}
         self._crowded = False
-        self._parked_bytes = 0
-        self._message_bytes = 0
+        self._parked_bytes = self._message_bytes = 0
         self._handling = False
         self._lost_callbacks: list[Callable[[], None]] = []
         self.waiting_bytes = 0
@@ -323,7 +326,7 @@ class Connection:
 
     def _answer(self, request_id: RequestId, observed: ObservedRequest, answer: Answer) -> None:
         if isinstance(answer, Noted):
-            self.peer.send(encode_result(request_id, answer.json))
+            self._send_result(request_id, answer.json)
             answer.sent()
         elif isinstance(answer, list):
             *parts, last = encode_result_parts(request_id, answer)
@@ -331,8 +334,15 @@ class Connection:
                 self.peer.send_piece(part, last=False, of=answer)
             self.peer.send_piece(last, last=True, of=answer)
         elif answer is not ANSWERED:
-            self.peer.send(encode_result(request_id, answer))
+            self._send_result(request_id, answer)
         observed.answered()
+
+    def _send_result(self, request_id: RequestId, result: bytes | Slices) -> None:
+        if isinstance(result, Slices):
+            head, tail = encode_result_parts(request_id, [b"", b""])
+            self.peer.send_slices(chain([head], result.parts, [tail]), result.size)
+        else:
+            self.peer.send(encode_result(request_id, result))
 
     def _refuse(self, request: Request, observed: ObservedRequest, error: BaseException) -> None:
         if isinstance(error, RpcError):

@@ -6,15 +6,27 @@ event that brought the answer: a file request is answered some 10 µs sooner.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
 
 from exec_server_protocol.rpc import MALFORMED_ID, RequestId
 
-__all__ = ["ANSWERED", "Later", "Noted"]
+__all__ = ["ANSWERED", "Later", "Noted", "Slices"]
 
 ANSWERED: Final = b""
 """The result of a request whose answer has been sent already."""
+
+
+class Slices(NamedTuple):
+    """Long JSON that is made while it is sent: the loop is given back between two slices.
+
+    Attributes:
+        parts: What it consists of; each is asked for when the one before has been sent.
+        size: Bytes of all of them together, or less.
+    """
+
+    parts: Iterator[bytes]
+    size: int
 
 
 class Noted:
@@ -27,7 +39,7 @@ class Noted:
 
     __slots__ = ("json", "sent")
 
-    def __init__(self, json: bytes, sent: Callable[[], None]) -> None:
+    def __init__(self, json: bytes | Slices, sent: Callable[[], None]) -> None:
         self.json = json
         self.sent = sent
 

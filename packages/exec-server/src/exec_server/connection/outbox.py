@@ -1,13 +1,14 @@
-"""Messages to frames, in their order: whole, in several frames, or piece by piece.
+"""Messages to frames, in their order: whole, in several frames, slice by slice, or in pieces.
 
-A message whose pieces are made while it is sent cannot be overtaken on a WebSocket. What is
-to be sent meanwhile, whole or in pieces of its own, is held here and follows it.
+A message that is made while it is sent cannot be overtaken on a WebSocket. What is to be sent
+meanwhile, of whatever kind, is held here and follows it. Slices are taken by us when there is
+room, and nothing of them is made before; pieces come when somebody has them.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +35,16 @@ class _Held:
     last: bool
 
 
+class _Sliced:
+    """A message in slices."""
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self, parts: Iterator[bytes], size: int) -> None:
+        self.parts = parts
+        self.size = size
+
+
 def _nothing() -> None:
     pass
 
@@ -50,7 +61,8 @@ class Outbox:
         flush: Sends the frames that the protocol has made.
 
     Attributes:
-        held_bytes: Length of the messages that wait for a last piece.
+        held_bytes: Length of the messages that wait for a last piece or slice, and of the one
+            in slices that is under way.
     """
 
     def __init__(
@@ -60,7 +72,8 @@ class Outbox:
         self._window = window
         self._flush = flush
         self._under_way: object | None = None  # whose pieces
-        self._held: deque[_Held] = deque()  # empty while nothing is under way
+        self._next_slice: bytes | None = None
+        self._held: deque[_Held | _Sliced] = deque()  # empty while nothing is under way
         self.held_bytes = 0
 
     def send(self, message: bytes) -> bool:
@@ -69,11 +82,7 @@ class Outbox:
             self._hold(_Held(message, _WHOLE, last=True))
             return False
         self._send_frames(message, first=True, last=True)
-        watermark = self._window.count(len(message))
-        if watermark is None:
-            return False
-        self._protocol.send_ping(watermark)
-        return True
+        return self._count(len(message))
 
     def _send_frames(self, part: bytes, *, first: bool, last: bool) -> None:
         """Send what is the beginning, the end, both or neither of a message."""
@@ -92,6 +101,52 @@ class Outbox:
                 self._protocol.send_continuation(payload, fin=fin)
             first = False
             self._flush()
+
+    @property
+    def slicing(self) -> bool:
+        """Whether the next slice of a message is to be sent; see ``send_slice``."""
+        return type(self._under_way) is _Sliced
+
+    def send_slices(self, parts: Iterator[bytes], size: int) -> None:
+        """Send the first slice of a message, or hold all of it. The rest has to be asked for.
+
+        Args:
+            parts: What it consists of, two at least.
+            size: Bytes of all together, or less.
+        """
+        sliced = _Sliced(parts, size)
+        self.held_bytes += size
+        if self._under_way is None:
+            self._begin(sliced)
+        else:
+            self._held.append(sliced)
+
+    def _begin(self, sliced: _Sliced) -> None:
+        self._send_frames(next(sliced.parts), first=True, last=False)
+        self._under_way = sliced
+        self._next_slice = next(sliced.parts)
+
+    def send_slice(self) -> bool:
+        """Send the next slice of the message under way. As ``send``."""
+        sliced = self._under_way
+        if type(sliced) is not _Sliced or self._next_slice is None:
+            return False
+        piece, self._next_slice = self._next_slice, next(sliced.parts, None)
+        if self._next_slice is not None:
+            self._send_frames(piece, first=False, last=False)
+            return False
+        self._send_frames(piece, first=False, last=True)
+        self._under_way = None
+        self.held_bytes -= sliced.size
+        marked = self._count(sliced.size)
+        return self._release() or marked
+
+    def _count(self, size: int) -> bool:
+        watermark = self._window.count(size)
+        if watermark is None:
+            return False
+        self._protocol.send_ping(watermark)
+        return True
 
     def send_piece(self, piece: bytes, *, last: bool, of: object) -> bool:
         """Send or hold a part of a message, the first unless one is under way. As ``send``.
@@ -120,6 +175,9 @@ class Outbox:
         marked = False
         while self._held and self._under_way is None:
             first = self._held.popleft()
+            if isinstance(first, _Sliced):
+                self._begin(first)
+                break
             self.held_bytes -= len(first.data)
             if first.of is _WHOLE:
                 marked |= self.send(first.data)
@@ -130,9 +188,10 @@ class Outbox:
 
     def _send_further_parts(self) -> None:
         """Send what is held of the message under way; everything else keeps its place."""
-        rest: deque[_Held] = deque()
+        rest: deque[_Held | _Sliced] = deque()
         for held in self._held:
-            if self._under_way is not None and held.of is self._under_way:
+            under_way = self._under_way
+            if under_way is not None and isinstance(held, _Held) and held.of is under_way:
                 self.held_bytes -= len(held.data)
                 self._send_part(held.data, last=held.last, of=held.of)
             else:
@@ -142,5 +201,7 @@ class Outbox:
     def clear(self) -> None:
         """Drop what is held: nothing can be sent any more."""
         self._held.clear()
+        if self.slicing:  # its parts hold output
+            self._under_way = self._next_slice = None
         self.held_bytes = 0
         self._flush = _nothing  # whose it is refers to this, too

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from ..config import Limits
@@ -44,6 +45,7 @@ class Outlet:
         on_answering: Callable[[], None],
     ) -> None:
         self._held_limit = limits.outbound_bytes
+        self._protocol = protocol
         self._flush = flush
         self._is_read = is_read
         self._on_answering = on_answering
@@ -53,6 +55,7 @@ class Outlet:
         self._flow = FlowWatch(limits.in_flight_bytes, self._unsent_bytes, self.look)
         self._window = self._flow.window
         self._outbox = Outbox(protocol, self._window, flush)
+        self._slice_waits = False
         self._uncongested = _Waiting()
         self._answering = _Waiting()
         self._producing = _Waiting()
@@ -116,12 +119,36 @@ class Outlet:
             self._flow.watch()
         self._flush()
 
+    def send_slices(self, parts: Iterator[bytes], size: int) -> None:
+        """Queue one message that is made while it is sent; see ``Slices``."""
+        self._outbox.send_slices(parts, size)
+        self._flush()
+        self._go_on_slicing()
+
+    def _go_on_slicing(self) -> None:
+        if self._outbox.slicing and not self._slice_waits:
+            self._slice_waits = True
+            self.when_uncongested(self._send_slice)
+
+    def _send_slice(self) -> None:
+        self._slice_waits = False
+        if self._closed or self._protocol.state is not State.OPEN:
+            return
+        was_held = self._outbox.held_bytes
+        if self._outbox.send_slice():
+            self._flow.watch()
+        self._flush()
+        self._go_on_slicing()
+        if self._outbox.held_bytes < was_held:
+            self.look_soon()
+
     def send_piece(self, piece: bytes, *, last: bool, of: object) -> None:
         """Queue a part of a message; ``of`` says whose, and each has one message at a time."""
         was_held = self._outbox.held_bytes
         if self._outbox.send_piece(piece, last=last, of=of):
             self._flow.watch()
         self._flush()
+        self._go_on_slicing()
         if self._outbox.held_bytes < was_held:  # it left behind the last piece
             self.look_soon()
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, cast
 
 from websockets.exceptions import ProtocolError
@@ -298,6 +298,11 @@ class Endpoint(SocketReader):
         """Queue one message; a connection that is ending drops it."""
         if not self._ending and self._protocol.state is State.OPEN:
             self._outlet.send(message)
+
+    def send_slices(self, parts: Iterator[bytes], size: int) -> None:
+        """Queue one message that is made while it is sent; see ``Slices``."""
+        if not self._ending and self._protocol.state is State.OPEN:
+            self._outlet.send_slices(parts, size)
 
     def send_piece(self, piece: bytes, *, last: bool, of: object) -> None:
         """Queue a part of a message; ``of`` says whose, and each has one message at a time."""

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from exec_server_protocol.errors import InvalidRequestError
 
-from ..connection.later import Noted
 from ..process.process import Process
 from ..process.retained_output import Chunk
 from ..process.states import ProcessState
 from .futures import then
-from .reading import encode_chunks
+from .reading import answer_with
 
 if TYPE_CHECKING:
     from exec_server_protocol.process import ProcessCatchUpParams
@@ -58,11 +57,10 @@ def _encode(
     live = process.caught_up(connection.peer, through)
     until_now = process.written.before(None)
     before = process.written.before(chunks[0]) if chunks else until_now if live else None
-    answer = (
-        b'{"chunks":[%b],"nextSeq":%d,"outputBytes":%d,"streamOffsets":%b,"exitSeq":%b,"exitCode":%b,'
+    tail = (
+        b'"nextSeq":%d,"outputBytes":%d,"streamOffsets":%b,"exitSeq":%b,"exitCode":%b,'
         b'"closed":%b,"sandboxDenied":%b,"live":%b%b}'
         % (
-            encode_chunks(chunks),
             through + 1,
             sum(until_now.values()),
             json.dumps(before).encode(),
@@ -76,7 +74,8 @@ def _encode(
     )
     # A page has arrived when the next one is asked for, whoever has answered a ping: its client
     # publishes it before. The last one has no next one.
-    return Noted(answer, partial(process.answered, through if live else None, through))
+    sent = partial(process.answered, through if live else None, through)
+    return answer_with(chunks, tail, sent)
 
 
 def _number(value: int | None) -> bytes:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from exec_server_protocol.errors import InvalidParamsError, InvalidRequestError
 from exec_server_protocol.path_uri import InvalidPathError
 from exec_server_protocol.rpc import encode_json
 
+from ..connection.later import Slices
 from ..payload import Payload
 from ..process.process import Process
 from ..process.spawn import SpawnRequest
@@ -43,6 +44,10 @@ _WRITE_MAX_BYTES: Final = 16 * 1024 * 1024
 takes 64 KiB."""
 _ARGV0_MAX_CHARACTERS: Final = 1024
 """Of what ``process/list`` shows of a program: it may show a thousand."""
+_LIST_BYTES: Final = 64 * 1024
+"""Of an answer to ``process/list`` that is made at once."""
+_LISTED_AT_ONCE: Final = 64
+"""Processes of a slice of a longer one: with the longest ids two megabytes."""
 _UNKNOWN: Final = "unknownProcess"
 
 T = TypeVar("T")
@@ -219,25 +224,43 @@ def terminate(connection: Connection, params: ProcessTerminateParams) -> bytes:
     return b'{"running":true}' if running else b'{"running":false}'
 
 
-def list_processes(connection: Connection, params: ProcessListParams) -> bytes:
+def list_processes(connection: Connection, params: ProcessListParams) -> Answer:
     """List the session's processes, finished ones that are still readable included."""
-    return encode_json(
-        {
-            "processes": [
-                {
-                    "processId": process.id,
-                    "argv0": process.argv0,
-                    "state": process.state.value,
-                    "tty": process.tty,
-                    "exitCode": process.exit_code,
-                    "startedAtMs": process.started_at_ms,
-                    "retainedBytes": process.kept.size,
-                    "nextSeq": process.next_seq,
-                }
-                for process in connection.attached_session.processes
-            ]
-        }
+    items = [
+        (process.id, process.argv0, _listed(process))
+        for process in connection.attached_session.processes
+    ]
+    # Of an id and a name each character may take six bytes. That is made while it is sent;
+    # what changes was noted before.
+    size = sum(len(process_id) + len(argv0) + len(rest) for process_id, argv0, rest in items)
+    if size <= _LIST_BYTES:
+        return b"".join(_list_parts(items))
+    return Slices(_list_parts(items), size)
+
+
+def _listed(process: Process) -> bytes:
+    return (
+        b'"state":"%b","tty":%b,"exitCode":%b,"startedAtMs":%d,"retainedBytes":%d,"nextSeq":%d}'
+        % (
+            process.state.value.encode(),
+            b"true" if process.tty else b"false",
+            b"null" if process.exit_code is None else b"%d" % process.exit_code,
+            process.started_at_ms,
+            process.kept.size,
+            process.next_seq,
+        )
     )
+
+
+def _list_parts(items: list[tuple[str, str, bytes]]) -> Iterator[bytes]:
+    yield b'{"processes":['
+    for start in range(0, len(items), _LISTED_AT_ONCE):
+        some = items[start : start + _LISTED_AT_ONCE]
+        yield (b"," if start else b"") + b",".join(
+            b'{"processId":%b,"argv0":%b,%b' % (encode_json(process_id), encode_json(argv0), rest)
+            for process_id, argv0, rest in some
+        )
+    yield b"]}"
 
 
 HANDLERS: Final[Mapping[str, Handler]] = {

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 import pybase64
 from exec_server_protocol.errors import InvalidRequestError
 
-from ..connection.later import Noted
+from ..connection.later import Noted, Slices
 from ..process.process import Process
 from ..process.retained_output import Chunk
 from ..process.states import ProcessState
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
 
     from ..connection.connection import Answer, Connection
 
-__all__ = ["encode_chunks", "read"]
+__all__ = ["answer_with", "read"]
+
+_SLICE_BYTES: Final = 512 * 1024
+"""Of output that is encoded at once: a millisecond or two."""
+_SLICE_CHUNKS: Final = 1000
+"""The same for output that was written byte by byte."""
 
 _LONGEST_WAIT_SECONDS = 365 * 24 * 3600.0
 """Clients may ask for 2**64 ms, which the event loop's clock cannot add."""
@@ -75,27 +82,64 @@ def _answer(process: Process, params: ProcessReadParams) -> Answer | asyncio.Fut
     def encode(chunks: list[Chunk]) -> Answer:
         bounded = params.max_bytes is not None and chunks
         after = chunks[-1].seq + 1 if bounded else next_seq
-        encoded = encode_chunks(chunks)
         more = details
         if params.stream_offsets:
             before = process.written.before(chunks[0]) if chunks else until_now
             more += b',"streamOffsets":%b' % json.dumps(before).encode()
             if exit_seq is not None:
                 more += b',"exitSeq":%d' % exit_seq
-        answer = b'{"chunks":[%b],"nextSeq":%d,%b%b}' % (encoded, after, state, more)
+        tail = b'"nextSeq":%d,%b%b}' % (after, state, more)
         seq = chunks[-1].seq if chunks else None
         through = seq if bounded and seq is not None else next_seq - 1
         if process.is_behind:
-            return answer
+            return answer_with(chunks, tail, _nothing)
         if closed and not process.kept.has_after(through):
             through = next_seq - 1
-        return Noted(answer, partial(process.answered, seq, through))
+        return answer_with(chunks, tail, partial(process.answered, seq, through))
 
     return then(chunks, encode) if isinstance(chunks, asyncio.Future) else encode(chunks)
 
 
-def encode_chunks(chunks: list[Chunk]) -> bytes:
-    """Return the members of a list of chunks, as JSON."""
+def _nothing() -> None:
+    pass
+
+
+def answer_with(chunks: list[Chunk], tail: bytes, sent: Callable[[], None]) -> Noted:
+    """Return an answer that begins with chunks; a long one is encoded while it is sent.
+
+    Args:
+        chunks: All of them.
+        tail: What follows their list, to the end of the JSON.
+        sent: Called behind it; see ``Noted``.
+    """
+    size = sum(len(chunk.data) for chunk in chunks)
+    if size <= _SLICE_BYTES and len(chunks) <= _SLICE_CHUNKS:
+        return Noted(b'{"chunks":[%b],%b' % (_encode_chunks(chunks), tail), sent)
+    return Noted(Slices(_parts(chunks, tail), size), sent)
+
+
+def _parts(chunks: list[Chunk], tail: bytes) -> Iterator[bytes]:
+    yield b'{"chunks":['
+    rest = iter(chunks)
+    comma = b""
+    while some := _next_slice(rest):
+        yield comma + _encode_chunks(some)
+        comma = b","
+    yield b"]," + tail
+
+
+def _next_slice(rest: Iterator[Chunk]) -> list[Chunk]:
+    taken: list[Chunk] = []
+    size = 0
+    for chunk in islice(rest, _SLICE_CHUNKS):
+        taken.append(chunk)
+        size += len(chunk.data)
+        if size >= _SLICE_BYTES:
+            break
+    return taken
+
+
+def _encode_chunks(chunks: list[Chunk]) -> bytes:
     return b",".join(
         b'{"seq":%d,"stream":"%b","chunk":"%b"}'
         % (chunk.seq, chunk.stream, pybase64.b64encode(chunk.data))
