@@ -230,3 +230,14 @@ def test_without_tty_the_terminal_stays_as_it_is_and_its_end_key_ends_the_input(
     screen.read_until("typed\r\ntyped\r\n")
     screen.type("\x04")
     assert process.wait(WAIT_S) == 0
+
+
+def test_a_terminal_has_a_kind_also_where_nobody_here_has_one(cli: Cli, server_url: str) -> None:
+    show = ("sh", "-c", "echo kind=$TERM")
+    cli.env.pop("TERM", None)
+    for words in (("run", "-t"), ("shell",)):
+        done = cli.run(*words, "--url", server_url, "--", *show, input=b"")
+        assert b"kind=xterm-256color\r\n" in done.stdout
+        done = cli.run(*words, "--url", server_url, "-e", "TERM=ansi", "--", *show, input=b"")
+        assert b"kind=ansi\r\n" in done.stdout
+    assert cli.run("run", "--url", server_url, "--", *show).stdout == b"kind=\n"

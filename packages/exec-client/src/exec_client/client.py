@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Generator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from exec_server_protocol._model import WireModel
 from exec_server_protocol._scalars import ProcessId, SessionId
@@ -66,6 +66,9 @@ if TYPE_CHECKING:
     from .http import Http
 
 __all__ = ["Client", "ClientState", "StateChange", "connect"]
+
+TERMINAL_TYPE: Final = "xterm-256color"
+"""What most terminals understand today."""
 
 
 class connect:
@@ -278,7 +281,8 @@ class Client:
             env: Variables, laid over what is inherited.
             inherit_env: What to take of the executor's environment: ``core`` for PATH, HOME,
                 language and the like, ``all``, ``none``, or a policy.
-            tty: A terminal instead of pipes; its output is ``stdout``.
+            tty: A terminal instead of pipes; its output is ``stdout``. ``TERM`` is
+                ``xterm-256color``, unless ``env`` or a policy says something else.
             stdin: Connect stdin to ``write``; otherwise it is empty. A terminal always is.
             arg0: What the program sees as ``argv[0]``.
             rows: Height of the terminal.
@@ -305,12 +309,16 @@ class Client:
             self._session.require(CAPABILITY_OUTPUT_POLICY, "start with output_policy")
         options = self._session.options
         with arguments_named():
+            policy, variables = environment_policy(inherit_env), env_texts(env)
+            if tty and "TERM" not in policy.set:
+                # The executor's own TERM, if it has one, is about some other terminal.
+                variables.setdefault("TERM", TERMINAL_TYPE)
             params = ProcessStartParams(
                 process_id=ProcessId(process_id or uuid.uuid4().hex),
                 argv=argv_texts(argv),
                 cwd=self._default_cwd() if cwd is None else cwd_uri(cwd),
-                env_policy=environment_policy(inherit_env),
-                env=env_texts(env),
+                env_policy=policy,
+                env=variables,
                 tty=tty,
                 pipe_stdin=stdin,
                 arg0=arg0,

@@ -26,6 +26,7 @@ from .logs import configure_logging, correlate
 from .process.open_files import raise_open_files_limit
 from .server import serve
 from .sizes import parse_size
+from .standard_streams import open_standard_streams
 from .telemetry.instruments import OFF
 from .telemetry.settings import read_signals
 from .version import VERSION
@@ -204,6 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 after a signal, 1 when the server could not start, 2 for bad usage.
     """
+    open_standard_streams()
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments[:1] == ["sandbox-check"]:
         return _check_sandbox(arguments[1:])
@@ -329,4 +331,7 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
             loop.remove_reader(descriptor)
             stop.set()
 
-    loop.add_reader(descriptor, readable)
+    try:
+        loop.add_reader(descriptor, readable)
+    except PermissionError:  # a plain file or /dev/null: nothing will come of it but its end
+        stop.set()

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from .printing import printable
+from .standard_streams import write_all
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -118,4 +119,4 @@ class Messages:
             text = text.replace("\n", "\r\n")
         # A stderr that is closed must not change how the command ends.
         with contextlib.suppress(OSError):
-            os.write(self._fd, text.encode("utf-8", "replace"))
+            write_all(self._fd, text.encode("utf-8", "replace"))

@@ -13,6 +13,7 @@ from .commands import load_commands
 from .exit_codes import OWN_ERROR, SIGNAL_BASE, CommandError
 from .messages import Messages
 from .printing import only_plain_text
+from .standard_streams import open_standard_streams
 from .telemetry import observed
 
 __all__ = ["main", "parse"]
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments after the program's name; those of the process when ``None``.
     """
+    open_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         with only_plain_text():

@@ -53,8 +53,8 @@ def execute(arguments: Namespace) -> int:
 
 async def _run(arguments: Namespace) -> int:
     env = parse_env(arguments.env)
-    # A program needs to know what the terminal understands, and it is this one.
-    env.setdefault("TERM", os.environ.get("TERM", "xterm-256color"))
+    if "TERM" in os.environ:  # what the terminal understands, and it is this one
+        env.setdefault("TERM", os.environ["TERM"])
     from .connection import open_client
     from .messages import Messages
 

@@ -7,12 +7,15 @@ flags must stay as they are, O_NONBLOCK above all, or those others would suddenl
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import stat
 import threading
 from queue import SimpleQueue
 from typing import Final
+
+from .standard_streams import wait_for
 
 __all__ = ["InputKind", "StreamReader", "StreamWriter", "input_is_at_eof", "input_kind"]
 
@@ -73,8 +76,10 @@ class StreamReader:
         A terminal that has gone away counts as the end too. Cancelling is safe.
         """
         try:
-            await self._wait_readable()
-            return os.read(self._fd, READ_BYTES)
+            while True:
+                await self._wait_readable()
+                with contextlib.suppress(BlockingIOError):  # another reader was faster
+                    return os.read(self._fd, READ_BYTES)
         except OSError:
             return b""
 
@@ -126,7 +131,10 @@ class StreamWriter:
         while view:
             if self._never_blocks or (len(view) <= select.PIPE_BUF and self._poll.poll(0)):
                 # A pipe that polls as writable takes PIPE_BUF bytes without blocking.
-                written = os.write(self._fd, view)
+                try:
+                    written = os.write(self._fd, view)
+                except BlockingIOError:  # somebody else has filled what is non-blocking
+                    written = 0
             else:
                 if self._thread is None:
                     self._thread = _WritingThread(self._fd)
@@ -165,13 +173,20 @@ class _WritingThread:
             data, future = job
             error, written = None, 0
             try:
-                written = os.write(self._fd, data)
+                written = self._write(data)
             except OSError as failure:
                 error = failure
             try:
                 self._loop.call_soon_threadsafe(_settle, future, written, error)
             except RuntimeError:
                 return  # The loop has ended without waiting for us.
+
+    def _write(self, data: memoryview) -> int:
+        try:
+            return os.write(self._fd, data)
+        except BlockingIOError:
+            wait_for(self._fd, select.POLLOUT)
+            return 0
 
 
 def _settle(future: asyncio.Future[int], written: int, error: OSError | None) -> None:

@@ -86,6 +86,11 @@ class Controls:
         """Signal the whole group, whether or not its leader has ended; whether there was one."""
         return self._watch is not None and self._watch.signal_group(number)
 
+    def forget_group(self) -> None:
+        """Never signal the group again: it is known to have ended, after its leader."""
+        if self._watch is not None:
+            self._watch.forget_group()
+
     def kill(self) -> None:
         """Kill what is left of the group, and forget it once its leader has been reaped."""
         if self._watch is not None:

@@ -293,6 +293,8 @@ class Process:
     def _launch_ended(self) -> None:
         """Go on: what a sandbox had put on the disk is gone, as who hears of the end expects."""
         self._launch_is_over = True
+        if self._launch is not None and self._launch.nothing_lives:
+            self.controls.forget_group()  # any left are zombies, until init takes them
         self._close_if_complete()
 
     def _close_if_complete(self) -> None:

@@ -24,6 +24,11 @@ __all__ = ["ChildWatch"]
 _PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 """Flag of pidfd_send_signal(2): the whole group, not one process."""
 
+_FIRST_LOOK_SECONDS: Final = 0.01
+_LONGEST_WAIT_SECONDS: Final = 2.0
+"""Between looks at a group that outlives its leader: nothing tells of a group's end, and the
+handle is a descriptor. The waits double; a look is one system call."""
+
 
 def _nobody(_code: int, _signal: int | None) -> None:
     pass
@@ -53,6 +58,7 @@ class ChildWatch:
         self._loop = asyncio.get_running_loop()
         self._pidfd: int | None = None
         self._group_may_live = True
+        self._next_look: asyncio.TimerHandle | None = None
         self.reaped = False
         if hasattr(os, "pidfd_open"):
             self._pidfd = os.pidfd_open(popen.pid)
@@ -76,17 +82,19 @@ class ChildWatch:
         self.reaped = True
         if self._pidfd is not None:
             self._loop.remove_reader(self._pidfd)
-        try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            self.forget_group()
-        except PermissionError:
-            pass
+        self._look_at_group(_FIRST_LOOK_SECONDS)
         on_exit, self._on_exit = self._on_exit, _nobody
         if code >= 0:
             on_exit(code, None)
         else:
             on_exit(128 - code, -code)
+
+    def _look_at_group(self, seconds: float) -> None:
+        """Let go of the handle if the group has ended, else look again after so long."""
+        if not self.signal_group(0):
+            return  # and so it is forgotten
+        later = min(2 * seconds, _LONGEST_WAIT_SECONDS)
+        self._next_look = self._loop.call_later(seconds, self._look_at_group, later)
 
     def signal_group(self, number: int) -> bool:
         """Send a signal to the group, also when only its leader has ended.
@@ -136,6 +144,9 @@ class ChildWatch:
     def forget_group(self) -> None:
         """Never signal this group again, and close what identified it."""
         self._group_may_live = False
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
         if self._pidfd is not None and self.reaped:
             os.close(self._pidfd)
             self._pidfd = None

@@ -212,7 +212,8 @@ class ConfinedLaunch(Launch):
             if self._watch is not None:  # before the marks: it keeps the mounts that lie on them
                 self._watch.close()
             self._kill()
-            if self._has_ended():
+            self.nothing_lives = self._has_ended()
+            if self.nothing_lives:
                 sandboxes.end(networked)
                 for mark in reversed(held):
                     _marks.release(mark)

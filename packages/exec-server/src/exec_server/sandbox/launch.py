@@ -41,6 +41,7 @@ class Launch:
         cwd: Its working directory.
         pass_fds: Descriptors that it inherits beside its streams.
         confined: Whether bubblewrap is between us and the command.
+        nothing_lives: Whether it is known, after ``close``, that nothing of it runs any more.
     """
 
     confined: ClassVar[bool] = False
@@ -54,6 +55,7 @@ class Launch:
         self.env = env
         self.cwd = cwd
         self.pass_fds: tuple[int, ...] = ()
+        self.nothing_lives = False
 
     def spawned(self) -> None:
         """Close what the child has inherited, or would have. Call it at once."""
