@@ -20,6 +20,7 @@ import pytest
 from exec_client import Client, connect
 from exec_server import ServerConfig, serve
 from exec_server.config import Limits
+from exec_testkit.liveness import wait_gone
 from exec_testkit.origin import Exchange, Origin, Reply, reply
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient
@@ -248,6 +249,27 @@ async def test_a_request_leaves_nothing_to_the_collector(
             await _settled(at)
         assert [one for one in found if _is_of_the_server(one)] == []
         assert _bytes_held(found) < _TIMES * 128 * 1024  # the origin leaves a piece, no body
+        found.clear()
+
+
+async def test_a_session_that_ends_leaves_nothing_to_the_collector() -> None:
+    async def session(url: str) -> None:
+        client = await WireClient.ready(url)
+        await client.start("ended", ["head", "-c", "300000", "/dev/zero"])
+        await client.finish("ended")
+        await client.start("lives", ["sh", "-c", "echo $$; exec sleep 60"])
+        pid = int(await client.output_until(b"\n"))
+        client.abort()
+        assert await asyncio.to_thread(wait_gone, pid)
+        await (await WireClient.ready(url)).close()  # the server has heard of it by now
+
+    async with serve(ServerConfig(session_ttl=0.0)) as server:
+        await session(server.url)
+        with _garbage() as found:
+            for _ in range(_TIMES):
+                await session(server.url)
+        assert [one for one in found if _is_of_the_server(one)] == []
+        assert _bytes_held(found) < _TIMES * 128 * 1024
         found.clear()
 
 

@@ -378,6 +378,7 @@ class Endpoint(SocketReader):
             self._inlet.close()
         if self._watch is not None:
             self._watch.close()
+            self._watch = None  # it refers to this
         self._outlet.close()
 
     def _finish(self) -> None:

@@ -329,6 +329,7 @@ class OutputStore:
         """Drop everything and give the disk space back. Repeating it does nothing."""
         self._closed = True
         self._on_room = _nothing  # whoever was told refers to this, too
+        self._on_dropped = _nobody
         self._clear_pending()
         if self._writing is None:
             self._release()

@@ -71,7 +71,7 @@ class ProcessTable:
         self._unreaped: set[Process] = set()
         self._sender: Sender | None = None
         self._closed = False
-        self._ended: list[Process] = []
+        self._ended: list[OutputStore] = []
         self._quiet = asyncio.Event()
         self._quiet.set()
 
@@ -324,7 +324,9 @@ class ProcessTable:
         self._evictions.clear()
         processes = list(self._processes.values())
         self._processes.clear()
-        self._ended = processes
+        self._closed_ones = GivingWay()
+        # Not the processes: they refer to this table, and would stay with their output.
+        self._ended = [process.kept for process in processes]
         for start in self._starts:
             start.cancel()
         for process in processes:
@@ -336,6 +338,6 @@ class ProcessTable:
         The caller sets the bound.
         """
         await self._quiet.wait()
-        for process in self._ended:
-            await process.kept.wait_closed()
+        for kept in self._ended:
+            await kept.wait_closed()
         self._ended.clear()
