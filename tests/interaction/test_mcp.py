@@ -1,4 +1,7 @@
-"""MCP servers on an executor, spoken to with the official SDK over links that break."""
+"""MCP servers on an executor, spoken to with the official SDK over links that break.
+
+They run with ``mcp`` 2, which the lock file has, and in the session ``tests-lowest`` with 1.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
 
 import anyio
+import mcp.types
 import pytest
 from exec_client import Client, ClientOptions, ClientState, ConnectionBrokenError, connect
 from exec_client.mcp import stdio_client
@@ -16,9 +22,11 @@ from exec_server_protocol.errors import RpcError
 from exec_testkit.fault_proxy import Cut, FaultProxy
 from exec_testkit.liveness import wait_gone
 from exec_testkit.server import ServerProcess
-from mcp import ClientSession, McpError, StdioServerParameters
+from mcp import ClientSession, StdioServerParameters
+from mcp.shared import exceptions as mcp_exceptions
 from mcp.shared.message import SessionMessage
-from mcp.types import JSONRPCMessage, JSONRPCRequest, JSONRPCResponse, TextContent
+from mcp.types import JSONRPCRequest, JSONRPCResponse, TextContent
+from pydantic import TypeAdapter
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -27,9 +35,12 @@ WAIT_S = 40.0
 
 SERVER = """
 import os, sys
-from mcp.server.fastmcp import FastMCP
+try:
+    from mcp.server.mcpserver import MCPServer  # mcp 2
+except ModuleNotFoundError:
+    from mcp.server.fastmcp import FastMCP as MCPServer
 
-server = FastMCP("numbers")
+server = MCPServer("numbers")
 calls = 0
 
 @server.tool()
@@ -58,7 +69,12 @@ def variable(name: str) -> str:
 server.run()
 """
 
-PING = SessionMessage(JSONRPCMessage(JSONRPCRequest(jsonrpc="2.0", id=1, method="ping")))
+ENVELOPE = TypeAdapter[Any](mcp.types.JSONRPCMessage)
+PING = SessionMessage(
+    ENVELOPE.validate_python(JSONRPCRequest(jsonrpc="2.0", id=1, method="ping").model_dump())
+)
+IS_FIRST = version("mcp").startswith("1.")
+CALL_FAILED: type[Exception] = getattr(mcp_exceptions, "McpError" if IS_FIRST else "MCPError")
 
 ECHO = """
 import json, sys
@@ -103,9 +119,14 @@ async def numbers(client: Client, **env: str) -> AsyncIterator[ClientSession]:
 
 async def call(session: ClientSession, tool: str, **arguments: object) -> str:
     result = await session.call_tool(tool, dict(arguments))
-    assert not result.isError
+    assert not result.model_dump(by_alias=True).get("isError")
     assert isinstance(result.content[0], TextContent)
     return result.content[0].text
+
+
+def envelope(item: SessionMessage) -> Any:
+    """Return a request, a response or a notification: ``mcp`` 1 wraps it in a root model."""
+    return getattr(item.message, "root", item.message)
 
 
 def left_over() -> set[str]:
@@ -187,9 +208,9 @@ async def test_a_server_that_dies_fails_the_call_in_flight_and_those_after_it(
 ) -> None:
     async with connected(server.url) as client:
         async with numbers(client) as session:
-            with pytest.raises(McpError, match="Connection closed"):
+            with pytest.raises(CALL_FAILED, match="Connection closed"):
                 await call(session, "die")
-            with pytest.raises((McpError, anyio.ClosedResourceError)):
+            with pytest.raises((CALL_FAILED, anyio.ClosedResourceError)):
                 await call(session, "count", text="late")
         assert left_over() == set()
 
@@ -211,7 +232,7 @@ async def test_a_line_that_is_no_message_is_reported_and_the_stream_goes_on(
             await write.send(PING)
             answer = await read.receive()
             assert isinstance(answer, SessionMessage)
-            assert isinstance(answer.message.root, JSONRPCResponse)
+            assert isinstance(envelope(answer), JSONRPCResponse)
 
 
 async def test_a_server_that_ignores_the_end_of_its_stdin_is_killed(server: ServerProcess) -> None:
@@ -263,7 +284,7 @@ async def test_a_stream_that_nobody_reads_keeps_the_server_waiting_and_loses_not
         async with stdio_client(client, python(POURS)) as (read, _):
             assert (await client.run(["echo", "on"])).stdout == b"on\n"
             items = [item async for item in read]
-    messages = [item.message.root for item in items if isinstance(item, SessionMessage)]
+    messages = [envelope(item) for item in items if isinstance(item, SessionMessage)]
     assert [message.model_dump()["params"]["n"] for message in messages] == list(range(2000))
 
 

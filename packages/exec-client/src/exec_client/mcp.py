@@ -12,7 +12,8 @@
             async with ClientSession(read, write) as session:
                 await session.initialize()
 
-Needs the extra ``exec-client[mcp]``; nothing else in this package imports this module.
+Works with ``mcp`` 1 and 2. Needs the extra ``exec-client[mcp]``; nothing else in this package
+imports this module.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import codecs
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 try:
     import anyio
@@ -30,6 +31,7 @@ try:
     from mcp.client.stdio import StdioServerParameters
     from mcp.shared.message import SessionMessage
     from mcp.types import JSONRPCMessage
+    from pydantic import TypeAdapter
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"exec_client.mcp needs {error.name}: pip install 'exec-client[mcp]'", name=error.name
@@ -54,6 +56,12 @@ _TERMINATE_SECONDS: Final = 5.0
 """To kill a server. Cancellation waits for it, so it is far shorter than a recovery may take."""
 
 _Incoming: TypeAlias = SessionMessage | Exception
+
+_MESSAGE: Final = TypeAdapter[Any](JSONRPCMessage)
+"""Reads a message. ``JSONRPCMessage`` is a model in ``mcp`` 1 and a union of models in 2."""
+_IS_FIRST: Final = hasattr(JSONRPCMessage, "model_fields")
+"""Whether this is ``mcp`` 1, for which null and absent are the same; 2 sends a null that it was
+given. Both are the rules of the SDK's own transport."""
 
 
 @asynccontextmanager
@@ -166,7 +174,7 @@ class _Bridge:
         if not line.strip():
             return
         try:
-            message: _Incoming = SessionMessage(JSONRPCMessage.model_validate_json(line))
+            message: _Incoming = SessionMessage(_MESSAGE.validate_json(line))
         except ValueError as error:  # pydantic's ValidationError is one
             logger.debug("an MCP server wrote a line of %d characters, no message", len(line))
             message = error
@@ -186,7 +194,9 @@ class _Bridge:
         with self._outgoing:
             try:
                 async for message in self._outgoing:
-                    line = message.message.model_dump_json(by_alias=True, exclude_none=True)
+                    line = message.message.model_dump_json(
+                        by_alias=True, exclude_none=_IS_FIRST, exclude_unset=not _IS_FIRST
+                    )
                     await self._process.write(encoder.encode(line + "\n"))
             except (ClientError, RpcError, UnicodeError) as error:
                 self._failure = error

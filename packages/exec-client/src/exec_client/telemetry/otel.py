@@ -28,7 +28,16 @@ from exec_server_protocol.rpc import Trace
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+)
 
 from .late_spans import late_spans
 from .meters import SCOPE, meters_of
@@ -130,12 +139,17 @@ class _Call:
         self._lineage = client.late_spans.begin() if client.late_spans is not None else None
         self._span: Span | None = None
         if self._lineage is None:
-            self._span = client.tracer.start_span(
+            span = client.tracer.start_span(
                 self._label,
                 kind=SpanKind.CLIENT,
                 attributes={**self._rpc, **client.server},
                 start_time=self._began_ns,
             )
+            if not span.get_span_context().is_valid:
+                # Without an SDK, releases of the API before 1.42 or so make no span that passes
+                # the caller's context on.
+                span = NonRecordingSpan(trace.get_current_span().get_span_context())
+            self._span = span
 
     @property
     def trace(self) -> Trace | None:

@@ -1,4 +1,4 @@
-"""The WebSocket skin: with ``handshake`` and ``assembly`` all that knows ``websockets``.
+"""The WebSocket skin. ``handshake``, ``request_head`` and ``assembly`` know ``websockets`` as well.
 
 It drives the library's protocol object, which does no I/O, straight from the event loop's
 callbacks. A message is handled in the callback that received its last byte, without a task
@@ -17,7 +17,6 @@ from typing import Final, cast
 
 from websockets.exceptions import ProtocolError
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request
 from websockets.protocol import State
 
 from ..config import Limits
@@ -32,6 +31,7 @@ from .message_sink import MessageSink
 from .outlet import Outlet
 from .peer_watch import PeerWatch
 from .reading import SocketReader
+from .request_head import UpgradeRequest
 from .sockets import prepare_socket
 from .tls import TlsFailedError, TlsTransport
 
@@ -187,7 +187,7 @@ class Endpoint(SocketReader):
 
     def _handle_events(self) -> None:
         for event in self._protocol.events_received():
-            if isinstance(event, Request):
+            if isinstance(event, UpgradeRequest):
                 self._handle_request(event)
             elif isinstance(event, Frame) and not self._ending:
                 self._handle_frame(event)
@@ -196,7 +196,7 @@ class Endpoint(SocketReader):
         ):
             self._end()
 
-    def _handle_request(self, request: Request) -> None:
+    def _handle_request(self, request: UpgradeRequest) -> None:
         response = answer(
             self._protocol, request, lambda headers: self._admission.examine(self, headers)
         )
