@@ -146,6 +146,7 @@ def schema(session: nox.Session) -> None:
     _schema(session, "check")
     session.run("python", "packages/app-server-protocol/tools/generate.py", "--check")
     session.run("python", "scripts/check_public_names.py")
+    session.run("python", "scripts/write_error_tables.py")
 
 
 @nox.session(python=PYTHON, name="schema-compare")
@@ -309,3 +310,4 @@ def fix(session: nox.Session) -> None:
     session.run("ruff", "format", ".")
     _schema(session, "write")
     session.run("python", "scripts/check_public_names.py", "--write")
+    session.run("python", "scripts/write_error_tables.py", "--write")

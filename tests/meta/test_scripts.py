@@ -16,9 +16,10 @@ ROOT = Path(__file__).parents[2]
     [
         ["scripts/check_module_size.py"],
         ["scripts/check_release.py"],
+        ["scripts/write_error_tables.py"],
         ["-m", "exec_server_protocol.schema", "check"],
     ],
-    ids=["module size", "release", "schema"],
+    ids=["module size", "release", "tables of errors", "schema"],
 )
 def test_the_gate_holds(command: list[str]) -> None:
     done = subprocess.run(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import exec_client
 import pytest
 from exec_client.cli import exit_codes, info, main, ps
 from exec_client.cli.commands import COMMAND_NAMES, load_commands
-from exec_client.cli.exit_codes import CommandError, start_failure_code
+from exec_client.cli.exit_codes import CommandError, exit_code_of
 from exec_client.cli.program import parse
 from exec_client.cli.run import parse_env
+from exec_client.start_errors import to_start_error
+from exec_server_protocol.errors import InternalError, InvalidParamsError
 
 UNREACHABLE = "ws://127.0.0.1:1"
 
@@ -166,20 +170,47 @@ def test_variables_are_set_or_passed_on(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("message", "code"),
+    ("message", "data", "code"),
     [
-        ("No such file or directory (os error 2)", exit_codes.NOT_FOUND),
-        ("Permission denied (os error 13)", exit_codes.CANNOT_EXECUTE),
-        ("Exec format error (os error 8)", exit_codes.CANNOT_EXECUTE),
-        ("Unable to spawn x because:\nNo viable candidates found in PATH", exit_codes.NOT_FOUND),
-        ("Unable to spawn /x because it does not exist", exit_codes.NOT_FOUND),
-        ("working directory: No such file or directory (os error 2)", exit_codes.OWN_ERROR),
-        ("Too many open files (os error 24)", exit_codes.OWN_ERROR),
-        ("argv must not be empty", exit_codes.OWN_ERROR),
+        ("No such file or directory (os error 2)", None, exit_codes.NOT_FOUND),
+        ("refused", {"errno": 2, "about": "program"}, exit_codes.NOT_FOUND),
+        ("refused", {"errno": 2, "about": "cwd"}, exit_codes.OWN_ERROR),
+        ("refused", {"kind": "spawnNotFound"}, exit_codes.NOT_FOUND),
+        ("Permission denied (os error 13)", None, exit_codes.CANNOT_EXECUTE),
+        ("refused", {"kind": "spawnPermissionDenied"}, exit_codes.CANNOT_EXECUTE),
+        ("refused", {"errno": 13, "about": "cwd"}, exit_codes.OWN_ERROR),
+        ("Exec format error (os error 8)", None, exit_codes.CANNOT_EXECUTE),
+        ("Not a directory (os error 20)", None, exit_codes.CANNOT_EXECUTE),
+        ("x because:\nNo viable candidates found in PATH", None, exit_codes.NOT_FOUND),
+        ("Unable to spawn /x because it does not exist", None, exit_codes.NOT_FOUND),
+        ("Too many open files (os error 24)", None, exit_codes.OWN_ERROR),
+        ("bubblewrap was not found", {"kind": "sandbox"}, exit_codes.OWN_ERROR),
+        ("refused", {"errno": "2"}, exit_codes.OWN_ERROR),
+        ("refused", {"errno": -2}, exit_codes.OWN_ERROR),
+        ("refused", [], exit_codes.OWN_ERROR),
     ],
 )
-def test_a_start_that_fails_ends_as_in_a_shell(message: str, code: int) -> None:
-    assert start_failure_code(message) == code
+def test_a_start_that_fails_ends_as_in_a_shell(message: str, data: object, code: int) -> None:
+    error = to_start_error(InternalError(message, data=data), "x", "/srv")
+    assert exit_code_of(error) == code
+
+
+def test_a_refusal_of_another_kind_is_no_failed_start() -> None:
+    error = InvalidParamsError("bubblewrap was not found (os error 2)", data={"kind": "sandbox"})
+    assert to_start_error(error, "x", "/srv") is error
+    assert exit_code_of(error) == exit_codes.OWN_ERROR
+
+
+def test_each_row_of_the_exit_codes_can_be_met() -> None:
+    met = set()
+    for row in exit_codes.EXIT_CODES:
+        kind = getattr(exec_client, row.error, None) or getattr(builtins, row.error)
+        error = kind.__new__(kind, "text")
+        if row.about is not None:
+            error.about = row.about
+        assert exit_code_of(error) == row.code
+        met.add(row.code)
+    assert met == {124, 125, 126, 127}
 
 
 INFO = {

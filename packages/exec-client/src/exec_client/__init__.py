@@ -69,6 +69,11 @@ if TYPE_CHECKING:
     from .output import OutputStream as OutputStream
     from .process import CompletedProcess as CompletedProcess
     from .process import Process as Process
+    from .start_errors import StartError as StartError
+    from .start_errors import StartFileNotFoundError as StartFileNotFoundError
+    from .start_errors import StartFolderNotFoundError as StartFolderNotFoundError
+    from .start_errors import StartNotADirectoryError as StartNotADirectoryError
+    from .start_errors import StartPermissionError as StartPermissionError
 
 _HOME = {
     "AccessDeniedError": "errors",
@@ -110,6 +115,11 @@ _HOME = {
     "RecoveryDeadlineError": "errors",
     "SessionExpiredError": "errors",
     "SessionLostError": "errors",
+    "StartError": "start_errors",
+    "StartFileNotFoundError": "start_errors",
+    "StartFolderNotFoundError": "start_errors",
+    "StartNotADirectoryError": "start_errors",
+    "StartPermissionError": "start_errors",
     "StateChange": "connection.states",
     "StdinClosedError": "errors",
     "TimeoutExpired": "errors",

@@ -22,6 +22,7 @@ from exec_server_protocol.process import (
     CAPABILITY_LIST,
     CAPABILITY_OUTPUT_POLICY,
     CAPABILITY_RESIZE,
+    CAPABILITY_START_ERRORS,
     OutputPolicy,
     ProcessInfo,
     ProcessListResult,
@@ -298,7 +299,9 @@ class Client:
         Raises:
             TypeError: An argument is of the wrong type; the text begins with its name.
             ValueError: An argument has a value that cannot be; likewise. Nothing was sent.
-            RpcError: The executor refused: no such program or folder, a duplicate id.
+            StartError: The program or the folder is missing or cannot be used: also a
+                ``FileNotFoundError``, ``PermissionError`` or ``NotADirectoryError``.
+            RpcError: The executor refused: a duplicate id, a sandbox that cannot be enforced.
             UnsupportedError: It lacks a capability that an argument needs; nothing was sent.
             ConnectionBrokenError: The answer was lost. Should the process have been started,
                 it is ended as soon as the session is resumed.
@@ -326,6 +329,7 @@ class Client:
                 rows=rows,
                 cols=cols,
                 output_policy=output_policy,
+                start_errors=True if self.supports(CAPABILITY_START_ERRORS) else None,
             )
         marker = options.gap_marker if gap_marker is None else gap_marker
         on_loss = OnLoss(lost_output or options.lost_output, marker)

@@ -24,6 +24,9 @@
     ├─ UnsupportedError             the executor lacks a capability; nothing was sent
     └─ ClientClosedError            the client was closed here
 
+What cannot be started is a ``StartError`` and what is refused about files a ``FileError``: both
+are errors of the wire and ``OSError``.
+
 ``ClientError`` and the errors of the wire, ``RpcError`` and ``ProtocolError``, have the base
 ``ExecError``: it is the one to catch for all of them. Each can be copied and pickled.
 """

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from exec_server_protocol.errors import RpcError
+from exec_server_protocol.path_uri import InvalidPathError
 from exec_server_protocol.process import (
     ProcessStartParams,
     ProcessStartResult,
@@ -25,6 +27,7 @@ from .connection.generation import Generation, GenerationLost
 from .errors import BadAnswerError, ClientClosedError, ClientError, ConnectionBrokenError
 from .gaps import FAIL, OnLoss
 from .process import Process
+from .start_errors import to_start_error
 
 if TYPE_CHECKING:
     from exec_server_protocol._model import WireModel
@@ -127,6 +130,12 @@ class Starts:
         except BadAnswerError:
             self._clean_up(process)
             raise
+        except RpcError as error:
+            self._client.forget(process)
+            told = to_start_error(error, params.argv[0], _folder(params))
+            if told is error:
+                raise
+            raise told from error
         except BaseException:
             self._client.forget(process)
             raise
@@ -170,3 +179,10 @@ class Starts:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+def _folder(params: ProcessStartParams) -> str:
+    try:
+        return os.fsdecode(params.cwd.to_native())
+    except InvalidPathError:  # a path of another system
+        return str(params.cwd)

@@ -252,6 +252,7 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("output_policy", "outputPolicy", ("or null", ("one of", "drop-oldest", "back-pressure")), None),
         ("merge_stderr", "mergeStderr", ("or null", "flag"), None),
         ("details", "details", ("or null", "flag"), None),
+        ("start_errors", "startErrors", ("or null", "flag"), None),
     ),
     "ProcessTerminateParams": (
         ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),

@@ -25,6 +25,7 @@ __all__ = [
     "CAPABILITY_OUTPUT_POLICY",
     "CAPABILITY_RESIZE",
     "CAPABILITY_SIGNALS",
+    "CAPABILITY_START_ERRORS",
     "CAPABILITY_STREAM_OFFSETS",
     "EnvironmentPolicy",
     "OutputChunk",
@@ -75,6 +76,8 @@ CAPABILITY_LIST: Final = "processList"
 """``process/list``."""
 CAPABILITY_SIGNALS: Final = "processSignals"
 """Every signal name but ``interrupt``, and delivery to the foreground group of a terminal."""
+CAPABILITY_START_ERRORS: Final = "processStartErrors"
+"""``startErrors`` of ``process/start``, and ``data`` of its errors."""
 CAPABILITY_STREAM_OFFSETS: Final = "processStreamOffsets"
 """``streamOffsets`` of ``process/read``."""
 
@@ -168,6 +171,10 @@ class ProcessStartParams(WireModel):
     details: bool | None = _extension()
     """Tell more of this process: ``pid`` of the answer, ``signal`` of its exit, and
     ``process/streamEnded``. Extension: ``processDetails``."""
+    start_errors: bool | None = _extension()
+    """Refuse a program that is missing or not executable in a sandbox as well, instead of letting
+    it end with 101; one that only the sandbox does not let be executed ends with 126. Extension:
+    ``processStartErrors``."""
 
 
 class ProcessStartResult(WireModel):

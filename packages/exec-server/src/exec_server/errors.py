@@ -10,9 +10,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from typing import Final, Literal
 
 __all__ = ["ConfigError", "ListenError", "ServerError", "SpawnError", "forget_frames"]
+
+
+_PATH_CHARACTERS: Final = 4096
+"""Of a path that an error repeats: as long as one can be that the system takes."""
+
+
+_KINDS: Final = {
+    errno.ENOENT: "spawnNotFound",
+    errno.EACCES: "spawnPermissionDenied",
+    errno.EPERM: "spawnPermissionDenied",
+}
+"""What newer reference versions say in ``data``; the rest of it is ours."""
 
 
 class ServerError(Exception):
@@ -32,17 +46,42 @@ class SpawnError(ServerError):
 
     Attributes:
         errno: The operating system's number, or ``None`` when it was not asked.
+        about: What it was about, if that is known.
+        path: Its name in the request.
     """
 
-    def __init__(self, text: str, errno: int | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        number: int | None = None,
+        about: Literal["program", "cwd"] | None = None,
+        path: str | bytes = "",
+    ) -> None:
         super().__init__(text)
-        self.errno = errno
+        self.errno = number
+        self.about = about
+        self.path = path.decode("utf-8", "replace") if isinstance(path, bytes) else path
+
+    @property
+    def data(self) -> dict[str, object] | None:
+        """What a client gets beside the text: programs need not read that."""
+        if self.errno is None:
+            return None
+        told: dict[str, object] = {"kind": _KINDS.get(self.errno, "spawnFailed")}
+        if self.about is not None:
+            told |= {"about": self.about, "path": self.path[:_PATH_CHARACTERS]}
+        return told | {"errno": self.errno}
 
     @classmethod
-    def from_os_error(cls, error: OSError) -> SpawnError:
-        """Return the error for what the operating system said, without any path."""
+    def from_os_error(
+        cls,
+        error: OSError,
+        about: Literal["program", "cwd"] | None = None,
+        path: str | bytes = "",
+    ) -> SpawnError:
+        """Return the error for what the operating system said, without any path in its text."""
         number = error.errno or 0
-        return cls(f"{os.strerror(number)} (os error {number})", number)
+        return cls(f"{os.strerror(number)} (os error {number})", number, about, path)
 
 
 def forget_frames(error: BaseException) -> None:

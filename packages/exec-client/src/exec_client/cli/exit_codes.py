@@ -1,18 +1,23 @@
-"""Exit codes of ``exec-client``, the same as those of a shell, ``timeout`` and ``docker run``."""
+"""Exit codes of ``exec-client``, the same as those of a shell, ``timeout`` and ``docker run``.
+
+``EXIT_CODES`` is the one table: errors become codes by it, and the documents show it.
+"""
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 from typing import Final
 
 __all__ = [
     "CANNOT_EXECUTE",
+    "EXIT_CODES",
     "NOT_FOUND",
     "OWN_ERROR",
     "SIGNAL_BASE",
     "TIMED_OUT",
     "CommandError",
-    "start_failure_code",
+    "ExitCode",
+    "exit_code_of",
 ]
 
 TIMED_OUT: Final = 124
@@ -26,13 +31,44 @@ NOT_FOUND: Final = 127
 SIGNAL_BASE: Final = 128
 """Plus the number of the signal that ended the command."""
 
-_MISSING: Final = re.compile(
-    r"os error 2\)|no such file|not found|does not exist|no viable", re.IGNORECASE
+
+@dataclass(frozen=True, slots=True)
+class ExitCode:
+    """A row of the table.
+
+    Attributes:
+        code: What the program ends with.
+        meaning: When, for people.
+        error: Name of the class in ``exec_client``, or of a builtin one, that ends it so.
+        about: For a ``StartError``: the row is for those that are about this only.
+    """
+
+    code: int
+    meaning: str
+    error: str
+    about: str | None = None
+
+
+EXIT_CODES: Final = (
+    ExitCode(TIMED_OUT, "the command ran longer than `--timeout` and was killed", "TimeoutExpired"),
+    ExitCode(
+        OWN_ERROR, "the folder for the command is missing or cannot be entered", "StartError", "cwd"
+    ),
+    ExitCode(NOT_FOUND, "there is no such program", "StartFileNotFoundError"),
+    ExitCode(CANNOT_EXECUTE, "the program may not be executed", "StartPermissionError"),
+    ExitCode(CANNOT_EXECUTE, "a part of the program's path is a file", "StartNotADirectoryError"),
+    ExitCode(
+        CANNOT_EXECUTE,
+        "the program cannot be executed: not one of this system, or too many arguments",
+        "StartError",
+        "program",
+    ),
+    ExitCode(OWN_ERROR, "no command was started, or what became of it is not known", "ExecError"),
+    ExitCode(OWN_ERROR, "a file here, or the output, cannot be read or written", "OSError"),
+    ExitCode(OWN_ERROR, "a wrong argument, or a fault of `exec-client`", "Exception"),
 )
-_UNUSABLE: Final = re.compile(
-    r"os error (13|8)\)|permission denied|exec format|not executable", re.I
-)
-_FOLDER: Final = re.compile(r"\bcwd\b|working directory|working folder", re.IGNORECASE)
+"""The first row that fits counts. Commands that ran end with their own code, or with
+``SIGNAL_BASE`` and a signal."""
 
 
 class CommandError(Exception):
@@ -47,15 +83,10 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
-def start_failure_code(message: str) -> int:
-    """Return the exit code for a command that the executor could not start.
-
-    The wire has one error code for all reasons, so the text has to tell, whichever executor
-    wrote it. A text that says nothing known gives ``OWN_ERROR``; so does a missing folder,
-    where the executor says that it was the folder.
-    """
-    if _FOLDER.search(message):
-        return OWN_ERROR
-    if _UNUSABLE.search(message):
-        return CANNOT_EXECUTE
-    return NOT_FOUND if _MISSING.search(message) else OWN_ERROR
+def exit_code_of(error: Exception) -> int:
+    """Return what the program ends with because of an error."""
+    if isinstance(error, CommandError):
+        return error.exit_code
+    about = getattr(error, "about", None)
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return next(row.code for row in EXIT_CODES if row.error in names and row.about in (None, about))

@@ -30,7 +30,7 @@ from exec_server_protocol.process import (
 )
 
 from ..errors import ClientError
-from .exit_codes import SIGNAL_BASE, TIMED_OUT, CommandError, start_failure_code
+from .exit_codes import OWN_ERROR, SIGNAL_BASE, TIMED_OUT, CommandError, exit_code_of
 from .messages import Messages
 from .signals import SignalForwarder
 from .streams import InputKind, StreamReader, StreamWriter, input_is_at_eof, input_kind
@@ -108,9 +108,14 @@ async def run_in_foreground(client: Client, command: Command, messages: Messages
             lost_output=command.lost_output,
             gap_marker=messages.gap,
         )
-    except RpcError as error:
+    except (
+        RpcError,
+        TypeError,
+        ValueError,
+    ) as error:  # the last two: arguments that cannot be sent
+        reason = error.message if isinstance(error, RpcError) else error
         raise CommandError(
-            f"cannot start {command.argv[0]}: {error.message}", start_failure_code(error.message)
+            f"cannot start {command.argv[0]}: {reason}", exit_code_of(error)
         ) from error
     try:
         return await _Foreground(client, process, command, messages, size).attend(stdin)
@@ -217,7 +222,7 @@ class _Foreground:
                 broken = isinstance(error, BrokenPipeError)
                 if not broken:
                     self._messages.error(f"cannot write the output: {error.strerror}")
-                await self._kill(SIGNAL_BASE + signal.SIGPIPE if broken else 1)
+                await self._kill(SIGNAL_BASE + signal.SIGPIPE if broken else OWN_ERROR)
                 return
             async for _ in source:
                 pass  # Nobody reads our stderr: the command must not stall for that.

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NoReturn
 
 from .commands import load_commands
-from .exit_codes import OWN_ERROR, SIGNAL_BASE, CommandError
+from .exit_codes import OWN_ERROR, SIGNAL_BASE, CommandError, exit_code_of
 from .messages import Messages
 from .printing import only_plain_text
 from .standard_streams import open_standard_streams
@@ -69,7 +69,7 @@ def _execute(words: list[str]) -> int:
             return int(arguments.execute(arguments))
     except CommandError as error:
         messages.error(str(error))
-        return error.exit_code
+        return exit_code_of(error)
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - told, and no traceback goes past the filter
@@ -78,16 +78,14 @@ def _execute(words: list[str]) -> int:
         import traceback
 
         messages.error(str(error) if _is_expected(error) else traceback.format_exc().rstrip())
-        return OWN_ERROR
+        return exit_code_of(error)
 
 
 def _is_expected(error: Exception) -> bool:
     """Whether an error is about the world and not a fault of this program."""
-    from exec_server_protocol.errors import ProtocolError, RpcError
+    from ..errors import ExecError
 
-    from ..errors import ClientError
-
-    return isinstance(error, ClientError | RpcError | ProtocolError | OSError)
+    return isinstance(error, ExecError | OSError)
 
 
 def parse(words: list[str]) -> argparse.Namespace:

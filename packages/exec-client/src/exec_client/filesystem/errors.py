@@ -9,17 +9,15 @@
     ├─ RemoteIsADirectoryError       IsADirectoryError
     └─ RemoteNotADirectoryError      NotADirectoryError
 
-The wire has few codes, so the system's error number has to come from the text: executors end
-it with ``(os error N)``. Where there is no number, the code alone decides. Either way the
-class is one of these six.
+The wire has few codes, so the system's error number comes from ``data``, or from the text where
+that lacks it: executors end one with ``(os error N)``. Where there is no number, the code alone
+decides. Either way the class is one of these six.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
-import sys
 from typing import Any, Final
 
 from exec_server_protocol.errors import (
@@ -33,6 +31,7 @@ from exec_server_protocol.errors import (
 )
 
 from ..errors import ConnectionBrokenError
+from ..system_numbers import system_number, without_number
 
 __all__ = [
     "FileError",
@@ -47,24 +46,6 @@ __all__ = [
     "to_file_error",
 ]
 
-_NUMBER: Final = re.compile(r"\s*\(os error (\d{1,5})\)\s*$")
-_ON_LINUX: Final[bool] = sys.platform == "linux"
-_SHARED_NUMBERS: Final = 34
-"""Up to here all systems count alike, but for 11."""
-_LINUX_NUMBERS: Final = {
-    11: errno.EAGAIN,
-    35: errno.EDEADLK,
-    36: errno.ENAMETOOLONG,
-    38: errno.ENOSYS,
-    39: errno.ENOTEMPTY,
-    40: errno.ELOOP,
-    75: errno.EOVERFLOW,
-    95: errno.ENOTSUP,
-    110: errno.ETIMEDOUT,
-    116: errno.ESTALE,
-    122: errno.EDQUOT,
-}
-"""Numbers of executors, which run Linux, in those of this system."""
 _BY_CODE: Final = {
     NOT_FOUND: errno.ENOENT,
     INVALID_REQUEST: errno.EINVAL,
@@ -93,7 +74,7 @@ class FileError(RpcError, OSError):
         number: int = errno.EIO,
         path: str = "",
     ) -> None:
-        OSError.__init__(self, number, _NUMBER.sub("", message) or os.strerror(number), path)
+        OSError.__init__(self, number, without_number(message) or os.strerror(number), path)
         self.message = message
         self.code = self.default_code if code is None else code
         self.data = data
@@ -144,16 +125,11 @@ def to_file_error(error: RpcError, path: str) -> FileError:
         error: What the executor answered.
         path: What the operation was about, for people.
     """
-    match = _NUMBER.search(error.message)
-    number = _as_here(int(match[1])) if match else _BY_CODE.get(error.code, errno.EIO)
+    number = system_number(error)
+    if number is None:
+        number = _BY_CODE.get(error.code, errno.EIO)
     kind = _BY_NUMBER.get(number, FileError)
     return kind(error.message, code=error.code, data=error.data, number=number, path=path)
-
-
-def _as_here(number: int) -> int:
-    if _ON_LINUX:
-        return number
-    return _LINUX_NUMBERS.get(number, number if number <= _SHARED_NUMBERS else errno.EIO)
 
 
 def is_directory_error(error: FileError) -> RemoteIsADirectoryError:

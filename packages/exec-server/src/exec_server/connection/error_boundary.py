@@ -28,10 +28,11 @@ def to_error_data(error: BaseException, method: str) -> ErrorData:
     if isinstance(error, RpcError):
         return ErrorData(error.code, error.message, error.data)
     if isinstance(error, SpawnError):
-        return ErrorData(INTERNAL_ERROR, str(error))
+        return ErrorData(INTERNAL_ERROR, str(error), error.data)
     if isinstance(error, SandboxError):
         if method.startswith("process/"):
-            return ErrorData(error.process_code, f"failed to prepare process sandbox: {error}")
+            text = f"failed to prepare process sandbox: {error}"
+            return ErrorData(error.process_code, text, {"kind": "sandbox"})
         return ErrorData(error.fs_code, f"failed to prepare fs sandbox: {error}")
     logger.error("internal error in %s", method, exc_info=error)
     return ErrorData(INTERNAL_ERROR, "internal error")

@@ -54,6 +54,7 @@ CAPABILITIES: Final[Mapping[str, bool]] = {
     "processOutputPolicy": True,
     "processResize": True,
     "processSignals": True,
+    "processStartErrors": True,
     "processStreamOffsets": True,
 }
 """Every flag that compatible executors announce, and ours after them."""

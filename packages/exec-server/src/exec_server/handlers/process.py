@@ -105,6 +105,7 @@ def start(connection: Connection, params: ProcessStartParams) -> asyncio.Future[
         env_policy=params.env_policy,
         trace=observed.variables(),
         merge_stderr=params.merge_stderr is True,
+        start_errors=params.start_errors is True,
     )
     table = connection.attached_session.processes
     process = table.reserve(

@@ -22,7 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..errors import SpawnError
-from ..sandbox.launch import Launch
+from ..sandbox.launch import EXIT_NOT_EXECUTABLE, EXIT_NOT_RUN, Launch
 from ..sandbox.launch import prepare as prepare_launch
 from .environment_policy import child_environment
 from .login_shell import login_shell
@@ -53,6 +53,7 @@ class SpawnRequest:
         env_policy: What it inherits of the server's environment; ``None`` for nothing.
         trace: Variables that tie it to a trace.
         merge_stderr: With pipes: stderr is stdout's.
+        start_errors: Look for the program before it is started in a sandbox, too.
     """
 
     argv: Sequence[str]
@@ -67,6 +68,7 @@ class SpawnRequest:
     env_policy: EnvironmentPolicy | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
     merge_stderr: bool = False
+    start_errors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ class Child:
 def prepare(request: SpawnRequest) -> Launch:
     """Return how to launch the request. May block on a file system: use a thread.
 
-    A program in a sandbox is looked up there, by bubblewrap; it need not exist outside.
+    A program in a sandbox is looked up there, by bubblewrap. With ``start_errors`` it is looked
+    up here before: inside there is nothing that is not here, but for ``/proc``.
 
     Raises:
         SpawnError: As ``resolve``.
@@ -115,8 +118,20 @@ def prepare(request: SpawnRequest) -> Launch:
         return prepare_launch(
             plan, argv, env=env, cwd=request.cwd, arg0=arg0, executable=executable
         )
+    not_run = EXIT_NOT_RUN
+    if request.start_errors:
+        not_run = EXIT_NOT_EXECUTABLE
+        if not request.argv[0].startswith("/proc/"):
+            resolve(request)
     return prepare_launch(
-        plan, argv, env=env, cwd=request.cwd, arg0=arg0, terminal=request.tty, replan=replan
+        plan,
+        argv,
+        env=env,
+        cwd=request.cwd,
+        arg0=arg0,
+        terminal=request.tty,
+        replan=replan,
+        not_run=not_run,
     )
 
 
@@ -147,7 +162,7 @@ def resolve(request: SpawnRequest) -> bytes:
             return path
         return _look_up(name.encode(), request)
     except OSError as error:
-        raise SpawnError.from_os_error(error) from error
+        raise SpawnError.from_os_error(error, "program", name) from error
 
 
 def _check_texts(request: SpawnRequest) -> None:
@@ -163,7 +178,8 @@ def _check_cwd(request: SpawnRequest) -> None:
         if not stat.S_ISDIR(os.stat(request.cwd).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "")
     except OSError as error:
-        raise SpawnError(f"working directory: {SpawnError.from_os_error(error)}") from error
+        told = SpawnError.from_os_error(error, "cwd", request.cwd)
+        raise SpawnError(f"working directory: {told}", told.errno, "cwd", told.path) from error
 
 
 def _check_executable(path: bytes) -> None:
@@ -255,7 +271,11 @@ def spawn(request: SpawnRequest, launch: Launch) -> Child:
         if child.stdin is not None:
             kept.append(child.stdin)
     except OSError as error:
-        raise SpawnError.from_os_error(error) from error
+        if error.filename is None:
+            raise SpawnError.from_os_error(error) from error
+        if error.filename == launch.cwd:
+            raise SpawnError.from_os_error(error, "cwd", request.cwd) from error
+        raise SpawnError.from_os_error(error, "program", request.argv[0]) from error
     finally:
         descriptors.keep(kept)
         launch.spawned()

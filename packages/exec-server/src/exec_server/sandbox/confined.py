@@ -19,7 +19,7 @@ from .arguments import by_path, options
 from .bubblewrap import find_bubblewrap
 from .errors import PolicyNotEnforceableError, SandboxError, SandboxUnavailableError
 from .gate import Gate
-from .launch import ADMIT_TIMEOUT, Launch
+from .launch import ADMIT_TIMEOUT, EXIT_NOT_RUN, Launch
 from .lookup import Identity
 from .marks import Mark, Marks, is_mark
 from .mount_watch import MountWatch, MountWatcher
@@ -27,7 +27,7 @@ from .mounter import can_mount, is_shared, mounter
 from .mounts import Base, Kind, Mount, Plan
 from .networked import Namespace, sandboxes
 from .seccomp import Filter, program
-from .stage import EXIT_NOT_RUN, staged
+from .stage import staged
 from .verify import missing, verify
 from .walking import open_without_links
 
@@ -59,8 +59,9 @@ class ConfinedLaunch(Launch):
 
     confined = True
 
-    def __init__(self, plan: Plan, bubblewrap: bytes, cwd: bytes) -> None:
+    def __init__(self, plan: Plan, bubblewrap: bytes, cwd: bytes, not_run: int) -> None:
         super().__init__([], bubblewrap, {}, cwd)
+        self._not_run = not_run
         self._plan = plan
         self._gate: Gate | None = None
         self._held: list[Mark] = []
@@ -198,7 +199,7 @@ class ConfinedLaunch(Launch):
         """See ``Launch.exit_code``. bubblewrap's own message is on its standard error."""
         if self._gate is None or code != _SETUP_FAILED:
             return code
-        return code if self._gate.has_run() else EXIT_NOT_RUN
+        return code if self._gate.has_run() else self._not_run
 
     def close(self) -> None:
         """See ``Launch.close``."""
@@ -321,6 +322,7 @@ def confine(
     cwd: bytes,
     arg0: bytes | None,
     terminal: bool,
+    not_run: int = EXIT_NOT_RUN,
 ) -> ConfinedLaunch:
     """Prepare a confined launch; see ``launch.prepare``.
 
@@ -329,8 +331,8 @@ def confine(
     """
     found = find_bubblewrap()
     stage = terminal or (arg0 is not None and not found.sets_argv0)
-    command = staged(argv, arg0) if stage else list(argv)
-    launch = ConfinedLaunch(plan, found.path, cwd if shows(plan, cwd) else b"/")
+    command = staged(argv, arg0, not_run) if stage else list(argv)
+    launch = ConfinedLaunch(plan, found.path, cwd if shows(plan, cwd) else b"/", not_run)
     try:
         launch.compose(
             command,

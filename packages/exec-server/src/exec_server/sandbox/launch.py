@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from .mount_watch import MountWatcher
     from .plan import Plan
 
-__all__ = ["ADMIT_TIMEOUT", "Launch", "prepare"]
+__all__ = ["ADMIT_TIMEOUT", "EXIT_NOT_EXECUTABLE", "EXIT_NOT_RUN", "Launch", "prepare"]
 
 ADMIT_TIMEOUT: Final = 10.0
 """Setting up takes milliseconds, half a second with as many mounts as there may be."""
+
+
+EXIT_NOT_RUN: Final = 101
+"""Exit code of a sandboxed command that could not be executed, as the reference has it."""
+EXIT_NOT_EXECUTABLE: Final = 126
+"""The same for whoever asks for ``startErrors``: as shells have it."""
 
 
 class Launch:
@@ -109,8 +115,8 @@ class Launch:
     def exit_code(self, code: int) -> int:
         """Return the command's exit code, given that of the child.
 
-        A confined command that could not be executed counts as 101, so that it is not taken
-        for one that ran and failed.
+        A confined command that could not be executed counts as what ``prepare`` was told, so
+        that it is not taken for one that ran and failed.
         """
         return code
 
@@ -131,6 +137,7 @@ def prepare(
     executable: bytes | None = None,
     terminal: bool = False,
     replan: Callable[[], Plan] | None = None,
+    not_run: int = EXIT_NOT_RUN,
 ) -> Launch:
     """Prepare a launch. Blocks for as long as the disk does.
 
@@ -144,6 +151,7 @@ def prepare(
         executable: Not confined: what to execute, if ``argv[0]`` is not its path.
         terminal: It runs on a terminal of its own.
         replan: Makes the plan of that moment, when something has changed; for ``mend``.
+        not_run: Confined: exit code of a command that could not be executed.
 
     Raises:
         SandboxError: It cannot be launched so. Nothing is left of the attempt.
@@ -153,6 +161,6 @@ def prepare(
         return Launch(named, executable or argv[0], env, cwd)
     from .confined import confine  # a server that confines nothing need not load it
 
-    launch = confine(plan, argv, env=env, cwd=cwd, arg0=arg0, terminal=terminal)
+    launch = confine(plan, argv, env=env, cwd=cwd, arg0=arg0, terminal=terminal, not_run=not_run)
     launch.replan = replan
     return launch

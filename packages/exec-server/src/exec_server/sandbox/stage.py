@@ -12,14 +12,11 @@ from typing import Final
 
 from .interpreter import executable
 
-__all__ = ["EXIT_NOT_RUN", "staged"]
+__all__ = ["staged"]
 
-EXIT_NOT_RUN: Final = 101
-"""Exit status of a sandboxed command that could not be executed."""
-
-_CODE: Final = f"""
+_CODE: Final = """
 import os, signal, sys
-name, file, *rest = sys.argv[1:]
+not_run, name, file, *rest = sys.argv[1:]
 argv = [name or file, *rest]
 if os.isatty(0):
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
@@ -36,10 +33,16 @@ except OSError as error:
     text = ascii(file) + ": " + os.strerror(error.errno)
     sys.stderr.write("exec-server: cannot run " + text + "\\n")
     sys.stderr.flush()
-    os._exit({EXIT_NOT_RUN})
+    os._exit(int(not_run))
 """
 
 
-def staged(argv: Sequence[bytes], arg0: bytes | None) -> list[bytes]:
-    """Return the command that leads to ``argv``; the interpreter must be readable inside."""
-    return [executable(), b"-I", b"-S", b"-c", _CODE.encode(), arg0 or b"", *argv]
+def staged(argv: Sequence[bytes], arg0: bytes | None, not_run: int) -> list[bytes]:
+    """Return the command that leads to ``argv``; the interpreter must be readable inside.
+
+    Args:
+        argv: The command.
+        arg0: What it sees as its own name.
+        not_run: Exit status for when it cannot be executed.
+    """
+    return [executable(), b"-I", b"-S", b"-c", _CODE.encode(), b"%d" % not_run, arg0 or b"", *argv]
