@@ -171,7 +171,9 @@ def test_a_shell_survives_a_cut_and_shows_it_in_a_line(
     screen.type("x=$$; echo rea''dy\r")
     screen.read_until(r"ready\r\n.*[$#] ")  # all that there is, or it would be written later
     proxy.cut()
-    screen.read_until("exec-client: connection lost, resuming … resumed after ")
+    screen.read_until(
+        r"exec-client: connection lost, resuming … \(Ctrl-C twice gives up\) resumed after "
+    )
     screen.read_until(r"[0-9.]+ s, [0-9,]+ bytes recovered\r\n")
     screen.type("test $x = $$ && echo same''shell; exit 6\r")
     screen.read_until("sameshell")
@@ -187,7 +189,7 @@ def test_what_was_missed_does_not_go_into_the_line_about_the_cut(
     process = screen.start(cli, "shell", "--url", proxy.url, "--", "sh", "-c", script)
     screen.read_until(r"ok\r\n")
     proxy.cut(hold=True)
-    screen.read_until("connection lost, resuming …")
+    screen.read_until(r"connection lost, resuming … \(Ctrl-C twice gives up\)")
     (tmp_path / "cut").touch()
     deadline = time.monotonic() + WAIT_S
     while not (tmp_path / "written").exists():
@@ -241,3 +243,77 @@ def test_a_terminal_has_a_kind_also_where_nobody_here_has_one(cli: Cli, server_u
         done = cli.run(*words, "--url", server_url, "-e", "TERM=ansi", "--", *show, input=b"")
         assert b"kind=ansi\r\n" in done.stdout
     assert cli.run("run", "--url", server_url, "--", *show).stdout == b"kind=\n"
+
+
+@pytest.mark.parametrize("words", [("run", "-t"), ("shell",)])
+def test_ctrl_c_twice_is_the_way_out_while_the_connection_is_away(
+    cli: Cli, screen: Screen, proxy: Proxy, words: tuple[str, ...]
+) -> None:
+    process = screen.start(cli, *words, "--url", proxy.url, "--", "sh", "-c", "echo ok; cat")
+    screen.read_until(r"ok\r\n")
+    proxy.cut(hold=True)
+    screen.read_until(r"connection lost, resuming … \(Ctrl-C twice gives up\)")
+    started = time.monotonic()
+    screen.type("\x03")
+    screen.type("typed")
+    screen.type("\x03")
+    screen.type("\x03")
+    assert process.wait(WAIT_S) == -signal.SIGINT
+    assert time.monotonic() - started < 10  # far less than the recovery may take
+    screen.read_until(r"\n")
+    assert screen.is_restored()
+    proxy.let_through()
+
+
+def test_keys_that_are_typed_while_the_connection_is_away_are_sent_when_it_is_back(
+    cli: Cli, screen: Screen, proxy: Proxy
+) -> None:
+    script = 'echo ok; read one; echo "<$one>"; read two; echo "<$two>"'
+    process = screen.start(cli, "run", "-t", "--url", proxy.url, "--", "sh", "-c", script)
+    screen.read_until(r"ok\r\n")
+    proxy.cut(hold=True)
+    screen.read_until("connection lost, resuming …")
+    screen.type("a\r")
+    screen.type("b\r")
+    proxy.let_through()
+    screen.read_until(r"<a>\r\n")
+    screen.read_until(r"<b>\r\n")
+    assert process.wait(WAIT_S) == 0
+
+
+@pytest.mark.parametrize("shell", [("bash",), ("sh",), ()])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_shell_ends_on_a_signal_that_shells_ignore(
+    cli: Cli, screen: Screen, server_url: str, shell: tuple[str, ...], number: signal.Signals
+) -> None:
+    process = screen.start(cli, "shell", "--url", server_url, "--", *shell)
+    screen.read_until(r"[$#] ")
+    process.send_signal(number)
+    assert process.wait(WAIT_S) == 128 + number
+    assert screen.is_restored()
+
+
+def test_a_shell_ends_with_what_runs_in_it(cli: Cli, screen: Screen, server_url: str) -> None:
+    process = screen.start(cli, "shell", "--url", server_url, "--", "bash", "--norc")
+    screen.read_until(r"[$#] ")
+    screen.type("sh -c 'trap \"\" HUP; echo rea''dy $$; while :; do sleep 0.05; done'\r")
+    job = int(screen.read_until(r"ready (\d+)\r\n")[1])
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(WAIT_S) == 128 + signal.SIGTERM
+    os.kill(job, signal.SIGKILL)  # it wanted to outlive its terminal, as with nohup
+
+
+@pytest.mark.parametrize("shell", [("bash", "-i"), ("sh",), ("python3", "-q"), ()])
+def test_a_shell_without_input_ends(cli: Cli, server_url: str, shell: tuple[str, ...]) -> None:
+    with open(os.devnull, "rb") as nothing:
+        process = cli.popen("shell", "--url", server_url, "--", *shell, stdin=nothing.fileno())
+        _, err = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, err) == (0, b"")
+
+
+def test_a_shell_runs_what_is_piped_into_it_and_ends(cli: Cli, server_url: str) -> None:
+    done = cli.run(
+        "shell", "--url", server_url, "--", "bash", "--norc", input=b"echo $((6*7))\nexit 3\n"
+    )
+    assert done.returncode == 3
+    assert b"42\r\n" in done.stdout

@@ -151,11 +151,11 @@ async def test_a_recovery_on_a_terminal_begins_when_the_connection_is_lost(
 ) -> None:
     await followed(pty[1], LOST)
     assert written(pty[0], "end\r\n") == (
-        "exec-client: connection lost, resuming …\r\nexec-client: the end\r\n"
+        "exec-client: connection lost, resuming … (Ctrl-C gives up)\r\nexec-client: the end\r\n"
     )
     await followed(pty[1], LOST, BACK)
     assert written(pty[0], "end\r\n") == (
-        "exec-client: connection lost, resuming … "
+        "exec-client: connection lost, resuming … (Ctrl-C gives up) "
         "resumed after 1.8 s, 12,431 bytes recovered\r\n"
         "exec-client: the end\r\n"
     )
@@ -165,5 +165,6 @@ async def test_a_recovery_that_fails_says_when_it_was_given_up(pty: tuple[int, i
     with RawTerminal(pty[1]):
         await followed(pty[1], LOST, GIVEN_UP, raw=True)
     assert written(pty[0], "end\r\n") == (
-        "exec-client: connection lost, resuming … given up after 25.0 s\r\nexec-client: the end\r\n"
+        "exec-client: connection lost, resuming … (Ctrl-C gives up) given up after 25.0 s\r\n"
+        "exec-client: the end\r\n"
     )

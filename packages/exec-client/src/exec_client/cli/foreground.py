@@ -31,6 +31,7 @@ from exec_server_protocol.process import (
 
 from ..errors import ClientError
 from .exit_codes import OWN_ERROR, SIGNAL_BASE, TIMED_OUT, CommandError, exit_code_of
+from .input import InputForwarder
 from .messages import Messages
 from .signals import SignalForwarder
 from .streams import InputKind, StreamReader, StreamWriter, input_is_at_eof, input_kind
@@ -52,12 +53,6 @@ KILL_GRACE_S: Final = 2.0
 """For the last output of a command that was killed: a descendant that left its process group
 may hold the pipes open for as long as it likes."""
 
-END_WARNING_DELAY_S: Final = 1.0
-"""After the end of our input: a command that ends by then did not wait for that end."""
-
-END_OF_FILE: Final = b"\x04"
-"""Ctrl-D: what a terminal takes for the end of the input, at the beginning of a line."""
-
 
 @dataclass(frozen=True)
 class Command:
@@ -72,6 +67,8 @@ class Command:
         timeout: Seconds until it is killed; ``None`` for no limit.
         sandbox: What it may do; ``None`` for everything.
         lost_output: What happens when output of it is lost.
+        is_shell: Whether somebody works in it: it ends with its terminal, like a shell that
+            loses its own, and not by SIGTERM, which shells ignore.
     """
 
     argv: Sequence[str]
@@ -82,6 +79,7 @@ class Command:
     timeout: float | None = None
     sandbox: SandboxContext | None = None
     lost_output: LostOutput = "fail"
+    is_shell: bool = False
 
 
 async def run_in_foreground(client: Client, command: Command, messages: Messages) -> int:
@@ -173,14 +171,19 @@ class _Foreground:
                 all_signals=self._supports(CAPABILITY_SIGNALS),
                 messages=self._messages,
                 terminal=terminal,
+                is_shell=self._command.is_shell,
             )
             stack.enter_context(signals)
             beside: list[Coroutine[Any, Any, None]] = [
                 signals.deliver(),
-                self._messages.follow_recovery(self._client),
+                self._messages.follow_recovery(self._client, way_out="Ctrl-C twice gives up"),
             ]
             if stdin is not None:
-                beside.append(self._forward_stdin(stdin, terminal, signals))
+                typed = InputForwarder(
+                    self._client, self._process, stdin, terminal, signals, self._messages,
+                    tty=self._command.tty,
+                )  # fmt: skip
+                beside.append(typed.forward())
             if self._command.tty and self._supports(CAPABILITY_RESIZE):
                 beside.append(self._follow_size(terminal))
             if self._command.timeout is not None:
@@ -228,30 +231,6 @@ class _Foreground:
                 pass  # Nobody reads our stderr: the command must not stall for that.
         finally:
             writer.close()
-
-    async def _forward_stdin(
-        self, stdin: StreamReader, terminal: RawTerminal, signals: SignalForwarder
-    ) -> None:
-        last = b"\n"
-        try:
-            while data := await stdin.read():
-                await self._process.write(data)
-                last = data[-1:]
-            if terminal.is_raw:
-                await signals.hang_up()  # Keys never end the input here: the terminal is gone.
-            elif self._command.tty:
-                # Once sends the line that was begun, and only the next one is the end.
-                await self._process.write(END_OF_FILE if last == b"\n" else END_OF_FILE * 2)
-            elif self._supports(CAPABILITY_CLOSE_STDIN):
-                await self._process.close_stdin()
-            else:
-                await asyncio.sleep(END_WARNING_DELAY_S)
-                self._messages.note(
-                    "this executor cannot close the command's stdin: "
-                    "it will not see the end of the input"
-                )
-        except (ClientError, RpcError):
-            return  # The command closed its stdin, or ended: no reason to end anything else.
 
     async def _follow_size(self, terminal: RawTerminal) -> None:
         """Give the command's terminal the size of ours whenever that changes."""

@@ -52,8 +52,8 @@ class Messages:
         self._line(f"{size} lost here ({gap.stream})")
         return ""
 
-    async def follow_recovery(self, client: Client) -> None:
-        """Tell about each lost connection until cancelled.
+    async def follow_recovery(self, client: Client, *, way_out: str = "Ctrl-C gives up") -> None:
+        """Tell about each lost connection until cancelled, and how not to wait for it.
 
         On a terminal the line begins when the connection is lost and is completed when it is
         back; elsewhere it is written once, complete.
@@ -68,7 +68,7 @@ class Messages:
             if change.new is ClientState.RECOVERING:
                 lost_at = change.at
                 if live:
-                    self._write(f"{PREFIX}connection lost, resuming …")
+                    self._write(f"{PREFIX}connection lost, resuming … ({way_out})")
                     self._unfinished = True
             elif change.old is ClientState.RECOVERING:
                 after = f"after {change.at - lost_at:.1f} s"
@@ -93,11 +93,15 @@ class Messages:
             following.cancel()
             await asyncio.wait([following])
 
-    def before_output(self, data: bytes) -> None:
-        """Make room on the terminal for output: it begins on a line of its own."""
+    def end_line(self) -> None:
+        """End the line about a recovery, if there is one: nobody waits for it any more."""
         if self._unfinished:
             self._unfinished = False
             self._write("\n")
+
+    def before_output(self, data: bytes) -> None:
+        """Make room on the terminal for output: it begins on a line of its own."""
+        self.end_line()
         self._in_output = not data.endswith(b"\n")
 
     def _finish(self, text: str) -> None:
@@ -107,9 +111,7 @@ class Messages:
         self._write(text + "\n")
 
     def _line(self, text: str) -> None:
-        if self._unfinished:
-            self._unfinished = False
-            self._write("\n")
+        self.end_line()
         # Lines after the first are indented: an executor's text cannot pass for one of ours.
         self._write(PREFIX + text.replace("\n", "\n  ") + "\n")
 

@@ -69,5 +69,6 @@ async def _run(arguments: Namespace) -> int:
             tty=True,
             sandbox=sandbox_of(arguments, client),
             lost_output=arguments.lost_output,
+            is_shell=True,
         )
         return await run_in_foreground(client, command, Messages(quiet=arguments.quiet))

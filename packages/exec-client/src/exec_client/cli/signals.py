@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,11 @@ FORWARDED: Final[dict[int, SignalName]] = {
 ENDING: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """Signals by which somebody wants it to be over."""
 
+HANG_UPS: Final = 2
+"""The first may go to the job in the foreground, so that the second finds the shell there."""
+HANG_UP_GRACE_S: Final = 1.0
+"""For a shell to write its history and end, each time."""
+
 QUEUE_SIGNALS: Final = 32
 """Signals that wait for the connection. The kernel keeps one of a kind; further ones are lost."""
 
@@ -46,14 +52,22 @@ class SignalForwarder:
         all_signals: Whether the executor knows more than ``interrupt``.
         messages: Where to warn about a signal that cannot be sent.
         terminal: Restored before ``exec-client`` gives up.
+        is_shell: Whether the command ends with its terminal: see ``_end_shell``.
 
     Attributes:
-        killed_for: The signal for which the command was killed because it could not be sent.
+        killed_for: The signal for which the command was ended in another way.
     """
 
     def __init__(
-        self, process: Process, *, all_signals: bool, messages: Messages, terminal: RawTerminal
+        self,
+        process: Process,
+        *,
+        all_signals: bool,
+        messages: Messages,
+        terminal: RawTerminal,
+        is_shell: bool = False,
     ) -> None:
+        self._is_shell = is_shell
         self._process = process
         self._all_signals = all_signals
         self._messages = messages
@@ -96,6 +110,10 @@ class SignalForwarder:
         """Tell the command that its terminal has gone."""
         self._caught(signal.SIGHUP)
 
+    def interrupt_ourselves(self) -> None:
+        """End ``exec-client`` as Ctrl-C does: the command cannot be reached."""
+        self._give_up(signal.SIGINT)
+
     def _caught(self, number: int) -> None:
         if number in ENDING and self._delivering:
             self._give_up(number)
@@ -103,7 +121,9 @@ class SignalForwarder:
             self._queue.put_nowait(number)
 
     async def _send(self, number: int) -> None:
-        if number == signal.SIGINT or self._all_signals:
+        if self._is_shell and number in (signal.SIGTERM, signal.SIGHUP):
+            await self._end_shell(number)
+        elif number == signal.SIGINT or self._all_signals:
             await self._process.send_signal(FORWARDED[number])
         elif number in ENDING:
             self.killed_for = number
@@ -112,7 +132,19 @@ class SignalForwarder:
             name = signal.Signals(number).name
             self._messages.note(f"this executor cannot send {name} to the command")
 
+    async def _end_shell(self, number: int) -> None:
+        """End a shell as the end of its terminal does, and kill one that stays."""
+        self.killed_for = number
+        for _ in range(HANG_UPS if self._all_signals else 0):
+            await self._process.send_signal("hangup")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HANG_UP_GRACE_S):
+                    await self._process.wait()
+                return
+        await self._process.terminate()
+
     def _give_up(self, number: int) -> None:
         self._terminal.restore()
+        self._messages.end_line()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
