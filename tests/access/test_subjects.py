@@ -64,6 +64,22 @@ async def _resumed(url: str, session: str, token: str) -> WireClient:
             await asyncio.sleep(0.01)
 
 
+async def test_who_opens_many_sessions_pushes_out_their_own(tmp_path: Path) -> None:
+    path = _secret_file(tmp_path, SECRET)
+    with ServerProcess(
+        *("--session-ttl-seconds", "600", "--max-sessions", "4"),
+        *("--ws-auth", "signed-bearer-token", "--ws-shared-secret-file", path),
+    ) as server:
+        bob = await WireClient.ready(server.url, token=_token("bob"))
+        bob.abort()
+        for _ in range(10):
+            await (await WireClient.ready(server.url, token=_token("alice"))).close()
+        carol = await WireClient.ready(server.url, token=_token("carol"))  # has none to push out
+        bob = await _resumed(server.url, bob.session_id, _token("bob"))
+        for client in (bob, carol):
+            await client.close()
+
+
 OWNERS: list[tuple[object, str | None]] = [
     ("alice", "one"),
     ("bob", "one"),

@@ -121,6 +121,19 @@ async def test_what_has_arrived_gives_way_before_what_has_not(
     await client.close()
 
 
+async def test_commands_that_write_little_are_known_to_have_arrived(tmp_path: Path) -> None:
+    limits = ["--max-processes-per-session", "16"]
+    with ServerProcess("--session-ttl-seconds", "600", *limits) as server:
+        client = await _missed(server, tmp_path / "fifo")
+        for number in range(40):
+            await _run(client, f"p{number}")
+            await client.call("environment/status")  # by now the server has read a pong
+        known = await _known(client)
+        assert known[:2] == ["unread", "missed"]
+        assert known[2:] == [f"p{number}" for number in range(26, 40)]
+        await client.close()
+
+
 async def test_an_answer_that_tells_of_the_end_counts_as_arrived_with_it(
     server: ServerProcess, tmp_path: Path
 ) -> None:

@@ -32,6 +32,9 @@ class _Peer:
     def send(self, message: bytes) -> None:
         self.messages.append(message)
 
+    def ask_arrived(self) -> None:
+        raise AssertionError
+
     def send_slices(self, *args: Any) -> None:
         raise AssertionError
 

@@ -18,6 +18,23 @@ def test_a_ping_is_due_for_every_mebibyte() -> None:
     assert len(_send(FlowWindow(16 * MIB), 10 * MIB)) == 10
 
 
+def test_a_mark_is_due_when_asked_for_unless_one_is_under_way_or_all_has_arrived() -> None:
+    flow = FlowWindow(4 * MIB)
+    assert flow.mark() is None
+    flow.count(100)
+    mark = flow.mark()
+    assert mark is not None
+    flow.count(100)
+    assert flow.mark() is None
+    assert flow.pong(mark)
+    assert flow.arrived == 100
+    again = flow.mark()
+    assert again is not None
+    assert flow.pong(again)
+    assert flow.arrived == 200
+    assert flow.mark() is None
+
+
 def test_the_window_fills_and_empties_with_the_pongs() -> None:
     flow = FlowWindow(4 * MIB)
     marks = _send(flow, 4 * MIB)

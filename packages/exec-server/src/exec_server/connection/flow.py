@@ -58,6 +58,16 @@ class FlowWindow:
         self._last_mark = self.sent
         return _WATERMARK.pack(_MAGIC, self.sent)
 
+    def mark(self) -> bytes | None:
+        """Return the payload of a ping that tells whether all of it has arrived.
+
+        Nothing while one is under way: it comes back, and there is another occasion.
+        """
+        if self._last_mark > self.arrived or self.sent <= self.arrived:
+            return None
+        self._last_mark = self.sent
+        return _WATERMARK.pack(_MAGIC, self.sent)
+
     def pong(self, payload: bytes) -> bool:
         """Take a pong. Returns whether it moved the watermark; a forged one never goes ahead."""
         if len(payload) != _WATERMARK.size:

@@ -148,6 +148,12 @@ class Outbox:
         self._protocol.send_ping(watermark)
         return True
 
+    def ask_arrived(self) -> None:
+        """Send a watermark now, unless one is under way."""
+        watermark = self._window.mark()
+        if watermark is not None:
+            self._protocol.send_ping(watermark)
+
     def send_piece(self, piece: bytes, *, last: bool, of: object) -> bool:
         """Send or hold a part of a message, the first unless one is under way. As ``send``.
 

@@ -119,6 +119,12 @@ class Outlet:
             self._flow.watch()
         self._flush()
 
+    def ask_arrived(self) -> None:
+        """Ask the peer what has arrived, instead of after the next megabyte."""
+        if self._protocol.state is State.OPEN:
+            self._outbox.ask_arrived()
+            self._flush()
+
     def send_slices(self, parts: Iterator[bytes], size: int) -> None:
         """Queue one message that is made while it is sent; see ``Slices``."""
         self._outbox.send_slices(parts, size)

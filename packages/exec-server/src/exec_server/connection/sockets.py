@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import socket
 import sys
 import termios
 from typing import Final
 
-__all__ = ["prepare_socket", "unacknowledged_bytes"]
+__all__ = ["peer_name", "prepare_socket", "unacknowledged_bytes"]
 
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2}
 """Seconds, seconds, probes: a peer that vanished while idle is noticed after 20 s, inside
@@ -28,6 +29,12 @@ def prepare_socket(sock: socket.socket | None) -> None:
     for name, value in _KEEPALIVE.items():
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def peer_name(transport: asyncio.Transport | None) -> tuple[object, ...]:
+    """Return address and port of a peer; nothing when it is unknown."""
+    name = None if transport is None else transport.get_extra_info("peername")
+    return name if isinstance(name, tuple) else ()
 
 
 def unacknowledged_bytes(sock: socket.socket | None) -> int:

@@ -32,7 +32,7 @@ from .outlet import Outlet
 from .peer_watch import PeerWatch
 from .reading import SocketReader
 from .request_head import UpgradeRequest
-from .sockets import prepare_socket
+from .sockets import peer_name, prepare_socket
 from .tls import TlsFailedError, TlsTransport
 
 __all__ = ["Endpoint"]
@@ -256,18 +256,14 @@ class Endpoint(SocketReader):
     @property
     def peer(self) -> str:
         """Address and port of the peer, for messages."""
-        name = self._peer_name()
-        return f"{name[0]}:{name[1]}" if name is not None else "unknown"
+        name = peer_name(self._transport)
+        return f"{name[0]}:{name[1]}" if name else "unknown"
 
     @property
     def peer_address(self) -> str:
         """IP address of the peer, empty when it is unknown."""
-        name = self._peer_name()
-        return str(name[0]) if name is not None else ""
-
-    def _peer_name(self) -> tuple[object, ...] | None:
-        name = self._transport and self._transport.get_extra_info("peername")
-        return name if isinstance(name, tuple) else None
+        name = peer_name(self._transport)
+        return str(name[0]) if name else ""
 
     @property
     def full(self) -> bool:
@@ -303,6 +299,10 @@ class Endpoint(SocketReader):
         """Queue one message that is made while it is sent; see ``Slices``."""
         if not self._ending and self._protocol.state is State.OPEN:
             self._outlet.send_slices(parts, size)
+
+    def ask_arrived(self) -> None:
+        """Ask what has arrived: ``arrived`` may be a megabyte behind."""
+        self._outlet.ask_arrived()
 
     def send_piece(self, piece: bytes, *, last: bool, of: object) -> None:
         """Queue a part of a message; ``of`` says whose, and each has one message at a time."""

@@ -281,6 +281,10 @@ class ProcessTable:
             return
         self._keep_for_a_while(process)
         self._closed_ones.add(process, arrived=process.has_arrived)
+        if self._sender is not None and len(self) * 2 > self._config.limits.processes_per_session:
+            # Else commands that write little fill the table before it is known of any that its
+            # end has arrived, and those would give way that the client still has to get.
+            self._sender.ask_arrived()
         self._tell_if_quiet()
 
     def _tell_if_quiet(self) -> None:

@@ -1,7 +1,8 @@
 """All sessions of a server: create, resume, detach, expire.
 
 When there are as many as there may be, one that nobody is attached to gives way before its
-time, unless something of it runs.
+time, unless something of it runs: one of the same owner first, then one of whoever has most of
+them. So who opens many pushes out their own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from heapq import nlargest
+from typing import Final
 
 from exec_server_protocol.errors import InvalidRequestError, SessionAlreadyAttachedError
 
@@ -27,6 +30,9 @@ __all__ = ["SessionRegistry"]
 
 logger = logging.getLogger(__name__)
 
+_OWNERS_LOOKED_AT: Final = 4
+"""Beside the one who asks, for one newcomer: of each, a few sessions are looked at."""
+
 
 class SessionRegistry:
     """Sessions by id. All methods run on the event loop and none of them waits."""
@@ -38,7 +44,8 @@ class SessionRegistry:
         self._spool = Spool(config.spool_max_bytes, config.spool_dir)
         self._sessions: dict[str, Session] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._left = GivingWay[Session]()  # detached, and all that they started has closed
+        # Detached, and all that they started has closed; no owner without any.
+        self._left: dict[Owner, GivingWay[Session]] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -52,7 +59,7 @@ class SessionRegistry:
         """
         limit = self._config.limits.sessions
         if len(self._sessions) >= limit:
-            oldest = self._left.pick(lambda session: session.processes.may_go())
+            oldest = self._pick(owner)
             if oldest is None:
                 raise InvalidRequestError(f"the server holds {limit} sessions; that is the limit")
             self._expire(oldest)
@@ -92,7 +99,7 @@ class SessionRegistry:
                 f"session {session_id} is already attached to another connection"
             )
         self._timers.pop(session_id).cancel()
-        self._left.discard(session)
+        self._keep_place(session)
         session.attach(sender, behind=behind)
         self._instruments.count(names.SESSION_EVENTS, "resumed")
         return session
@@ -118,7 +125,26 @@ class SessionRegistry:
     def _quiet(self, session: Session) -> None:
         """All processes of a session have closed: it can give way while it is detached."""
         if session.attachment.state is AttachmentState.DETACHED:
-            self._left.add(session, arrived=session.processes.all_arrived)
+            line = self._left.setdefault(session.owner, GivingWay())
+            line.add(session, arrived=session.processes.all_arrived)
+
+    def _keep_place(self, session: Session) -> None:
+        """A session does not give way any more: somebody has it, or it is over."""
+        line = self._left.get(session.owner)
+        if line is not None:
+            line.discard(session)
+            if not len(line):
+                del self._left[session.owner]
+
+    def _pick(self, owner: Owner) -> Session | None:
+        """Return the session that gives way to one more of ``owner``."""
+        own = self._left.get(owner)
+        lines = nlargest(_OWNERS_LOOKED_AT, self._left.values(), key=len)
+        for line in lines if own is None else [own, *lines]:
+            session = line.pick(lambda session: session.processes.may_go())
+            if session is not None:
+                return session
+        return None
 
     def _time_is_up(self, session: Session) -> None:
         """Expire a session that nobody came for, unless nobody could."""
@@ -136,7 +162,7 @@ class SessionRegistry:
         timer = self._timers.pop(session.id, None)
         if timer is not None:
             timer.cancel()
-        self._left.discard(session)
+        self._keep_place(session)
         session.expire()
         self._instruments.count(names.SESSION_EVENTS, "expired")
         logger.info("session expired")

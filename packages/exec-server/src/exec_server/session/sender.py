@@ -26,5 +26,8 @@ class Sender(Protocol):
     def send(self, message: bytes) -> None:
         """Queue one message. Never waits; a closed peer drops it."""
 
+    def ask_arrived(self) -> None:
+        """Ask what has arrived: ``arrived`` may be a megabyte behind."""
+
     def when_drained(self, callback: Callable[[], None]) -> None:
         """Call back once when there is room again, or when the peer is gone."""
