@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -301,7 +302,8 @@ async def test_ten_thousand_events_before_the_answer_to_the_resume() -> None:
         await _finish(peer, "p", 10_002)
         await _go_on(peer)
 
-    async with ScriptedPeer(drop, burst) as peer, connect(peer.url, options=FAST) as client:
+    patient = replace(FAST, attempt_timeout=10, recovery_deadline=20)  # it is a lot to take
+    async with ScriptedPeer(drop, burst) as peer, connect(peer.url, options=patient) as client:
         process = await client.start(["x"], process_id="p")
         status = asyncio.ensure_future(client.status())
         expected = b"".join(b"%d," % seq for seq in range(1, 10_002))

@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from exec_client import Client, ClientOptions, ClientState, StateChange, connect
+from exec_server import ServerConfig, serve
+from exec_server.config import Limits
 from exec_testkit.fault_proxy import Cut, Direction, FaultProxy, Kind
 from exec_testkit.server import ServerProcess
 
@@ -141,6 +143,27 @@ def test_a_client_that_reads_nothing_for_long_keeps_its_connection() -> None:
             assert changes.reasons == []
 
     run_with_cable(main, *_SERVER)
+
+
+async def test_a_server_that_reads_nothing_for_long_keeps_its_connection() -> None:
+    """It goes on asking, so its client hears it, and to itself a client that is read by nobody
+    is not silent."""
+    limits = Limits(stdin_queue_bytes=1, parked_requests=1, waiting_request_bytes=1)
+    config = ServerConfig(peer_timeout=_TIMEOUT, limits=limits)
+    async with (
+        asyncio.timeout(60),
+        serve(config) as server,
+        connect(server.url, options=_OPTIONS) as client,
+    ):
+        changes = Changes(client)
+        processes = [await client.start(["sleep", "5"], stdin=True) for _ in range(2)]
+        writes = [asyncio.ensure_future(p.write(b"x" * 3 * 1024 * 1024)) for p in processes]
+        connection = server._admission.connections[0]
+        while connection.is_read():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+        assert await processes[1].wait() == 0
+        await asyncio.gather(*writes, return_exceptions=True)
+        assert changes.reasons == []
 
 
 # ------------------------------------------------------------------ sides that stand still

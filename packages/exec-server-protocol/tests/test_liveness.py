@@ -51,6 +51,23 @@ def test_without_a_timeout_nobody_is_ever_gone() -> None:
         assert liveness.due == second + 30
 
 
+def test_who_does_not_read_goes_on_asking_and_gives_nobody_up_who_was_seen() -> None:
+    liveness = Liveness(20, 30, now=0)
+    for second in (10, 20, 30, 40):
+        liveness.seen(second - 1)
+        assert liveness.look(second) is Verdict.PING
+        assert liveness.due == second + 10
+    assert liveness.look(50) is Verdict.PING
+    assert liveness.look(59) is Verdict.GONE
+
+
+def test_frequent_pings_do_not_put_off_the_end() -> None:
+    liveness = Liveness(20, 3, now=0)
+    while liveness.look(now := liveness.due) is not Verdict.GONE:
+        assert liveness.due > now
+    assert now == 20
+
+
 @given(
     st.lists(st.tuples(st.booleans(), st.floats(0, 30)), max_size=60),
     st.sampled_from([1.0, 20.0]),

@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CompletedProcess", "Process", "ProcessEvent"]
 
-_WRITE_BYTES: Final = 1024 * 1024
-"""Sent at once: executors take frames of 16 MiB, and answer each write when it is queued."""
-
 _CLOSE_SECONDS: Final = 2.0
 """For the last event of a process that has been killed: what it started and left behind may
 hold its pipes for as long as it likes."""
@@ -182,8 +179,8 @@ class Process(FollowedProcess):
     async def write(self, data: bytes | str) -> None:
         """Write to stdin; returns when the executor has queued it.
 
-        Concurrent writes are not mixed. Cancelling one of more than 1 MiB leaves it cut off
-        at some point.
+        Concurrent writes are not mixed. It goes in pieces of 1 MiB, smaller ones while much
+        other input waits; cancelling may leave it cut off between two.
 
         Args:
             data: Text is sent as UTF-8.
@@ -195,8 +192,14 @@ class Process(FollowedProcess):
         """
         view = stdin_bytes(data, "data")
         async with self._write_lock:
-            for start in range(0, max(len(view), 1), _WRITE_BYTES):
-                await self._write_piece(bytes(view[start : start + _WRITE_BYTES]))
+            share = self._session.input_share
+            while True:
+                piece = bytes(view[: share.piece])
+                view = view[len(piece) :]
+                with share.sending(len(piece)):
+                    await self._write_piece(piece)
+                if not view:
+                    return
 
     async def _write_piece(self, piece: bytes) -> None:
         self._writes += 1

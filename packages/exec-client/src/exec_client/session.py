@@ -32,6 +32,7 @@ from .events import parse_event
 from .failed_parts import FailedParts
 from .followed_process import FollowedProcess
 from .gaps import OnLoss
+from .input_share import InputShare
 from .options import ClientOptions
 from .process import Process
 from .read_budget import ReadBudget
@@ -56,6 +57,7 @@ class Session:
         url: Where the executor is.
         options: Its settings.
         read_budget: Output that waits to be read, over all processes.
+        input_share: Input that waits for its answers, over all processes.
         starts: Starts in flight.
         background: Clean-ups that nobody waits for.
         failed_parts: What uploads that failed have to remove.
@@ -80,6 +82,7 @@ class Session:
         self._session_id = session_id
         self.info: EnvironmentInfo | None = None
         self._processes: dict[str, Process] = {}
+        self.input_share = InputShare()
         self.starts = Starts(self)
         self.background = BackgroundTasks()
         self.failed_parts = FailedParts(self.background)

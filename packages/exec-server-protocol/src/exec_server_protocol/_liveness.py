@@ -11,6 +11,7 @@ clock is a monotonic one, which on Linux stands still while the machine is suspe
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import Final
 
@@ -42,19 +43,27 @@ class Liveness:
         due: When to look next.
     """
 
-    __slots__ = ("_asked_at", "_heard_at", "_interval", "_timeout", "due")
+    __slots__ = ("_asked_at", "_heard_at", "_interval", "_pinged_at", "_seen_at", "_timeout", "due")
 
     def __init__(self, timeout: float, interval: float, now: float) -> None:
         self._timeout = timeout
         self._interval = min(interval, timeout / 2) if timeout else interval
-        self._heard_at = now
-        self._asked_at: float | None = None
+        self._heard_at = self._seen_at = self._pinged_at = now
+        self._asked_at: float | None = None  # the first ping since something was heard
         self.due = now + self._interval
 
     def heard(self, at: float) -> None:
         """Something came, whatever it was."""
         if at > self._heard_at:
             self._heard_at = at
+
+    def seen(self, at: float) -> None:
+        """The peer was there then, though nothing was read of it: this side does not read now.
+
+        Pings go on, for the peer may hear nothing else of this side.
+        """
+        if at > self._seen_at:
+            self._seen_at = at
 
     def look(self, now: float) -> Verdict:
         """Return what to do now; to be called when it is ``due``."""
@@ -67,19 +76,26 @@ class Liveness:
             if now < self._heard_at + self._interval:
                 self.due = self._heard_at + self._interval
                 return Verdict.WAIT
-            return self._ask(now)
-        if not self._timeout:
-            return self._ask(now)
-        gone_at = self._gone_at(self._asked_at)
-        if now < gone_at:
-            self.due = gone_at
-            return Verdict.WAIT
-        return Verdict.GONE
+            self._asked_at = now
+            return self._ping(now)
+        if now >= self._gone_at:
+            return Verdict.GONE
+        if now >= self._pinged_at + self._interval:
+            return self._ping(now)
+        return self._wait(Verdict.WAIT)
 
-    def _ask(self, now: float) -> Verdict:
-        self._asked_at = now
-        self.due = self._gone_at(now) if self._timeout else now + self._interval
-        return Verdict.PING
+    def _ping(self, now: float) -> Verdict:
+        self._pinged_at = now
+        return self._wait(Verdict.PING)
 
-    def _gone_at(self, asked_at: float) -> float:
-        return max(self._heard_at + self._timeout, asked_at + self._timeout * _ANSWER_PART)
+    def _wait(self, verdict: Verdict) -> Verdict:
+        self.due = min(self._gone_at, self._pinged_at + self._interval)
+        return verdict
+
+    @property
+    def _gone_at(self) -> float:
+        """When to give up, once a ping was sent."""
+        if not self._timeout or self._asked_at is None:
+            return math.inf
+        alive_at = max(self._heard_at, self._seen_at)
+        return max(alive_at + self._timeout, self._asked_at + self._timeout * _ANSWER_PART)

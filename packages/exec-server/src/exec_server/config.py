@@ -97,9 +97,11 @@ class Limits:
     processes_per_session: int = 1024
     """Entries of a process table, finished processes that are still readable included: of these
     the oldest gives way to a new one."""
-    parked_requests: int = 1024
+    parked_requests: int = 1280
     """Requests of one connection that wait for something, long polls and writes to a full
-    stdin; beyond it the connection is not read until one of them is answered."""
+    stdin; beyond it no other is handled until one of them is answered. More than the 1,024
+    calls that a client has under way, so that what ends them, such as killing a process that
+    reads no input, is always handled."""
     parked_reads: int = 256
     """Long polls of one connection; beyond it the oldest is answered with what there is."""
     stdin_queue_messages: int = 128

@@ -1,4 +1,4 @@
-"""TCP connections, as the system sees them. Standard library only.
+"""TCP connections, as the system sees them.
 
 Linux knows when something last came and what is under way; elsewhere pings have to do.
 Server and client have the same module each: what they share does no I/O.
@@ -6,14 +6,15 @@ Server and client have the same module each: what they share does no I/O.
 
 from __future__ import annotations
 
-import math
 import select
 import socket
 import struct
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["limit_unacknowledged", "silence"]
+from exec_server_protocol._liveness import Liveness
+
+__all__ = ["limit_unacknowledged", "note_signs"]
 
 _TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
 _TCP_USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
@@ -44,29 +45,37 @@ def _number(info: bytes, offset: int) -> int:
     return number
 
 
-def silence(sock: socket.socket | None, *, reading: bool) -> float:
-    """Return for how many seconds the peer's side has said nothing, as far as that shows here.
-
-    Args:
-        sock: The connection's.
-        reading: Whether it is being read: then only what still has to be read says anything.
-            What a connection brings that is not read is not to be seen, but its system
-            acknowledges what it is sent.
-    """
-    if reading:
-        return 0.0 if sock is not None and _is_readable(sock) else math.inf
+def _seconds_since_acknowledgement(sock: socket.socket | None) -> float:
+    """Return how long ago the peer's system said anything at all; 0 where that is unknown."""
     info = _info(sock)
     if info is None:
         return 0.0
     return max(_number(info, _LAST_ACKNOWLEDGEMENT_AT) / 1000 - _TICK_SECONDS, 0.0)
 
 
-def _is_readable(sock: socket.socket) -> bool:
-    if sock.fileno() < 0 or not hasattr(select, "poll"):
+def _is_readable(sock: socket.socket | None) -> bool:
+    """Whether something has come and was not read yet, as far as that can be known."""
+    if sock is None or sock.fileno() < 0 or not hasattr(select, "poll"):
         return False
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+def note_signs(liveness: Liveness, sock: socket.socket | None, now: float, *, read: bool) -> None:
+    """Tell what a socket shows before its connection is judged.
+
+    Args:
+        liveness: Of the connection.
+        sock: Its socket.
+        now: Loop time.
+        read: Whether it is being read. What comes over one that is not is not to be seen, but
+            the peer's system acknowledges what it is sent.
+    """
+    if not read:
+        liveness.seen(now - _seconds_since_acknowledgement(sock))
+    elif _is_readable(sock):
+        liveness.heard(now)
 
 
 def limit_unacknowledged(sock: socket.socket | None, seconds: float) -> None:

@@ -26,7 +26,7 @@ from ..errors import (
     TlsError,
 )
 from ..options import ClientOptions
-from .tcp import limit_unacknowledged, silence
+from .tcp import limit_unacknowledged, note_signs
 
 __all__ = ["MessageSocket", "NotSentError", "WebSocket", "open_websocket", "redact"]
 
@@ -104,10 +104,10 @@ class _Connection(ClientConnection):
         liveness = self._liveness
         if liveness is None or self.state is not State.OPEN or self.transport.is_closing():
             return
-        sock = self.transport.get_extra_info("socket")
-        liveness.heard(self.loop.time() - silence(sock, reading=self.transport.is_reading()))
+        sock, now = self.transport.get_extra_info("socket"), self.loop.time()
+        note_signs(liveness, sock, now, read=self.transport.is_reading())
         limit_unacknowledged(sock, self._timeout)
-        verdict = liveness.look(self.loop.time())
+        verdict = liveness.look(now)
         if verdict is Verdict.GONE:
             self.reason = f"nothing came for {self._timeout:g} s"
             self.transport.abort()

@@ -229,7 +229,7 @@ class Connection:
             self._handling = False
         limit = self.limits.waiting_request_bytes
         # Half of it has to go before more is read, or each request would pause and resume.
-        crowded = self.waiting_bytes >= (limit // 2 if self._crowded else limit)
+        crowded = self.waiting_bytes > (limit // 2 if self._crowded else limit)
         if crowded is not self._crowded:
             self._crowded = crowded
             self.peer.crowd(crowded=crowded)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from exec_server_protocol._liveness import Liveness, Verdict
 
-from .tcp import limit_unacknowledged, silence
+from .tcp import limit_unacknowledged, note_signs
 
 __all__ = ["PeerWatch"]
 
@@ -56,10 +56,10 @@ class PeerWatch:
 
     def look(self) -> None:
         """Do what is due."""
-        unread = silence(self._sock, reading=self._watched.is_read())
-        self._liveness.heard(self._loop.time() - unread)
+        now = self._loop.time()
+        note_signs(self._liveness, self._sock, now, read=self._watched.is_read())
         limit_unacknowledged(self._sock, self._timeout)
-        verdict = self._liveness.look(self._loop.time())
+        verdict = self._liveness.look(now)
         if verdict is Verdict.GONE:
             logger.info("nothing came from a client for %g s", self._timeout)
             self._watched.abort()

@@ -166,7 +166,7 @@ class Endpoint(SocketReader):
 
     def _let_go(self) -> None:
         """Refer to nothing that refers back: what came of a message goes now, with the socket."""
-        self._sink = self._inlet = None
+        self._sink = self._inlet = self._watch = None
         self._protocol.reader.discard()
         self._protocol.parser.close()
         if self._protocol.parser_exc is not None:
