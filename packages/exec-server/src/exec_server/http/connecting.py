@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import httpcore
 
+from .early_answers import ListeningStream
 from .names import NameNotFoundError, Names
 
 __all__ = ["Connector"]
@@ -39,9 +40,11 @@ class Connector(httpcore.AnyIOBackend):
             addresses = await self._names.addresses(host)
         except NameNotFoundError as error:
             raise httpcore.ConnectError("the name does not resolve") from error
-        return await _first(
-            lambda address: self.connect(address, port, timeout, local_address, socket_options),
-            addresses,
+        return ListeningStream(
+            await _first(
+                lambda address: self.connect(address, port, timeout, local_address, socket_options),
+                addresses,
+            )
         )
 
     async def connect(self, address: str, *rest: Any) -> httpcore.AsyncNetworkStream:
