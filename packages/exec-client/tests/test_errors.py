@@ -23,6 +23,7 @@ from exec_client.filesystem.plan import LimitReached
 from exec_server_protocol.errors import ExecError, ProtocolError, RpcError
 
 INTERNAL = {
+    "UnreadableError",
     "CatchUpError",
     "CommandError",
     "GapError",

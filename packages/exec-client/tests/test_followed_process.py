@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Literal
 
 import pytest
 from exec_client.errors import OutputLostError, ProcessBrokenError
@@ -14,6 +15,7 @@ from exec_client.events import (
     OutputEvent,
     ProcessEvent,
     SequencedEvent,
+    StreamEnd,
 )
 from exec_client.followed_process import FollowedProcess
 from exec_client.read_budget import ReadBudget
@@ -120,3 +122,56 @@ async def test_who_takes_events_does_not_have_to_read_the_streams() -> None:
     assert process.stdout.buffered <= 1000
     with pytest.raises(OutputLostError):
         await process.stdout.read(1)
+
+
+def _ends(events: list[SequencedEvent], rng: random.Random) -> list[StreamEnd]:
+    """Say when each stream ended: after its last output, and before the close."""
+    ends = []
+    for name in ("stdout", "stderr"):
+        last = max(e.seq for e in events if isinstance(e, OutputEvent) and e.stream == name)
+        ends.append(StreamEnd(name, rng.randint(last, len(events) - 1)))
+    return ends
+
+
+@requirement("CLIENT-INV-03")
+@given(
+    st.lists(st.sampled_from(["stdout", "stderr"]), max_size=8), st.randoms(use_true_random=False)
+)
+def test_a_stream_ends_with_its_last_event_in_whatever_order_that_is_told(
+    streams: list[Literal["stdout", "stderr"]], rng: random.Random
+) -> None:
+    async def main() -> None:
+        process = _process()
+        events: list[SequencedEvent] = [
+            OutputEvent(seq, name, b"%d;" % seq)
+            for seq, name in enumerate(["stdout", "stderr", *streams], 1)
+        ]
+        events += [ExitedEvent(len(events) + 1, 7, signal=9), ClosedEvent(len(events) + 2)]
+        ends = _ends(events, rng)
+        told: dict[str, int] = {}
+        incoming: list[SequencedEvent | StreamEnd] = [*events, *ends]
+        incoming += rng.sample(incoming, 3)
+        rng.shuffle(incoming)
+        for event in incoming:
+            process.receive(event)
+            if isinstance(event, StreamEnd):
+                told[event.stream] = event.last_seq
+            for stream in (process.stdout, process.stderr):
+                reached = told.get(stream.name, len(events)) <= process.ordering.last
+                assert stream._ended == (reached or process.ordering.closed)
+        for stream in (process.stdout, process.stderr):
+            wanted = [e for e in events if isinstance(e, OutputEvent) and e.stream == stream.name]
+            assert await stream.read() == b"".join(e.data for e in wanted)
+        assert (await process.wait(), process.signal) == (7, 9)
+
+    asyncio.run(main())
+
+
+async def test_a_stream_that_is_complete_ends_well_though_the_process_is_lost() -> None:
+    process = _process()
+    for event in (RUN[0], StreamEnd("stdout", 1), RUN[1]):
+        process.receive(event)
+    process.fail("gone")
+    assert await process.stdout.read() == b"a"
+    with pytest.raises(ProcessBrokenError, match="gone"):
+        await process.stderr.read()

@@ -20,6 +20,7 @@ from exec_server_protocol.path_uri import PathUri
 from exec_server_protocol.process import (
     CAPABILITY_CLOSE_STDIN,
     CAPABILITY_LIST,
+    CAPABILITY_MERGE_STDERR,
     CAPABILITY_OUTPUT_POLICY,
     CAPABILITY_RESIZE,
     CAPABILITY_START_ERRORS,
@@ -28,6 +29,7 @@ from exec_server_protocol.process import (
     ProcessListResult,
     ProcessStartParams,
 )
+from exec_server_protocol.process_details import CAPABILITY_DETAILS
 
 from .answers import understand
 from .connection.generation import GenerationLost
@@ -269,6 +271,7 @@ class Client:
         rows: int | None = None,
         cols: int | None = None,
         output_policy: OutputPolicy | None = None,
+        merge_stderr: bool = False,
         lost_output: LostOutput | None = None,
         gap_marker: GapMarker | None = None,
         process_id: str | None = None,
@@ -290,6 +293,7 @@ class Client:
             cols: Width of the terminal.
             output_policy: What happens to output while nobody is connected and all that may
                 be kept is kept: ``drop-oldest``, or ``back-pressure`` to make the process wait.
+            merge_stderr: Make stderr the pipe of stdout: all is there, in the order of writing.
             lost_output: What happens when output is lost: ``fail`` or ``gap``; ``None`` for
                 the client's default, see ``ClientOptions``.
             gap_marker: What its streams yield in the place of a gap; ``None`` likewise.
@@ -310,6 +314,8 @@ class Client:
             self._session.require(CAPABILITY_RESIZE, "start with rows or cols")
         if output_policy is not None:
             self._session.require(CAPABILITY_OUTPUT_POLICY, "start with output_policy")
+        if merge_stderr and not tty:
+            self._session.require(CAPABILITY_MERGE_STDERR, "start with merge_stderr")
         options = self._session.options
         with arguments_named():
             policy, variables = environment_policy(inherit_env), env_texts(env)
@@ -330,6 +336,8 @@ class Client:
                 cols=cols,
                 output_policy=output_policy,
                 start_errors=True if self.supports(CAPABILITY_START_ERRORS) else None,
+                merge_stderr=True if merge_stderr and not tty else None,
+                details=True if self.supports(CAPABILITY_DETAILS) else None,
             )
         marker = options.gap_marker if gap_marker is None else gap_marker
         on_loss = OnLoss(lost_output or options.lost_output, marker)

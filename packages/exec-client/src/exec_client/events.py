@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, get_args
 
 from exec_server_protocol._scalars import decode_base64
 from exec_server_protocol.process import OutputStream as StreamName
 
 __all__ = [
+    "EVENT_METHODS",
     "ClosedEvent",
     "ExitedEvent",
     "FailedEvent",
@@ -15,6 +17,7 @@ __all__ = [
     "OutputEvent",
     "ProcessEvent",
     "SequencedEvent",
+    "StreamEnd",
     "last_number",
     "parse_event",
     "payload_size",
@@ -37,6 +40,8 @@ class ExitedEvent:
     seq: int
     exit_code: int
     sandbox_denied: bool = False
+    signal: int | None = None
+    """The signal that ended it, where the executor tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,23 @@ class FailedEvent:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """A stream is complete. It has no number of its own, and may be told at any time.
+
+    Attributes:
+        last_seq: No output of the stream has a higher number.
+    """
+
+    stream: StreamName
+    last_seq: int
+
+
+EVENT_METHODS: Final = frozenset(
+    {"process/output", "process/exited", "process/closed", "process/streamEnded"}
+)
+"""Notifications that ``parse_event`` reads."""
+
 SequencedEvent = OutputEvent | ExitedEvent | ClosedEvent | GapEvent
 """Events that the executor numbers, from 1 and without holes, and what fills the holes."""
 
@@ -89,7 +111,7 @@ def last_number(event: SequencedEvent) -> int:
     return event.last_seq if isinstance(event, GapEvent) else event.seq
 
 
-def parse_event(method: str, params: object) -> tuple[str, SequencedEvent]:
+def parse_event(method: str, params: object) -> tuple[str, SequencedEvent | StreamEnd]:
     """Return the process id and the event of a notification.
 
     Raises:
@@ -97,7 +119,8 @@ def parse_event(method: str, params: object) -> tuple[str, SequencedEvent]:
     """
     if not isinstance(params, dict):
         raise ValueError(f"{method} without params")
-    process_id, seq = params.get("processId"), params.get("seq")
+    process_id = params.get("processId")
+    seq = params.get("lastSeq" if method == "process/streamEnded" else "seq")
     if not isinstance(process_id, str) or type(seq) is not int or seq < 0:
         raise ValueError(f"{method} without processId or seq")
     if method == "process/output":
@@ -107,9 +130,17 @@ def parse_event(method: str, params: object) -> tuple[str, SequencedEvent]:
         if stream not in ("stdout", "stderr", "pty") or not isinstance(chunk, bytes):
             raise ValueError("process/output without stream or chunk")
         return process_id, OutputEvent(seq, stream, chunk)
+    if method == "process/streamEnded":
+        for name in get_args(StreamName):
+            if params.get("stream") == name:
+                return process_id, StreamEnd(name, seq)
+        raise ValueError("process/streamEnded without stream")
     if method == "process/exited":
         code = params.get("exitCode")
         if type(code) is not int:
             raise ValueError("process/exited without exitCode")
-        return process_id, ExitedEvent(seq, code, params.get("sandboxDenied") is True)
+        signal = params.get("signal")
+        if signal is not None and type(signal) is not int:
+            raise ValueError("process/exited with a signal that is no number")
+        return process_id, ExitedEvent(seq, code, params.get("sandboxDenied") is True, signal)
     return process_id, ClosedEvent(seq)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from exec_server_protocol.process import OutputStream as StreamName
@@ -26,6 +26,7 @@ from .events import (
     OutputEvent,
     ProcessEvent,
     SequencedEvent,
+    StreamEnd,
     last_number,
 )
 from .gaps import FAIL, OnLoss
@@ -50,25 +51,40 @@ class FollowedProcess:
         offsets: How much it has written to each stream up to the last published event, lost
             output included; ``None`` while that is unknown.
         tty: Whether it has a terminal.
+        merged: Whether all of its output is in ``stdout``: it has a terminal, or its stderr was
+            merged.
         on_loss: What becomes of it when output is lost.
         abandoned: Whether nobody wants it any more: its start was cancelled, or its answer
             lost. Its id stays taken until it is known to be ended.
     """
 
     def __init__(
-        self, process_id: str, budget: ReadBudget, *, tty: bool = False, on_loss: OnLoss = FAIL
+        self,
+        process_id: str,
+        budget: ReadBudget,
+        *,
+        tty: bool = False,
+        merged: bool = False,
+        on_loss: OnLoss = FAIL,
     ) -> None:
         self._process_id = process_id
         self.tty = tty
+        self.merged = tty or merged
         self.on_loss = on_loss
         self.stdout = OutputStream(budget, "pty" if tty else "stdout", on_loss)
         self.stderr = OutputStream(budget, "stderr", on_loss)
+        if self.merged:
+            self.stderr.end()
+        self._ends: dict[StreamName, int] = {}
+        """Streams that end once the event with this number is published."""
         self.ordering = Ordering()
         self.recoverable = False
         self.abandoned = False
         self._budget = budget
         self._log = EventLog(budget, gaps=on_loss.goes_on)
         self._returncode: int | None = None
+        self._signal: int | None = None
+        self._exited = asyncio.Event()
         self.received_bytes = 0
         self.offsets: Counter[StreamName] | None = Counter()
         self._waits = 0
@@ -81,10 +97,13 @@ class FollowedProcess:
 
     # ------------------------------------------------------------------ filled by the client
 
-    def receive(self, event: SequencedEvent) -> bool:
+    def receive(self, event: SequencedEvent | StreamEnd) -> bool:
         """Take a live event. Returns whether nothing more is wanted of this process."""
         if self._failure is not None:
             return True
+        if isinstance(event, StreamEnd):
+            self.streams_ended({event.stream: event.last_seq})
+            return self.ordering.closed
         try:
             ready = self.ordering.apply(event)
         except ReorderLimitError as error:
@@ -96,6 +115,12 @@ class FollowedProcess:
 
     def publish(self, events: Sequence[SequencedEvent]) -> None:
         """Publish events that are in order."""
+        try:
+            self._publish(events)
+        finally:
+            self._end_streams()
+
+    def _publish(self, events: Sequence[SequencedEvent]) -> None:
         for event in events:
             if isinstance(event, OutputEvent):
                 stream = self.stderr if event.stream == "stderr" else self.stdout
@@ -106,10 +131,25 @@ class FollowedProcess:
             elif isinstance(event, GapEvent):
                 self._lost(event)
             elif isinstance(event, ExitedEvent):
-                self._returncode = event.exit_code
+                self._returncode, self._signal = event.exit_code, event.signal
+                self._exited.set()
             self._log.publish(event)
             if isinstance(event, ClosedEvent):
                 self._finish(None)
+
+    def streams_ended(self, ends: Mapping[StreamName, int]) -> None:
+        """Take note of streams that are complete with the event of some number.
+
+        It may be told before that event, after it, and again: the streams end in any case when
+        everything up to it is published.
+        """
+        self._ends.update(ends)
+        self._end_streams()
+
+    def _end_streams(self) -> None:
+        for name in [name for name, last in self._ends.items() if last <= self.ordering.last]:
+            del self._ends[name]
+            (self.stderr if name == "stderr" else self.stdout).end()
 
     @contextmanager
     def asked(self) -> Iterator[None]:
@@ -130,7 +170,7 @@ class FollowedProcess:
 
     def _lost(self, gap: GapEvent) -> None:
         """Tell the readers of the streams that something of theirs is lost, or may be."""
-        lost = {self.stdout: gap.stdout_bytes, self.stderr: 0 if self.tty else gap.stderr_bytes}
+        lost = {self.stdout: gap.stdout_bytes, self.stderr: 0 if self.merged else gap.stderr_bytes}
         for stream, size in lost.items():
             if size != 0:
                 stream.feed_hole(gap.seq, gap.last_seq, size)
@@ -179,6 +219,8 @@ class FollowedProcess:
         self._finish(self._failure)
 
     def _finish(self, error: ClientError | None) -> None:
+        self._ends.clear()
+        self._exited.set()
         self.stdout.end(error)
         self.stderr.end(error)
         self._over.set()
@@ -218,6 +260,14 @@ class FollowedProcess:
         return self._returncode
 
     @property
+    def signal(self) -> int | None:
+        """The signal that ended it; ``None`` if none did, or if that is not known.
+
+        An older executor does not tell, and a sandbox does not of what ended a command inside.
+        """
+        return self._signal
+
+    @property
     def failure(self) -> ProcessBrokenError | None:
         """Why it cannot be followed any more, if so."""
         return self._failure
@@ -249,6 +299,23 @@ class FollowedProcess:
             raise self._failure
         if self._returncode is None:
             raise ProcessBrokenError("the process was closed without an exit code")
+        return self._returncode
+
+    async def wait_exited(self) -> int:
+        """Return the exit code once the process has ended; what it left behind may still write.
+
+        All that it wrote itself is in the streams then, unless the session is being resumed.
+        Output that nobody has begun to read does not block it; see ``OutputStream``.
+
+        Raises:
+            ProcessBrokenError: It cannot be followed any more.
+        """
+        self._give_way()
+        if not self._exited.is_set():
+            with self._waiting():
+                await self._exited.wait()
+        if self._returncode is None:
+            return await self.wait()
         return self._returncode
 
     def _give_way(self) -> None:

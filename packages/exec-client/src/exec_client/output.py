@@ -65,6 +65,7 @@ class OutputStream(AsyncIterator[bytes]):
         self._gaps: list[Gap] = []
         self._delivered = 0
         self._pieces: deque[tuple[int, bytes, _Hole | None]] = deque()
+        self._taken_seq = 0
         self._offset = 0
         """How much of the first piece was read already."""
         self._size = 0
@@ -92,12 +93,14 @@ class OutputStream(AsyncIterator[bytes]):
 
     def feed_hole(self, seq: int, last_seq: int, lost_bytes: int | None) -> None:
         """Go on behind output that is lost. A reader gets a marker in the place of it."""
-        if not self._discarding:
+        if not self._discarding and not self._ended:
             self._pieces.append((seq, b"", _Hole(seq, last_seq, lost_bytes)))
             self._wake()
 
     def end(self, error: ClientError | None = None) -> None:
-        """Nothing follows; ``error`` says why it is not complete."""
+        """Nothing follows; ``error`` says why it is not complete. The first end counts."""
+        if self._ended:
+            return
         self._ended = True
         self._error = error
         self._wake()
@@ -225,7 +228,7 @@ class OutputStream(AsyncIterator[bytes]):
 
     def _take(self, size: int) -> bytes:
         """Return up to ``size`` bytes of the first piece."""
-        _, piece, _ = self._pieces[0]
+        self._taken_seq, piece, _ = self._pieces[0]
         end = self._offset + size
         if len(piece) > end:
             taken = piece[self._offset : end]
@@ -293,6 +296,10 @@ class OutputStream(AsyncIterator[bytes]):
             raise
         return b"".join(data for _, data, _ in taken)
 
+    def _unread(self, data: bytes) -> None:
+        if data:
+            self._put_back([(self._taken_seq, data, None)])
+
     def _put_back(self, pieces: list[tuple[int, bytes, _Hole | None]]) -> None:
         if not pieces or self._discarding:
             return
@@ -320,10 +327,15 @@ class OutputStream(AsyncIterator[bytes]):
 
         Raises:
             UnicodeDecodeError: From iteration, with ``errors="strict"``, for bytes that are no
-                text.
+                text. All before them was returned, and they are the next to be read.
         """
-        return decode(self._elements(), encoding, errors)
+        return decode(self._elements(), encoding, errors, self._unread)
 
     def lines(self, encoding: str = "utf-8", errors: str = "strict") -> AsyncIterator[str]:
-        """Return the output decoded, line by line, without the line ends."""
-        return split_lines(self.text(encoding, errors))
+        """Return the output decoded, line by line, without the line ends.
+
+        Raises:
+            UnicodeDecodeError: As ``text``. All lines before the bad one were returned, and that
+                one is the next to be read: ``readline`` returns it as bytes.
+        """
+        return split_lines(self.text(encoding, errors), encoding, self._unread)

@@ -83,6 +83,8 @@ class Process(FollowedProcess):
     Attributes:
         argv: What was started.
         sandbox_type: What confines it.
+        pid: Its number on the executor, or that of what confines it; ``None`` where the
+            executor does not tell.
     """
 
     def __init__(
@@ -92,13 +94,15 @@ class Process(FollowedProcess):
         argv: Sequence[str],
         *,
         tty: bool,
+        merged: bool = False,
         on_loss: OnLoss = FAIL,
     ) -> None:
-        super().__init__(process_id, session.read_budget, tty=tty, on_loss=on_loss)
+        super().__init__(process_id, session.read_budget, tty=tty, merged=merged, on_loss=on_loss)
         self._session = session
         self._id = ProcessId(process_id)
         self.argv = list(argv)
         self.sandbox_type: SandboxType = "none"
+        self.pid: int | None = None
         self._write_lock = asyncio.Lock()
         self._resize_lock = asyncio.Lock()
         self._writes = 0
@@ -187,7 +191,7 @@ class Process(FollowedProcess):
 
         Raises:
             TypeError: It is neither text nor bytes; nothing was sent.
-            StdinClosedError: The process takes no input.
+            StdinClosedError: The process takes no input, or has ended as far as is known here.
             ConnectionBrokenError: The answer was lost; ``maybe_executed`` is true.
         """
         view = stdin_bytes(data, "data")
@@ -202,6 +206,8 @@ class Process(FollowedProcess):
                     return
 
     async def _write_piece(self, piece: bytes) -> None:
+        if self._returncode is not None:  # executors take it, and drop it
+            raise StdinClosedError("the process has ended")
         self._writes += 1
         params = ProcessWriteParams(process_id=self._id, chunk=piece, write_id=str(self._writes))
         result = await self._session.call(

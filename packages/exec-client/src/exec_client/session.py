@@ -28,7 +28,7 @@ from .errors import (
     SessionLostError,
     UnsupportedError,
 )
-from .events import parse_event
+from .events import EVENT_METHODS, parse_event
 from .failed_parts import FailedParts
 from .followed_process import FollowedProcess
 from .gaps import OnLoss
@@ -269,7 +269,7 @@ class Session:
         if message.method == "http/request/bodyDelta":
             self.bodies.receive(message.params)
             return
-        if message.method not in ("process/output", "process/exited", "process/closed"):
+        if message.method not in EVENT_METHODS:
             return
         process_id, event = parse_event(message.method, message.params)
         process = self._processes.get(process_id)
@@ -347,7 +347,10 @@ class Session:
 
     def make_process(self, params: ProcessStartParams, on_loss: OnLoss) -> Process:
         """Return the object of a process that is about to be started."""
-        return Process(self, params.process_id, params.argv, tty=params.tty, on_loss=on_loss)
+        merged = params.merge_stderr is True
+        return Process(
+            self, params.process_id, params.argv, tty=params.tty, merged=merged, on_loss=on_loss
+        )
 
     def route(self, process: Process) -> None:
         """Send the events of a process to its object.

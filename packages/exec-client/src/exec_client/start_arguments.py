@@ -71,6 +71,7 @@ class StartOptions(TypedDict, total=False):
     rows: int | None
     cols: int | None
     output_policy: OutputPolicy | None
+    merge_stderr: bool
     lost_output: LostOutput | None
     gap_marker: GapMarker | None
     process_id: str | None

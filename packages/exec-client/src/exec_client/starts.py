@@ -116,7 +116,7 @@ class Starts:
         try:
             answer = await generation.call("process/start", params.to_json())
             started = understand(ProcessStartResult, answer, "process/start")
-            process.sandbox_type = started.sandbox_type
+            process.sandbox_type, process.pid = started.sandbox_type, started.pid
             # Before the count falls: recovery sees it for certain.
             process.recoverable = not process.abandoned
         except GenerationLost as error:

@@ -292,6 +292,16 @@ class Process:
         return self._process.returncode
 
     @property
+    def signal(self) -> int | None:
+        """The signal that ended it; ``None`` if none did, or if that is not known."""
+        return self._process.signal
+
+    @property
+    def pid(self) -> int | None:
+        """Its number on the executor; ``None`` where the executor does not tell."""
+        return self._process.pid
+
+    @property
     def tty(self) -> bool:
         """Whether it has a terminal."""
         return self._process.tty

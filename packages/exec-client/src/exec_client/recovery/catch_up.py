@@ -66,6 +66,7 @@ class CatchUp:
         exit_code: Its code.
         closed: Whether the output is complete.
         sandbox_denied: Whether the sandbox refused something.
+        signal: What ended it, if it was a signal and the answer tells.
     """
 
     chunks: list[OutputEvent] = field(default_factory=list)
@@ -74,6 +75,7 @@ class CatchUp:
     exit_code: int | None = None
     closed: bool = False
     sandbox_denied: bool = False
+    signal: int | None = None
 
 
 def merge(ordering: Ordering, catch_up: CatchUp, *, fill: bool = False) -> list[SequencedEvent]:
@@ -143,7 +145,8 @@ def _place_exit(
         return  # output is missing as well, which the caller does not take
     if catch_up.exit_code is None:
         raise CatchUpError("the process has ended, but the answer holds no exit code")
-    found[seq] = ExitedEvent(seq, catch_up.exit_code, catch_up.sandbox_denied)
+    denied, signal = catch_up.sandbox_denied, catch_up.signal
+    found[seq] = ExitedEvent(seq, catch_up.exit_code, denied, signal)
     holes[-1:] = [(first, seq - 1)] if first < seq else []
 
 

@@ -73,6 +73,7 @@ async def take_page(
         if client.read_budget.take_crowded():
             await asyncio.sleep(0)  # a subscriber shall have the chance to keep up
     process.synchronize(page)
+    process.streams_ended(page.stream_ends or {})
     if page.live:
         process.caught_up(page.next_seq - 1)
     if over:

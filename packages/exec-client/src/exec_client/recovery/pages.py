@@ -49,7 +49,8 @@ def events_of_page(
     if page.exit_seq is not None and after < page.exit_seq <= through:
         if page.exit_code is None:
             raise CatchUpError("the process has ended, but the answer holds no exit code")
-        found.append(ExitedEvent(page.exit_seq, page.exit_code, page.sandbox_denied))
+        denied, signal = page.sandbox_denied, page.signal
+        found.append(ExitedEvent(page.exit_seq, page.exit_code, denied, signal))
         found.sort(key=lambda event: event.seq)
     if page.closed and page.live and through > after:
         found.append(ClosedEvent(through))

@@ -229,7 +229,8 @@ async def _catch_up(
     """Bring one process up to date with one answer."""
     try:
         with process.asked():
-            catch_up = await _read_missed(generation, process)
+            answer = await _read_missed(generation, process)
+        catch_up = _understood(answer)
         before = process.ordering.last
         ready = merge(process.ordering, catch_up, fill=process.on_loss.goes_on)
     except (CatchUpError, RpcError, ValidationError) as error:
@@ -237,12 +238,13 @@ async def _catch_up(
         return
     progress.merged_bytes += sum(len(c.data) for c in catch_up.chunks if c.seq > before)
     process.publish(ready)
+    process.streams_ended(answer.stream_ends or {})
     process.caught_up(catch_up.next_seq - 1)
     if process.ordering.closed:
         client.forget(process)
 
 
-async def _read_missed(generation: Generation, process: FollowedProcess) -> CatchUp:
+async def _read_missed(generation: Generation, process: FollowedProcess) -> ProcessReadResult:
     params = ProcessReadParams(
         process_id=ProcessId(process.process_id),
         after_seq=process.ordering.last,
@@ -250,7 +252,10 @@ async def _read_missed(generation: Generation, process: FollowedProcess) -> Catc
         wait_ms=0,
     )
     result: Any = await generation.call("process/read", params.to_json())
-    answer = ProcessReadResult.model_validate(result)
+    return ProcessReadResult.model_validate(result)
+
+
+def _understood(answer: ProcessReadResult) -> CatchUp:
     if answer.failure is not None:
         raise CatchUpError(f"process failed while recovering: {answer.failure}")
     return CatchUp(
@@ -260,4 +265,5 @@ async def _read_missed(generation: Generation, process: FollowedProcess) -> Catc
         exit_code=answer.exit_code,
         closed=answer.closed,
         sandbox_denied=answer.sandbox_denied,
+        signal=answer.signal,
     )
