@@ -27,6 +27,7 @@ from exec_testkit.wire import WireClient
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
+_PACKAGES = ("exec_server", "exec_client", "exec_server_protocol")
 _TIMES = 5
 _ANSWER_BYTES = 1_000_000
 _LARGE = bytes(2 * _ANSWER_BYTES)
@@ -75,6 +76,15 @@ async def _terminate(at: _Place) -> None:
 
 async def _time_out(at: _Place) -> None:
     await _fails(at.client.run(["sleep", "60"], timeout=0.05))
+
+
+async def _cancel_run(at: _Place) -> None:
+    async def wait_running(*, wanted: bool) -> None:
+        while any(one.state == "running" for one in await at.client.list_processes()) != wanted:
+            pass
+
+    await _cancelled(at.client.run(["sleep", "60"]), wait_running(wanted=True))
+    await wait_running(wanted=False)
 
 
 async def _read_file(at: _Place) -> None:
@@ -154,6 +164,7 @@ _KINDS = [
     _no_such_program,
     _terminate,
     _time_out,
+    _cancel_run,
     _read_file,
     _write_file,
     _no_such_file,
@@ -218,10 +229,10 @@ def _garbage() -> Iterator[list[object]]:
         gc.enable()
 
 
-def _is_of_the_server(one: object) -> bool:
+def _is_ours(one: object) -> bool:
     if type(one) is FrameType:  # isinstance would ask what a dead weak proxy stands for
-        return "/exec_server/" in one.f_code.co_filename
-    return type(one).__module__.startswith("exec_server.")
+        return any(f"/{package}/" in one.f_code.co_filename for package in _PACKAGES)
+    return type(one).__module__.partition(".")[0] in _PACKAGES
 
 
 def _bytes_held(garbage: list[object]) -> int:
@@ -247,7 +258,7 @@ async def test_a_request_leaves_nothing_to_the_collector(
                 await kind(at)
                 at.origin.seen.clear()
             await _settled(at)
-        assert [one for one in found if _is_of_the_server(one)] == []
+        assert [one for one in found if _is_ours(one)] == []
         assert _bytes_held(found) < _TIMES * 128 * 1024  # the origin leaves a piece, no body
         found.clear()
 
@@ -268,7 +279,7 @@ async def test_a_session_that_ends_leaves_nothing_to_the_collector() -> None:
         with _garbage() as found:
             for _ in range(_TIMES):
                 await session(server.url)
-        assert [one for one in found if _is_of_the_server(one)] == []
+        assert [one for one in found if _is_ours(one)] == []
         assert _bytes_held(found) < _TIMES * 128 * 1024
         found.clear()
 

@@ -129,6 +129,10 @@ class Body:
             if self.stop is not None:
                 self.stop()
 
+    def let_go(self) -> None:
+        """Nobody has use for it any more. Its request refers to it, and it to the request."""
+        self.stop = self._grant = None
+
     # ------------------------------------------------------------------ to the reader
 
     async def take(self) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from traceback import clear_frames
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -298,7 +299,12 @@ class Process(FollowedProcess):
                 err = group.create_task(self.stderr.read())
                 group.create_task(feed())
         except BaseExceptionGroup as failures:  # that there were tasks is nobody's business
+            clear_frames(failures.__traceback__)
             raise failures.exceptions[0] from None
+        except BaseException as error:
+            # The frame of the group keeps the error, and the error that frame, and this process.
+            clear_frames(error.__traceback__)
+            raise
         return out.result(), err.result()
 
     async def __aenter__(self) -> Self:

@@ -62,6 +62,12 @@ class StartingClient(Protocol):
         """Send it no more."""
 
 
+def _caller_is_cancelled() -> bool:
+    # Not in the frame that fails: the task keeps the error, which refers to that frame.
+    caller = asyncio.current_task()
+    return caller is None or bool(caller.cancelling())
+
+
 class Starts:
     """The starts of one client, and the clean-up of those that went wrong."""
 
@@ -92,15 +98,17 @@ class Starts:
                 if not generation.lost:
                     await generation.wait_ended()
             except asyncio.CancelledError as error:
-                caller = asyncio.current_task()
-                wanted = caller is not None and not caller.cancelling()
-                if task.cancelled() and wanted:  # by aclose, which is nothing to the caller's task
+                if (
+                    task.cancelled() and not _caller_is_cancelled()
+                ):  # by aclose, which is nothing to the caller's task
                     text = "the client was closed"
                     raise ClientClosedError(text, maybe_executed=True) from error
                 process.abandoned = True
                 process.recoverable = False
                 task.add_done_callback(partial(self._abandoned, process))
                 raise
+            finally:
+                del task  # its error refers to this frame, which would refer to the error
 
     def _keep(self, task: asyncio.Task[object]) -> None:
         self._tasks.add(task)
@@ -133,9 +141,12 @@ class Starts:
         except RpcError as error:
             self._client.forget(process)
             told = to_start_error(error, params.argv[0], _folder(params))
-            if told is error:
-                raise
-            raise told from error
+            try:
+                if told is error:
+                    raise
+                raise told from error
+            finally:
+                del told  # as above
         except BaseException:
             self._client.forget(process)
             raise

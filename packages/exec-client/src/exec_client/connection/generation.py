@@ -198,6 +198,7 @@ class Generation:
             self._to_the_end.discard(request_id)
             if future.done() and not future.cancelled():
                 future.exception()  # seen, also when sending failed first
+            del future  # its error refers to this frame, which would refer to the error
 
     async def notify(self, method: str, params: bytes | None) -> None:
         """Send a notification.

@@ -88,6 +88,7 @@ class _Connection(ClientConnection):
         if self._look_handle is not None:
             self._look_handle.cancel()
         super().connection_lost(exc)
+        self.protocol.parser.close()  # it refers to what refers to it, and holds half a message
 
     def watch(self, timeout: float, interval: float) -> None:
         """Ask the peer for a sign of life when it is silent, and give it up without one.

@@ -218,19 +218,23 @@ async def read_small(
             )
         finally:
             handle.close()
-        if isinstance(refused, FileError):
-            raise await explained(session, uri, sandbox, refused) from refused.__cause__
-        for failure in (refused, block):
-            # An executor that does not keep the order knows no such handle yet.
-            if isinstance(failure, BaseException) and not isinstance(
-                failure, GenerationLost | RemoteFileNotFoundError
-            ):
-                raise failure
-        if isinstance(block, RemoteFileNotFoundError):
-            return None
-        if isinstance(block, tuple) and refused is None:
-            data, end = block
-            return data if end else None
+        failure: object = None
+        try:
+            if isinstance(refused, FileError):
+                raise await explained(session, uri, sandbox, refused) from refused.__cause__
+            for failure in (refused, block):
+                # An executor that does not keep the order knows no such handle yet.
+                if isinstance(failure, BaseException) and not isinstance(
+                    failure, GenerationLost | RemoteFileNotFoundError
+                ):
+                    raise failure
+            if isinstance(block, RemoteFileNotFoundError):
+                return None
+            if isinstance(block, tuple) and refused is None:
+                data, end = block
+                return data if end else None
+        finally:
+            del refused, block, failure  # the errors refer to this frame
 
 
 async def explained(

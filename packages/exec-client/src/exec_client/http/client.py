@@ -195,6 +195,7 @@ class Http:
             session.bodies.close(incoming)
             if not incoming.ended:
                 request.cancel()
+            incoming.let_go()
 
     def transport(self, *, max_request_bytes: int = 32 * 1024 * 1024) -> ExecutorTransport:
         """Return a transport for ``httpx.AsyncClient(transport=...)``.
