@@ -72,8 +72,8 @@ def test_a_refusal_is_one_line_and_says_why(
         (run(*trust), "refused the connection with HTTP 401: no bearer token"),
         (run(*trust, EXEC_SERVER_TOKEN="s3cret"), "HTTP 401: wrong bearer token"),
         (run("--url", server.url, "--token-file", token_file), "is not to be trusted: "),
-        (run(*trust, "--token-file", "/nowhere"), "cannot read the token file: No such file"),
-        (run(*trust, "--cert", "/nowhere"), "cannot use the client certificate: No such file"),
+        (run(*trust, "--token-file", "/nowhere"), "cannot read the token file /nowhere: No such"),
+        (run(*trust, "--cert", "/nowhere"), "cannot use the client certificate /nowhere: No such"),
         (run("--token-file", token_file), "need a URL to go with"),
         (run("--url", "ws://127.0.0.1:1", *trust[2:]), "need a wss:// URL"),
         (
@@ -161,7 +161,7 @@ def test_the_help_explains_itself() -> None:
         (["--max-connections", "0"], 2, "not a number from 1 on"),
         (["--max-sessions", "-1"], 2, "not a number from 1 on"),
         (["--max-inbound-bytes", "0"], 2, "more than 0"),
-        (["--initialize-timeout-seconds", "nan"], 2, "above 0"),
+        (["--initialize-timeout-seconds", "nan"], 2, "not a duration"),
     ],
 )
 def test_a_server_that_would_not_be_what_was_meant_does_not_start(

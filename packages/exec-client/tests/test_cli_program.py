@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import exec_client
 import pytest
 from exec_client.cli import exit_codes, info, main, ps
-from exec_client.cli.commands import COMMAND_NAMES, load_commands
+from exec_client.cli.commands import COMMAND_NAMES, load_command
 from exec_client.cli.exit_codes import CommandError, exit_code_of
 from exec_client.cli.program import parse
 from exec_client.cli.run import parse_env
@@ -91,9 +92,9 @@ def test_the_list_of_subcommands_shows_what_each_is_for(
     with pytest.raises(SystemExit):
         main(["--help"])
     help_text = capsys.readouterr().out
-    for name, command in load_commands():
+    for name in COMMAND_NAMES:
         assert name in help_text
-        assert command.SUMMARY in help_text
+        assert load_command(name).SUMMARY in help_text
 
 
 def test_help_needs_neither_pydantic_nor_websockets() -> None:
@@ -283,3 +284,75 @@ def test_output_that_nobody_reads_ends_quietly(tmp_path: Path) -> None:
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "usage", "said"),
+    [
+        (["run", "--sandbx", "read-only", "--", "x"], "exec-client run", "did you mean --sandbox?"),
+        (["cp", "--resme=1", "a", ":b"], "exec-client cp", "did you mean --resume?"),
+        (["run", "--zzz", "--", "x"], "exec-client run", "unrecognized arguments: --zzz\n"),
+        (["cp", "a"], "exec-client cp", "required: TARGET"),
+        (["rnu", "--", "x"], "exec-client", "no command 'rnu'; did you mean run?"),
+        (["info", "--", "x"], "exec-client info", "takes no command after --"),
+        (["run", "--timeout", "5 m", "--", "x"], "exec-client run", "write 90, 500ms, 5m or 1h30m"),
+    ],
+)
+def test_a_mistyped_word_is_told_with_the_usage_of_its_subcommand(
+    words: list[str], usage: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(words)
+    text = capsys.readouterr().err
+    assert text.startswith(f"usage: {usage} ")
+    assert said in text
+
+
+def test_times_may_have_units() -> None:
+    assert parse(["run", "--timeout", "1h30m", "--", "x"]).timeout == 5400
+    assert parse(["http", "--timeout", "500ms", "GET", "http://h"]).timeout == 0.5
+
+
+@pytest.mark.parametrize("url", ["", " ", "ftp://build", "a b"])
+def test_a_url_of_no_executor_does_not_mean_this_machine(
+    url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "--url", url, "--", "true"]) == 125
+    assert "URL" in capfd.readouterr().err.replace("--url is empty", "URL")
+
+
+def test_a_file_that_cannot_be_used_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    for option, path in (("--token-file", "/no/token"), ("--cacert", "/no/cacert")):
+        assert main(["info", "--url", "wss://127.0.0.1:1", option, path]) == 125
+        assert path in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completions_are_scripts_that_their_shells_accept(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("shtab", reason="needs the extra `cli`")
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(name in script for name in COMMAND_NAMES)
+    if path := shutil.which(shell):
+        checked = subprocess.run([path, "-n"], input=script, text=True, timeout=30, check=False)
+        assert checked.returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_subcommands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab", reason="needs the extra `cli`")
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    for words, expected in (("exec-client sh", "shell"), ("exec-client run --sand", "--sandbox")):
+        count = len(words.split()) - 1
+        asking = f"""
+            COMP_WORDS=({words}) COMP_CWORD={count} COMP_LINE="{words}" COMP_POINT={len(words)}
+            $(complete -p exec-client | sed "s/.*-F \\([^ ]*\\).*/\\1/") exec-client
+            echo "${{COMPREPLY[@]}}"
+        """
+        done = subprocess.run(
+            ["bash", "-c", script + asking], capture_output=True, text=True, timeout=30, check=True
+        )
+        assert expected in done.stdout.split(), done.stderr

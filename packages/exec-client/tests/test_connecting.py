@@ -23,6 +23,7 @@ from exec_client import (
     TimeoutExpired,
     connect,
 )
+from exec_client.connection.websocket import _connect_error
 from exec_testkit.requirements import requirement
 from exec_testkit.scripted_peer import PeerConnection, ScriptedPeer
 from opentelemetry.trace import NoOpTracerProvider
@@ -99,7 +100,7 @@ async def test_the_peer_is_something_else(answer: bytes, text: str) -> None:
     assert text in str(error)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "127.0.0.1:1", "ws://", "", "ws://[::1"])
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1:1", "127.0.0.1:x", "ws://", "", "ws://[::1"])
 async def test_a_url_that_is_none(url: str) -> None:
     assert "not a ws:// or wss:// URL" in str(await _refused(url))
 
@@ -312,3 +313,40 @@ async def test_a_url_that_is_none_is_told_in_the_same_words_with_telemetry() -> 
     provider = NoOpTracerProvider()
     with pytest.raises(ConnectError, match="not a ws:// or wss:// URL"):
         await connect("ws://[::1", options=ClientOptions(tracer_provider=provider))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_localhost_is_this_machine_over_either_protocol(address: str) -> None:
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 418 No\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    try:
+        server = await asyncio.start_server(refuse, address, 0)
+    except OSError:
+        pytest.skip(f"this machine has no {address}")
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        for url in (f"ws://localhost:{port}", f"localhost:{port}"):
+            assert "HTTP 418" in str(await _refused(url))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(111, "Connect call failed ('127.0.0.1', 1)"), "Connection refused"),
+        (
+            OSError("Multiple exceptions: [Errno 111] Connect ('::1', 1), [Errno 111] Connect ()"),
+            "Connection refused",
+        ),
+        (OSError("Multiple exceptions: [Errno 111] a, [Errno 113] b"), "refused, No route"),
+        (ConnectionResetError(), "Connection reset"),
+        (ConnectionAbortedError(""), "abort"),
+        (OSError(), "OSError"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+    ],
+)
+def test_a_failure_to_connect_has_a_reason_whatever_was_raised(error: OSError, reason: str) -> None:
+    text = str(_connect_error("ws://h", error))
+    assert text.startswith("cannot connect to ws://h: ")
+    assert reason in text

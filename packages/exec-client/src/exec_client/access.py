@@ -58,15 +58,16 @@ class TokenFile:
         return await asyncio.to_thread(self._read)
 
     def _read(self) -> str:
+        named = os.fspath(self._path)
         try:
             with open(self._path, "rb") as file:
                 content = file.read(_MAX_TOKEN_FILE_BYTES)
                 again = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         except OSError as error:
-            raise ConnectError(f"cannot read the token file: {error.strerror}") from error
+            raise ConnectError(f"cannot read the token file {named}: {error.strerror}") from error
         token = content.decode("utf-8", "replace").strip()
         if not token:
-            raise ConnectError("the token file is empty")
+            raise ConnectError(f"the token file {named} is empty")
         if not again:
             self._once = token
         return token
@@ -97,14 +98,19 @@ class TlsFiles:
         try:
             context = ssl.create_default_context(cafile=self.cacert)
         except (OSError, ValueError) as error:
-            raise TlsError(f"cannot use the certificates to trust: {_reason(error)}") from error
+            raise TlsError(
+                f"cannot use the certificates to trust in {self.cacert}: {_reason(error)}"
+            ) from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.cert is not None:
             try:
                 # An encrypted key would ask on the terminal: it gets an empty passphrase.
                 context.load_cert_chain(self.cert, self.key, password="")
             except (OSError, ValueError) as error:
-                raise TlsError(f"cannot use the client certificate: {_reason(error)}") from error
+                files = self.cert if self.key is None else f"{self.cert} with the key {self.key}"
+                raise TlsError(
+                    f"cannot use the client certificate {files}: {_reason(error)}"
+                ) from error
         return context
 
 

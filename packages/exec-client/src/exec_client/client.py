@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Generator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from exec_server_protocol._model import WireModel
 from exec_server_protocol._scalars import ProcessId, SessionId
@@ -34,7 +34,7 @@ from exec_server_protocol.process_details import CAPABILITY_DETAILS
 from .answers import understand
 from .connection.generation import GenerationLost
 from .connection.states import ClientState, StateChange
-from .connection.websocket import redact
+from .connection.websocket import connectable, redact
 from .errors import (
     BadAnswerError,
     HandshakeRejectedError,
@@ -57,6 +57,7 @@ from .start_arguments import (
     sandbox_context,
     seconds,
     stdin_bytes,
+    terminal_texts,
 )
 from .status import EnvironmentStatus, status_from_answer
 
@@ -70,15 +71,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "ClientState", "StateChange", "connect"]
 
-TERMINAL_TYPE: Final = "xterm-256color"
-"""What most terminals understand today."""
-
 
 class connect:
     """Connect to an executor: ``async with connect(url) as client`` or ``await connect(url)``.
 
     Args:
-        url: ``ws://`` or ``wss://``.
+        url: ``ws://`` or ``wss://``; ``HOST:PORT`` alone means ``ws://``, and ``http://`` too.
         options: Settings; ``None`` for the defaults.
         session_id: A detached session to attach to; ``None`` opens a new one. Processes that
             it has already are not followed.
@@ -134,6 +132,7 @@ class Client:
     @classmethod
     async def open(cls, url: str, options: ClientOptions, session_id: str | None = None) -> Client:
         """Connect and initialize, once; see ``connect``."""
+        url = connectable(url)
         known = None if session_id is None else SessionId(session_id)
         session = Session(url, options, known)
         try:
@@ -318,16 +317,13 @@ class Client:
             self._session.require(CAPABILITY_MERGE_STDERR, "start with merge_stderr")
         options = self._session.options
         with arguments_named():
-            policy, variables = environment_policy(inherit_env), env_texts(env)
-            if tty and "TERM" not in policy.set:
-                # The executor's own TERM, if it has one, is about some other terminal.
-                variables.setdefault("TERM", TERMINAL_TYPE)
+            policy = environment_policy(inherit_env)
             params = ProcessStartParams(
                 process_id=ProcessId(process_id or uuid.uuid4().hex),
                 argv=argv_texts(argv),
                 cwd=self._default_cwd() if cwd is None else cwd_uri(cwd),
                 env_policy=policy,
-                env=variables,
+                env=terminal_texts(env, policy) if tty else env_texts(env),
                 tty=tty,
                 pipe_stdin=stdin,
                 arg0=arg0,

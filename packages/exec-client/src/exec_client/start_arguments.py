@@ -35,6 +35,7 @@ __all__ = [
     "seconds",
     "signal_name",
     "stdin_bytes",
+    "terminal_texts",
 ]
 
 Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -96,6 +97,9 @@ _SIGNALS: Final[Mapping[int, SignalName]] = {
     _signal.SIGUSR2: "usr2",
 }
 
+
+_TERM: Final = "xterm-256color"
+"""What most terminals understand today."""
 
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _HERE: Final = {"pipe_stdin": "stdin", "wait_ms": "wait"}
@@ -199,6 +203,17 @@ def cwd_uri(cwd: str | os.PathLike[str] | PathUri) -> PathUri:
         raise ValueError(
             f"cwd must be an absolute path on the executor, not {path!r}: {error}"
         ) from error
+
+
+def terminal_texts(env: Mapping[str, str] | None, policy: EnvironmentPolicy) -> dict[str, str]:
+    """Return variables as they are sent for a command on a terminal: it has a ``TERM``.
+
+    The executor's own, if it has one, is about some other terminal.
+    """
+    texts = env_texts(env)
+    if "TERM" not in policy.set:
+        texts.setdefault("TERM", _TERM)
+    return texts
 
 
 def environment_policy(inherit_env: InheritEnv) -> EnvironmentPolicy:

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Final
 
 from .access.arguments import access_from_arguments, add_access_arguments
 from .config import DEFAULT_LISTEN_URL, ServerConfig
+from .durations import DURATION, duration
 from .errors import ConfigError, ServerError
 from .idle_memory import give_back_when_idle
 from .limit_arguments import add_limit_arguments, limits_from_arguments
 from .logs import configure_logging, correlate
+from .parser import Parser
 from .process.open_files import raise_open_files_limit
 from .server import serve
 from .sizes import parse_size
@@ -66,6 +68,11 @@ _HARMLESS: Final = {
 """What does nothing by default either."""
 
 _EPILOG = """\
+A DURATION is a number of seconds, or 500ms, 5m, 1h30m. A SIZE is a number of bytes, or 64MiB.
+
+commands:
+  sandbox-check         try the known ways out of a sandbox on this machine, and end
+
 examples:
   exec-server                                   a free port on this machine
   exec-server --listen ws://127.0.0.1:8765
@@ -82,7 +89,8 @@ OTEL_EXPORTER_OTLP_ENDPOINT, and off without them.
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
+        words=["sandbox-check"],
         prog="exec-server",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -113,24 +121,24 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sessions and output")
     group.add_argument(
         "--session-ttl-seconds",
-        metavar="SECONDS",
-        type=float,
+        metavar=DURATION,
+        type=duration,
         default=30.0,
         help="how long a session outlives its connection, and a finished process stays "
         "readable (default: %(default)g)",
     )
     group.add_argument(
         "--peer-timeout-seconds",
-        metavar="SECONDS",
-        type=float,
+        metavar=DURATION,
+        type=duration,
         default=20.0,
         help="a client from which nothing came for so long, not even an answer to a ping, loses "
         "its connection, and not its session; 0 never (default: %(default)g)",
     )
     group.add_argument(
         "--drain-seconds",
-        metavar="SECONDS",
-        type=float,
+        metavar=DURATION,
+        type=duration,
         default=0.0,
         help="on shutdown, send processes SIGTERM and give them this long before they are "
         "killed (default: %(default)g, kill at once)",
@@ -256,7 +264,7 @@ def _start_telemetry(*, propagate: bool) -> Telemetry | None:
 
 
 def _check_sandbox(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="exec-server sandbox-check",
         description="Tries the known ways out of a sandbox on this machine and prints how each "
         "ended. Exit status: 0 when none succeeded, 1 when one did, 2 when nothing can be "

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 from typing import Final
 
 from .config import Limits
+from .durations import DURATION, positive_duration
 from .sizes import parse_size
 
 __all__ = ["add_limit_arguments", "limits_from_arguments"]
@@ -37,8 +37,8 @@ def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--initialize-timeout-seconds",
-        metavar="SECONDS",
-        type=_seconds,
+        metavar=DURATION,
+        type=positive_duration,
         default=_DEFAULTS.initialize_seconds,
         help="from the upgrade to `initialize`; the upgrade itself may take "
         f"{_DEFAULTS.handshake_seconds:g} (default: %(default)g)",
@@ -85,16 +85,6 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not int(text[:18]):
         raise argparse.ArgumentTypeError(f"not a number from 1 on: {text!r}")
     return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not math.isfinite(seconds) or seconds <= 0:
-        raise argparse.ArgumentTypeError(f"not a number of seconds above 0: {text!r}")
-    return seconds
 
 
 def _positive_size(text: str) -> int:

@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import importlib
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
 from typing import Final, Protocol, cast
 
-__all__ = ["COMMAND_NAMES", "Command", "load_commands"]
+__all__ = ["COMMAND_NAMES", "Command", "load_command"]
 
-COMMAND_NAMES: Final = ("run", "shell", "cp", "ls", "cat", "http", "info", "ps")
+COMMAND_NAMES: Final = ("run", "shell", "cp", "ls", "cat", "http", "info", "ps", "completion")
 """In the order of the list that people see. The module has the same name."""
 
 
@@ -35,7 +34,6 @@ class Command(Protocol):
         """Do the work and return the exit code."""
 
 
-def load_commands() -> Iterator[tuple[str, Command]]:
-    """Return each subcommand with its name."""
-    for name in COMMAND_NAMES:
-        yield name, cast("Command", importlib.import_module(f"{__package__}.{name}"))
+def load_command(name: str) -> Command:
+    """Return the subcommand of a name."""
+    return cast("Command", importlib.import_module(f"{__package__}.{name}"))

@@ -24,8 +24,8 @@ def add_connection_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--url",
         metavar="URL",
-        help="executor to use, ws://HOST:PORT or wss://HOST (default: $EXEC_SERVER_URL, then "
-        "$CODEX_EXEC_SERVER_URL, else a server of our own on this machine)",
+        help="executor to use, ws://HOST:PORT, wss://HOST or HOST:PORT (default: "
+        "$EXEC_SERVER_URL, then $CODEX_EXEC_SERVER_URL, else a server of our own on this machine)",
     )
     parser.add_argument(
         "-q", "--quiet", action="store_true", help="say nothing but errors on stderr"
@@ -69,9 +69,19 @@ async def open_client(
     """
     from ..environment.config import is_disabled, normalize_url, url_from_environ
 
-    url = normalize_url(arguments.url) or url_from_environ(os.environ)
+    url = normalize_url(arguments.url)
+    if url is None and arguments.url is not None:  # such as "$UNSET": nobody meant this machine
+        raise CommandError("--url is empty; without it, commands run on this machine")
+    url = url or url_from_environ(os.environ)
     if is_disabled(url):
         raise CommandError("there is no executor: the URL is `none`")
+    if url is not None:
+        from ..urls import executor_url
+
+        try:
+            url = executor_url(url)
+        except ValueError as error:
+            raise CommandError(f"not a URL of an executor: {url!r}: {error}") from error
     access = _access(arguments, url)
     async with AsyncExitStack() as stack:
         server = None

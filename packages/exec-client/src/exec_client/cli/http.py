@@ -7,6 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Final
 
 from .connection import add_connection_arguments
+from .durations import DURATION, duration
 from .exit_codes import CommandError
 from .printing import printable
 
@@ -58,7 +59,10 @@ def configure(parser: ArgumentParser) -> None:
         "--data", metavar="TEXT", help="body of the request; - reads it from stdin, as it is"
     )
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=float, help="for all of it (default: no limit)"
+        "--timeout",
+        metavar=DURATION,
+        type=duration,
+        help="for all of it: seconds, or 500ms, 5m (default: no limit)",
     )
     parser.add_argument("--no-follow", action="store_true", help="do not follow redirects")
     parser.add_argument(

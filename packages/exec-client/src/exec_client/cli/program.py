@@ -5,21 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn
 
-from .commands import load_commands
+from .commands import COMMAND_NAMES, Command, load_command
 from .exit_codes import OWN_ERROR, SIGNAL_BASE, CommandError, exit_code_of
 from .messages import Messages
 from .printing import only_plain_text
 from .standard_streams import open_standard_streams
 from .telemetry import observed
 
-__all__ = ["main", "parse"]
+__all__ = ["main", "parse", "whole_parser"]
 
 SIGINT: Final = 2
 SIGPIPE: Final = 13
+
+_FORMATTER: Final = argparse.RawDescriptionHelpFormatter
 
 _DESCRIPTION: Final = """\
 Run commands on an exec-server, over connections that may break.
@@ -90,27 +91,18 @@ def _is_expected(error: Exception) -> bool:
 
 def parse(words: list[str]) -> argparse.Namespace:
     """Parse the command line; everything after the first ``--`` is the command's as it is."""
-    parser = _Parser(
-        prog="exec-client",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"exec-client {_version()}")
-    subparsers = parser.add_subparsers(
-        title="commands", metavar="COMMAND", required=True, parser_class=_Parser
-    )
-    for name, command in load_commands():
-        subparser = subparsers.add_parser(
-            name,
-            help=command.SUMMARY,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        command.configure(subparser)
-        subparser.set_defaults(execute=command.execute, subcommand=name)
     cut = words.index("--") if "--" in words else len(words)
-    arguments = parser.parse_args(words[:cut])
-    rest = words[cut:]
+    head, rest = words[:cut], words[cut:]
+    # Only the subcommand that was asked for is loaded: the others take time.
+    if head and head[0] in COMMAND_NAMES:
+        parser = Parser(prog=f"exec-client {head[0]}", formatter_class=_FORMATTER)
+        _configure(parser, head[0], load_command(head[0]))
+        arguments = parser.parse_args(head[1:])
+    else:
+        parser = whole_parser()
+        if head and not head[0].startswith("-"):
+            parser.error(f"there is no command {head[0]!r}{suggestion(head[0], COMMAND_NAMES)}")
+        arguments = parser.parse_args(head)
     if rest:
         if "command" not in arguments:
             parser.error("this subcommand takes no command after --")
@@ -119,15 +111,57 @@ def parse(words: list[str]) -> argparse.Namespace:
     return arguments
 
 
-class _Parser(argparse.ArgumentParser):
+def whole_parser() -> Parser:
+    """Return the parser with all subcommands, for help and completion."""
+    parser = Parser(
+        prog="exec-client", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_FORMATTER
+    )
+    parser.add_argument("--version", action="version", version=f"exec-client {_version()}")
+    subparsers = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=Parser
+    )
+    for name in COMMAND_NAMES:
+        command = load_command(name)
+        subparser = subparsers.add_parser(name, help=command.SUMMARY, formatter_class=_FORMATTER)
+        _configure(subparser, name, command)
+    return parser
+
+
+def _configure(parser: argparse.ArgumentParser, name: str, command: Command) -> None:
+    command.configure(parser)
+    parser.set_defaults(execute=command.execute, subcommand=name)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return the end of an error: what a mistyped word was meant to be, if that is clear."""
+    import difflib
+
+    meant = difflib.get_close_matches(word.partition("=")[0], known, 1)
+    return f"; did you mean {meant[0]}?" if meant else ""
+
+
+class Parser(argparse.ArgumentParser):
     """Ends with the code that says that the fault was ours, not the command's."""
 
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Parse, or end the program with what was wrong."""
+        arguments, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            hint = suggestion(unknown[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return arguments
+
     def error(self, message: str) -> NoReturn:
+        """End the program with how it is used."""
         self.print_usage(sys.stderr)
         self.exit(OWN_ERROR, f"{self.prog}: {message}\n")
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("exec-client")
     except PackageNotFoundError:  # Run from a checkout that is not installed.

@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Final
 
 from .connection import add_connection_arguments
+from .durations import DURATION, duration
 from .exit_codes import CommandError
 from .sandbox import add_sandbox_arguments, sandbox_of
 
@@ -79,7 +80,10 @@ def configure(parser: ArgumentParser) -> None:
         "-t", "--tty", action="store_true", help="give the command a terminal, as `ssh -t` does"
     )
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=_seconds, help="kill the command after so long"
+        "--timeout",
+        metavar=DURATION,
+        type=duration,
+        help="kill the command after so long: seconds, or 500ms, 5m, 1h30m",
     )
     parser.add_argument("command", metavar="CMD", nargs=argparse.REMAINDER, help="what to run")
 
@@ -132,10 +136,3 @@ def parse_env(settings: list[str]) -> dict[str, str]:
         elif name in os.environ:
             env[name] = os.environ[name]
     return env
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError(text)
-    return value

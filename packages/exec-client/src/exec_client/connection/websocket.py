@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
+from urllib.parse import urlsplit
 
 from exec_server_protocol._liveness import Liveness, Verdict
 from websockets.asyncio.client import ClientConnection
@@ -26,9 +29,10 @@ from ..errors import (
     TlsError,
 )
 from ..options import ClientOptions
+from ..urls import executor_url
 from .tcp import limit_unacknowledged, note_signs
 
-__all__ = ["MessageSocket", "NotSentError", "WebSocket", "open_websocket", "redact"]
+__all__ = ["MessageSocket", "NotSentError", "WebSocket", "connectable", "open_websocket", "redact"]
 
 _CLOSE_SECONDS = 1.0
 """For a polite end; a peer that does not answer by then is left."""
@@ -42,9 +46,21 @@ _LARGE_PARAMS_BYTES = 8 * 1024 * 1024
 
 def redact(url: str) -> str:
     """Return a URL without what may be secret: query, fragment, user and password."""
-    head, _, rest = url.partition("://")
+    head, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     authority, slash, path = rest.partition("?")[0].partition("#")[0].partition("/")
-    return f"{head}://{authority.rpartition('@')[2]}{slash}{path}"
+    return f"{head}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def connectable(url: str) -> str:
+    """Return a URL as ``executor_url`` does.
+
+    Raises:
+        ConnectError: It names no executor.
+    """
+    try:
+        return executor_url(url)
+    except ValueError as error:
+        raise ConnectError(f"not a ws:// or wss:// URL: {redact(url)!r}: {error}") from error
 
 
 _SMALL_BYTES = 4096
@@ -247,26 +263,14 @@ async def open_websocket(url: str, options: ClientOptions) -> WebSocket:
 
     try:
         async with asyncio.timeout(options.connect_timeout):
-            await _Connect(
-                url,
-                create_connection=cast("type[ClientConnection]", make),
-                compression=None,
-                max_size=None,
-                max_queue=(16, 4),
-                open_timeout=None,
-                close_timeout=_CLOSE_SECONDS,
-                ping_interval=None,  # we watch ourselves: any byte counts, not pongs only
-                additional_headers=await authorization(
-                    url,
-                    options.token,
-                    options.additional_headers,
-                    allow_insecure=options.allow_insecure_token,
-                    proxied=options.proxy is not None,
-                ),
-                user_agent_header=None,
-                ssl=await _tls(url, options),
-                proxy=options.proxy,
-            )
+            hosts = _hosts(url, options)
+            for host in hosts:
+                try:
+                    await _connect(url, options, make, host)
+                    break
+                except OSError as error:
+                    if host == hosts[-1] or isinstance(error, ssl.SSLError):
+                        raise
     except TimeoutError as error:
         text = f"no connection to {where} within {options.connect_timeout:g} s"
         raise ConnectTimeoutError(text) from error
@@ -283,6 +287,44 @@ async def open_websocket(url: str, options: ClientOptions) -> WebSocket:
         raise HandshakeRejectedError(f"{where} is no WebSocket server") from error
     made[-1].watch(options.ping_timeout, options.ping_interval)
     return WebSocket(made[-1])
+
+
+async def _connect(
+    url: str, options: ClientOptions, make: Callable[..., _Connection], host: str | None
+) -> None:
+    elsewhere: dict[str, Any] = {} if host is None else {"host": host}
+    await _Connect(
+        url,
+        create_connection=cast("type[ClientConnection]", make),
+        **elsewhere,
+        compression=None,
+        max_size=None,
+        max_queue=(16, 4),
+        open_timeout=None,
+        close_timeout=_CLOSE_SECONDS,
+        ping_interval=None,  # we watch ourselves: any byte counts, not pongs only
+        additional_headers=await authorization(
+            url,
+            options.token,
+            options.additional_headers,
+            allow_insecure=options.allow_insecure_token,
+            proxied=options.proxy is not None,
+        ),
+        user_agent_header=None,
+        ssl=await _tls(url, options),
+        proxy=options.proxy,
+    )
+
+
+def _hosts(url: str, options: ClientOptions) -> tuple[str | None, ...]:
+    """Return where to connect to, one after the other; ``None`` for the host of the URL.
+
+    ``localhost`` is this machine over IPv4 and IPv6, also where a resolver knows one of them or
+    none (RFC 6761, section 6.3): the server listens on one only.
+    """
+    if urlsplit(url).hostname != "localhost" or options.proxy is not None:
+        return (None,)
+    return (None, "127.0.0.1", "::1")
 
 
 async def _tls(url: str, options: ClientOptions) -> ssl.SSLContext | None:
@@ -310,7 +352,28 @@ def _connect_error(where: str, error: OSError) -> ConnectError:
     lost = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
     if isinstance(error, ssl.SSLError) and not isinstance(error, lost):
         return TlsError(f"no TLS with {where}: {_tls_reason(error)}")
-    return ConnectError(f"cannot connect to {where}: {error.strerror or error}")
+    return ConnectError(f"cannot connect to {where}: {_why(error)}")
+
+
+_NUMBERED: Final = re.compile(r"\[Errno (\d+)\]")
+_UNNUMBERED: Final = (
+    (ConnectionResetError, errno.ECONNRESET),
+    (ConnectionAbortedError, errno.ECONNABORTED),
+    (BrokenPipeError, errno.EPIPE),
+)
+"""asyncio raises these without a number and without a text."""
+
+
+def _why(error: OSError) -> str:
+    """Return a reason, which some errors have elsewhere than others, and some only by kind."""
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        # With several addresses the error quotes one error for each.
+        several = dict.fromkeys(os.strerror(int(n)) for n in _NUMBERED.findall(str(error)))
+        if several and not error.strerror:
+            return ", ".join(several)
+        by_kind = (os.strerror(number) for kind, number in _UNNUMBERED if isinstance(error, kind))
+        return error.strerror or str(error) or next(by_kind, type(error).__name__)
+    return os.strerror(error.errno)
 
 
 def _tls_reason(error: ssl.SSLError) -> str:

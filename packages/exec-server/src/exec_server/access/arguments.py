@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import get_args
 
+from ..durations import DURATION, whole_seconds
 from .settings import AccessSettings, AuthMode
 
 __all__ = ["access_from_arguments", "add_access_arguments"]
@@ -59,8 +60,8 @@ def _add_authentication(parser: ArgumentParser) -> None:
     )
     group.add_argument(
         "--ws-max-clock-skew-seconds",
-        metavar="SECONDS",
-        type=int,
+        metavar=DURATION,
+        type=whole_seconds,
         help="signed token: by how much clocks may differ (default: 30)",
     )
     group.add_argument(
