@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from exec_server.filesystem.program import find_helper, helper_environment
+from exec_server.filesystem.program import (
+    describe_helper,
+    find_helper,
+    helper_environment,
+    hold_helper,
+)
 from exec_server_protocol.errors import InternalError
 
 
@@ -35,6 +41,31 @@ def test_a_program_that_is_no_python_script_runs_as_it_is(tmp_path: Path) -> Non
     found = find_helper(str(program), {})
     assert found.command == (os.fsencode(program),)
     assert found.files == (os.fsencode(program),)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="programs are held on Linux")
+def test_what_comes_to_its_place_later_is_not_run(tmp_path: Path) -> None:
+    program = script(tmp_path / "helper")
+    held = hold_helper(str(program), {})
+    program.unlink()
+    script(program, "#!/bin/false")
+    executable = describe_helper(held, {}).program.executable
+    assert subprocess.run(["helper"], executable=executable, check=False).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="programs are held on Linux")
+def test_a_script_runs_as_it_was_when_it_was_found(tmp_path: Path) -> None:
+    installed = Path(sys.executable).parent / "fs-helper"
+    program = tmp_path / "fs-helper"
+    program.write_bytes(installed.read_bytes())
+    program.chmod(0o755)
+    found = find_helper(str(program), {})
+    program.write_text(f"#!{sys.executable}\nopen({str(tmp_path / 'ran')!r}, 'w')\n")
+    done = subprocess.run(
+        found.command, executable=found.program.executable, stdin=subprocess.DEVNULL, check=False
+    )
+    assert not (tmp_path / "ran").exists()
+    assert done.returncode >= 0
 
 
 def test_the_one_on_path_is_found_when_there_is_none_beside_python(

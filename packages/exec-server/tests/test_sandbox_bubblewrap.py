@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def fake(folder: Path, version: str) -> Path:
 def test_the_one_on_the_path_comes_before_the_packaged_one(tmp_path: Path) -> None:
     program = fake(tmp_path / "bin", "0.8.0")
     found = find_bubblewrap(f"/nonexistent:{tmp_path}/bin")
-    assert found == Bubblewrap(os.fsencode(program), (0, 8, 0))
+    assert found == Bubblewrap(os.fsencode(program), (0, 8, 0), b"")
     assert not found.sets_argv0
 
 
@@ -38,13 +39,25 @@ def test_the_packaged_one_is_used_when_the_path_has_none(tmp_path: Path) -> None
 
 
 @linux
-def test_a_new_program_in_the_same_place_is_noticed(tmp_path: Path) -> None:
-    program = fake(tmp_path, "0.8.0")
-    assert find_bubblewrap(str(tmp_path)).version == (0, 8, 0)
-    program.unlink()
+def test_what_comes_to_its_place_later_is_not_run(tmp_path: Path) -> None:
+    fake(tmp_path, "0.8.0")
+    found = find_bubblewrap(str(tmp_path))
+    (tmp_path / "bwrap").unlink()
     fake(tmp_path, "0.12")
-    os.utime(program, ns=(1, 1))
-    assert find_bubblewrap(str(tmp_path)).version == (0, 12)
+    assert find_bubblewrap(str(tmp_path)) == found
+    said = subprocess.run([b"bwrap"], executable=found.executable, capture_output=True, check=True)
+    assert said.stdout == b"bubblewrap 0.8.0\n"
+
+
+@linux
+def test_one_that_was_written_by_another_name_is_not_run(tmp_path: Path) -> None:
+    os.link(fake(tmp_path, "0.8.0"), tmp_path / "other")
+    find_bubblewrap(str(tmp_path))
+    os.link(tmp_path / "other", tmp_path / "third")  # harmless
+    find_bubblewrap(str(tmp_path))
+    (tmp_path / "third").write_text("#!/bin/sh\n")
+    with pytest.raises(SandboxUnavailableError, match=f"{tmp_path}/bwrap has been changed"):
+        find_bubblewrap(str(tmp_path))
 
 
 @linux

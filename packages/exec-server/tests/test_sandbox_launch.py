@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +229,7 @@ def test_an_old_bubblewrap_is_held_to_the_plan_as_well(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = find_bubblewrap()
-    monkeypatch.setattr(confined, "find_bubblewrap", lambda: type(found)(found.path, (0, 8, 0)))
+    monkeypatch.setattr(confined, "find_bubblewrap", lambda: replace(found, version=(0, 8, 0)))
 
     def swap() -> None:
         (site / "ws").rename(site / "old")
@@ -328,7 +329,7 @@ def test_an_old_bubblewrap_gets_help_with_names(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = find_bubblewrap()
-    monkeypatch.setattr(confined, "find_bubblewrap", lambda: type(found)(found.path, (0, 8, 0)))
+    monkeypatch.setattr(confined, "find_bubblewrap", lambda: replace(found, version=(0, 8, 0)))
     plan = process_plan(restricted_read(site / "ws"), site, staged=True)
     assert run(plan, "echo $0", site, arg0=b"other name") == (0, "other name\n")
 

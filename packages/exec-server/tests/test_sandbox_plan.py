@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from exec_server.sandbox.errors import PolicyNotEnforceableError
 from exec_server.sandbox.globs import Glob
+from exec_server.sandbox.guarded import Guarded
 from exec_server.sandbox.plan import MOUNTS_MAX, Base, Kind, Plan, make_plan
 from exec_server.sandbox.rules import Access, Confinement, Rules
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ def plan(
     paths: dict[object, Access],
     globs: Iterable[str] = (),
     readable: Iterable[object] = (),
-    guarded: Iterable[object] = (),
+    guarded: Iterable[Iterable[object]] = (),
 ) -> Plan:
     rules = Rules(
         Confinement.FULL,
@@ -32,7 +33,7 @@ def plan(
     return make_plan(
         rules,
         readable=[os.fsencode(str(path)) for path in readable],
-        guarded=[os.fsencode(str(path)) for path in guarded],
+        guarded=Guarded(*(tuple(os.fsencode(str(p)) for p in paths) for paths in guarded)),
     )
 
 
@@ -220,7 +221,7 @@ def test_what_a_worker_needs_is_visible_in_a_denied_folder_and_nothing_beside_it
 
 
 def test_the_server_s_own_programs_cannot_be_written_through_a_folder_above(site: Path) -> None:
-    made = plan({"/": READ, site / "ws": WRITE}, guarded=[site / "ws/sub/deep", site / "out"])
+    made = plan({"/": READ, site / "ws": WRITE}, guarded=[[site / "ws/sub/deep", site / "out"]])
     found = kinds(made, site)
     assert found["ws/sub/deep"] is Kind.READ
     assert found["ws/sub"] is Kind.PIN

@@ -8,6 +8,7 @@ Run the program ``exec-server``, or embed a server in an asyncio program::
 
 from __future__ import annotations
 
+from . import _import_path  # noqa: F401  # isort: skip - before the others
 import importlib
 from typing import TYPE_CHECKING, Any
 

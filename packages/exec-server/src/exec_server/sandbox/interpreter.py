@@ -1,8 +1,4 @@
-"""Files of the running interpreter and of the server's own program.
-
-Some of what runs inside needs the interpreter, and nothing inside may change what the server
-itself will run next.
-"""
+"""Files of the running interpreter, which some of what runs inside needs."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import sys
 import sysconfig
 from functools import cache
 
-__all__ = ["executable", "own_files", "own_programs", "site_packages"]
+__all__ = ["executable", "own_files", "site_packages"]
 
 
 def executable() -> bytes:
@@ -40,16 +36,3 @@ def site_packages() -> tuple[bytes, ...]:
     folders = [path for path in own_files() if os.path.isdir(path)]
     candidates = [os.path.join(folder, name) for folder in folders for name in names]
     return tuple(path for path in candidates if os.path.isdir(path))
-
-
-@cache
-def own_programs() -> tuple[bytes, ...]:
-    """Return the folders from which the server loads its code."""
-    import exec_server_protocol
-
-    packages = [
-        os.path.dirname(os.path.dirname(__file__)),
-        os.path.dirname(str(exec_server_protocol.__file__)),
-    ]
-    found = [sys.prefix, sys.base_prefix, *packages]
-    return tuple(dict.fromkeys(os.fsencode(os.path.realpath(path)) for path in found))

@@ -9,6 +9,7 @@ more for a few seconds. See ``mounter_main``.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import marshal
 import os
@@ -25,11 +26,13 @@ from typing import Any, Final
 
 from . import mounter_main
 from .errors import PolicyNotEnforceableError, SandboxUnavailableError
+from .held import hold
 from .mounts import Kind, Mount
 
 __all__ = ["can_mount", "is_shared", "mounter"]
 
 _INTERPRETER: Final = "/proc/self/exe"
+_PROGRAM: Final = hold(os.fsencode(mounter_main.__file__))
 _SINCE: Final = (5, 12)
 """The Linux that can make a mount read-only before anybody sees it."""
 _GET_USER_NAMESPACE: Final = 0xB701
@@ -61,8 +64,11 @@ class Mounter:
         self._lock = threading.Lock()
         self._channel: socket.socket | None = None
 
-    def start(self) -> None:
+    def start(self) -> socket.socket:
         """Let it start, if it does not run, while the caller does something else.
+
+        Returns:
+            What it is asked through.
 
         Raises:
             OSError: It could not be started.
@@ -70,6 +76,7 @@ class Mounter:
         with self._lock:
             if self._channel is None:
                 self._channel = _started()
+            return self._channel
 
     def mount(self, pid: int, mounts: Iterable[Mount], deadline: float, *, running: bool) -> None:
         """Make mounts in a sandbox, in order; afterwards it receives none from outside.
@@ -118,16 +125,11 @@ class Mounter:
 
     def _ask(self, descriptors: list[int], deadline: float) -> bytes:
         """Return the answer; nothing if the program has ended."""
-        self.start()
+        channel = self.start()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
-            with theirs, self._lock:
-                channel = self._channel
-                try:
-                    if channel is not None:
-                        socket.send_fds(channel, [b"-"], [theirs.fileno(), *descriptors])
-                except OSError:
-                    channel = None
+            with theirs, contextlib.suppress(OSError), self._lock:
+                socket.send_fds(channel, [b"-"], [theirs.fileno(), *descriptors])
             poll = select.poll()
             poll.register(ours, select.POLLIN)
             if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
@@ -135,20 +137,21 @@ class Mounter:
             answer = ours.recv(_ANSWER_BYTES)
         if not answer:
             with self._lock:
-                if self._channel is not None and self._channel is channel:
-                    self._channel.close()
+                channel.close()
+                if self._channel is channel:
                     self._channel = None
         return answer
 
 
 def _started() -> socket.socket:
     """Start the program; it ends when the channel is closed."""
+    _PROGRAM.require_unchanged()
     channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment: dict[str, str] = {}
     with theirs:
         try:
             popen = subprocess.Popen(
-                [os.readlink(_INTERPRETER), "-I", "-S", mounter_main.__file__],
+                [os.readlink(_INTERPRETER), "-I", "-S", _PROGRAM.executable],
                 executable=_INTERPRETER,
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,

@@ -25,6 +25,8 @@ from exec_server_protocol._protected_names import PROTECTED_NAMES
 from . import globs
 from .errors import PolicyNotEnforceableError
 from .gitdir import git_folders
+from .guarded import Guarded, parents
+from .linked import linked
 from .lookup import Found, Lookup
 from .mounts import Base, Kind, Mount, Plan
 from .rules import Access, Confinement, Rules
@@ -43,7 +45,7 @@ def make_plan(
     rules: Rules,
     *,
     readable: Sequence[bytes] = (),
-    guarded: Sequence[bytes] = (),
+    guarded: Guarded = Guarded(),  # noqa: B008 - it cannot be changed
     unchanged: Callable[[Lookup], None] | None = None,
 ) -> Plan:
     """Look at the disk and return the plan. May block for as long as a file system does.
@@ -51,17 +53,14 @@ def make_plan(
     Args:
         rules: From ``rules.derive``.
         readable: Files and folders that must be readable inside whatever the rules say.
-        guarded: Files and folders that must not become writable through a rule about a
-            folder above them, the root apart: the server's own programs.
+        guarded: What must not become writable.
         unchanged: Called with everything that the plan depends on, apart from the arguments,
             when it was made before and still holds.
 
     Raises:
         PolicyNotEnforceableError: The rules cannot be guaranteed here.
     """
-    if rules.confinement is not Confinement.FULL:
-        return Plan(rules.confinement, rules.network, mounts=_masks(rules))
-    key = (rules.network, tuple(rules.paths.items()), tuple(readable), tuple(guarded))
+    key = (rules.confinement, rules.network, tuple(rules.paths.items()), tuple(readable), guarded)
     known = None if rules.globs else _known.get(key)
     if known is not None and known[1].is_unchanged():
         if unchanged is not None:
@@ -76,19 +75,6 @@ def make_plan(
     return plan
 
 
-def _masks(rules: Rules) -> tuple[Mount, ...]:
-    """Return what hides the files that are denied where all others are as free as outside.
-
-    The folders above them cannot be renamed: by another name a file would be shown next time.
-    """
-    lookup = Lookup()
-    found = {one.path for one in map(lookup.resolve, rules.paths) if not one.missing}
-    kinds = {above: Kind.PIN for path in found for above in _parents(path) if above != b"/"}
-    kinds.update(dict.fromkeys(found, Kind.HIDE_FILE))
-    paths = sorted(kinds, key=lambda path: path.split(b"/"))
-    return tuple(Mount(kinds[path], path, lookup.identity(path)) for path in paths)
-
-
 _KNOWN_MAX: Final = 64
 """Policies in use at the same time: one or two for each session."""
 _known: Final[dict[object, tuple[Plan, Lookup]]] = {}
@@ -96,15 +82,8 @@ _known: Final[dict[object, tuple[Plan, Lookup]]] = {}
 that making the plan does. Safe between threads: an entry is put in or taken out at once."""
 
 
-def _parents(path: bytes) -> Iterable[bytes]:
-    """Yield the folders above a path, nearest first, the root last."""
-    while path != b"/":
-        path = path[: path.rfind(b"/")] or b"/"
-        yield path
-
-
 class _Planner:
-    def __init__(self, rules: Rules, readable: Sequence[bytes], guarded: Sequence[bytes]) -> None:
+    def __init__(self, rules: Rules, readable: Sequence[bytes], guarded: Guarded) -> None:
         self._rules = rules
         self._lookup = self.lookup = Lookup()
         self.may_be_kept = True
@@ -121,7 +100,15 @@ class _Planner:
     def plan(self) -> Plan:
         self._resolve()
         self._add_own()
-        self._protect()
+        if self._rules.confinement is Confinement.NETWORK:
+            self._access[b"/"] = Access.WRITE
+        self._add_linked()
+        if self._rules.confinement is Confinement.FULL:
+            self._guard(self._guarded.all)
+            self._guarded.refuse(p for p, access in self._access.items() if access is Access.WRITE)
+            self._protect()
+        else:  # files are free: only what the server itself runs and keeps secret is not
+            self._guard((*self._guarded.places, *self._guarded.code))
         self._check_links()
         self._block_missing()
         self._reduce()
@@ -137,7 +124,9 @@ class _Planner:
             raise PolicyNotEnforceableError(
                 f"the sandbox policy needs more than {MOUNTS_MAX} mounts"
             )
-        return Plan(Confinement.FULL, self._rules.network, base, tuple(mounts), tuple(self._absent))
+        return Plan(
+            self._rules.confinement, self._rules.network, base, tuple(mounts), tuple(self._absent)
+        )
 
     # ------------------------------------------------------------------ what there is
 
@@ -161,18 +150,30 @@ class _Planner:
             self._found.append((found, Access.READ))
             self._access[found.path] = Access.READ
             self._own.add(found.path)
-        for path in self._guarded:
+
+    def _add_linked(self) -> None:
+        if self._guarded.code:
+            roots = [path for path, access in self._access.items() if access is Access.WRITE]
+            code = (*self._guarded.code, *linked(roots))
+            self._guarded = self._guarded._replace(code=code)
+
+    def _guard(self, paths: Iterable[bytes]) -> None:
+        for path in paths:
             # These are resolved paths. The disk need not be asked about those that no rule
             # makes writable.
-            above = next((p for p in _parents(path) if p in self._access), b"/")
-            if above == b"/" or self._access[above] is not Access.WRITE:
+            if path in self._access or self._nearest(path) is not Access.WRITE:
                 continue
             found = self._lookup.resolve(path)
-            if found.missing or found.path in self._access:
-                continue
-            above = next((p for p in _parents(found.path) if p in self._access), b"/")
-            if above != b"/" and self._access[above] is Access.WRITE:
-                self._access[found.path] = Access.READ
+            if self._access.get(found.path) is None and not found.missing:
+                if self._nearest(found.path) is Access.WRITE:
+                    self._access[found.path] = Access.READ
+            elif len(found.missing) == 1 and self._is_writable(found.path):
+                # A part of the import path that is not there: modules would come from it first.
+                self._blocked[found.full] = Kind.BLOCK_FILE
+
+    def _is_writable(self, folder: bytes) -> bool:
+        access = self._access.get(folder) or self._nearest(folder)
+        return access is Access.WRITE and self._can_be_written(folder)
 
     # ------------------------------------------------------------------ names to protect
 
@@ -227,7 +228,7 @@ class _Planner:
 
     def _nearest(self, path: bytes) -> Access | None:
         """Return the access that the rule about the nearest folder above gives."""
-        for above in _parents(path):
+        for above in parents(path):
             if above in self._access:
                 return self._access[above]
         return None
@@ -283,7 +284,7 @@ class _Planner:
 
     def _uncovered(self, path: bytes) -> Iterable[bytes]:
         """Yield the folders above a path, below the nearest that a rule is about."""
-        for above in _parents(path):
+        for above in parents(path):
             if above in self._access:
                 return
             yield above
@@ -330,7 +331,7 @@ class _Planner:
     def _nearest_visible(self, path: bytes) -> bool:
         if path in self._access:
             return self._access[path] is not Access.DENY and path not in self._own
-        for above in _parents(path):
+        for above in parents(path):
             if above in self._access:
                 return self._access[above] is not Access.DENY and above not in self._own
         return False
@@ -338,7 +339,7 @@ class _Planner:
     def _between(self, path: bytes) -> list[bytes]:
         """Return the folders between a path and the writable one above it, if there is one."""
         between: list[bytes] = []
-        for above in _parents(path):
+        for above in parents(path):
             access = self._access.get(above)
             if access is not None:
                 return between if access is Access.WRITE else []
@@ -366,7 +367,7 @@ class _Planner:
 
     def _mounts(self) -> Iterable[Mount]:
         shown = [path for path, access in self._access.items() if access is not Access.DENY]
-        passed = {above for path in shown for above in _parents(path)}
+        passed = {above for path in shown for above in parents(path)}
         for path, access in self._access.items():
             if path in self._hidden:
                 continue  # a file that a rule shows and a pattern denies

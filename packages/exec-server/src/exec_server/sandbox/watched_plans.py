@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .bubblewrap import RECENT_SECONDS
 from .lookup import Lookup
 from .plan import Plan
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["WatchedPlans"]
 
+RECENT_SECONDS: Final = 2.0
+"""How long a plan holds for no other reason than that nothing was announced."""
 _PLANS_MAX: Final = 64
 """Policies in use at the same time: one or two for each session."""
 
@@ -49,8 +50,7 @@ class WatchedPlans:
         """Return the plan of a context if it is certain without a look. Never blocks.
 
         Args:
-            context: The same object as before; equal ones are others. The bubblewrap that a
-                plan keeps from being changed is searched for as often as for launches.
+            context: The same object as before; equal ones are others.
         """
         found = self._watched.get(id(context))
         if (
