@@ -245,9 +245,10 @@ def interop(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """A thousand seeded cuts, every kind of fault at every frame, a thousand virtual runs.
 
-    Then ten thousand changes of the disk under random sandbox policies.
+    Then a minute and a half of mixed load, after which memory has to come back, and ten thousand
+    changes of the disk under random sandbox policies.
     Takes some twenty minutes on an idle machine. ``-- --fault-seed N`` repeats a run, and
-    ``--cuts N`` makes it longer.
+    ``--cuts N`` or ``--load-seconds N`` make it longer.
     """
     _sync(session, "--all-packages", "--group", "test")
     env = {"CLIENT_FAULT_SEEDS": "500", "CLIENT_ROUNDS": "100"}
@@ -255,6 +256,8 @@ def soak(session: nox.Session) -> None:
     session.run("pytest", "--timeout", "1800", faults, env=env)
     session.run("pytest", "--timeout", "600", "tests/recovery/test_client_flow.py", env=env)
     session.run("pytest", "-s", "tests/recovery", "--cuts", "1000", *session.posargs)
+    load = "tests/server/test_memory_returns.py"
+    session.run("pytest", "--timeout", "1800", load, "--load-seconds", "90", *session.posargs)
     changes = "tests/sandbox/test_random_changes.py"
     session.run("pytest", changes, "--changes", "10000", *session.posargs)
 

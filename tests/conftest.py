@@ -30,6 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="changes of the disk under random sandbox policies",
     )
     group.addoption(
+        "--load-seconds",
+        type=int,
+        default=0,
+        help="how long the mixed load lasts after which memory is looked at; at least two rounds",
+    )
+    group.addoption(
         "--fault-seed", type=int, default=DEFAULT_SEED, help="seed of the faults, to repeat a run"
     )
     group.addoption(

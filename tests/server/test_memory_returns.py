@@ -56,10 +56,11 @@ async def _burst(client: Client, file: Path) -> None:
 
 
 async def test_an_idle_server_and_its_client_are_small_again_within_half_a_minute(
-    tmp_path: Path,
+    tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
+    load_seconds: int = pytestconfig.getoption("load_seconds")
     with ServerProcess() as server:
-        run = [sys.executable, __file__, server.url, str(tmp_path)]
+        run = [sys.executable, __file__, server.url, str(tmp_path), str(load_seconds)]
         client = await asyncio.create_subprocess_exec(*run, stdout=PIPE, stdin=PIPE)
         assert client.stdout is not None
         try:
@@ -68,7 +69,7 @@ async def test_an_idle_server_and_its_client_are_small_again_within_half_a_minut
             idle, idle_client = _pss(server.pid), _pss(client.pid)
             assert client.stdin is not None
             client.stdin.write(b"go\n")
-            async with asyncio.timeout(50):
+            async with asyncio.timeout(50 + load_seconds):
                 assert await client.stdout.readline() == b"done\n"
             fell = asyncio.to_thread(_falls_to, 2 * idle, server.pid)
             fell_client = asyncio.to_thread(_falls_to, 2 * idle_client, client.pid)
@@ -78,17 +79,30 @@ async def test_an_idle_server_and_its_client_are_small_again_within_half_a_minut
             await client.communicate()
 
 
-async def _main(url: str, folder: str) -> None:
+async def _short_client(url: str) -> None:
+    async with connect(url) as client:
+        await client.run(["head", "-c", "300000", "/dev/zero"])
+        generation = client._session._generation
+        assert generation is not None
+        generation.abort()
+        await client.run(["true"])
+
+
+async def _main(url: str, folder: str, load_seconds: str) -> None:
     """Be the client."""
     clients = [await connect(url) for _ in range(_CLIENTS)]
     await asyncio.gather(*(client.run(["true"]) for client in clients))
     await asyncio.gather(*(client.fs.exists(folder) for client in clients))
     print("idle", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    for _ in range(2):
+    end = time.monotonic() + int(load_seconds)
+    rounds = 0
+    while rounds < 2 or time.monotonic() < end:
         await asyncio.gather(
-            *(_burst(client, Path(folder, str(number))) for number, client in enumerate(clients))
+            *(_burst(client, Path(folder, str(number))) for number, client in enumerate(clients)),
+            *(_short_client(url) for _ in range(_CLIENTS)),
         )
+        rounds += 1
     print("done", flush=True)
     await asyncio.sleep(600)
 
