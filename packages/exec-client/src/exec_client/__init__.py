@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .errors import TimeoutExpired as TimeoutExpired
     from .errors import TlsError as TlsError
     from .errors import UnsupportedError as UnsupportedError
+    from .errors import WrongContextError as WrongContextError
     from .events import ClosedEvent as ClosedEvent
     from .events import ExitedEvent as ExitedEvent
     from .events import FailedEvent as FailedEvent
@@ -128,6 +129,7 @@ _HOME = {
     "Token": "access",
     "TokenFile": "access",
     "UnsupportedError": "errors",
+    "WrongContextError": "errors",
     "connect": "client",
 }
 

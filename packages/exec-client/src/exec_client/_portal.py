@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import weakref
 from collections.abc import AsyncIterable, Coroutine, Iterator
@@ -10,7 +11,8 @@ from concurrent.futures import Future, wait
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Final, Generic, TypeVar
 
-from .errors import ClientClosedError
+from .errors import ClientClosedError, WrongContextError
+from .home import check_process
 
 __all__ = ["Portal", "PortalIterator"]
 
@@ -45,7 +47,8 @@ class Portal:
         moment to clean up before ``KeyboardInterrupt`` goes on.
 
         Raises:
-            RuntimeError: The portal is closed, or this is its own thread.
+            ClientClosedError: The portal is closed.
+            WrongContextError: This is its own thread, or a child that was forked.
         """
         job = self._core.begin(coroutine)
         try:
@@ -118,6 +121,7 @@ class _Core:
     """The part that the thread refers to: it must not keep the portal alive."""
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
         self.loop: asyncio.AbstractEventLoop
         self.resources = AsyncExitStack()
         self._stopping: asyncio.Event
@@ -132,9 +136,13 @@ class _Core:
         started.wait()
 
     def begin(self, coroutine: Coroutine[Any, Any, T]) -> _Job[T]:
-        if threading.current_thread() is self._thread:
+        try:
+            check_process(self._pid)  # before the lock, which a thread of the parent may hold
+            if threading.current_thread() is self._thread:
+                raise WrongContextError("called from the client's own event loop")
+        except WrongContextError:
             coroutine.close()
-            raise RuntimeError("called from the client's own event loop")
+            raise
         job = _Job(coroutine)
         with self._lock:
             if not self._closed:
@@ -145,6 +153,8 @@ class _Core:
         raise ClientClosedError("the client was closed")
 
     def stop(self) -> None:
+        if os.getpid() != self._pid:
+            return  # the loop, the thread and the connection are the parent's
         with self._lock:
             self._closed = True
             self.loop.call_soon_threadsafe(self._stopping.set)

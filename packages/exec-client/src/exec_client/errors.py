@@ -21,6 +21,7 @@
     ├─ StdinClosedError             the process takes no input
     ├─ ProcessFailedError           ``check=True`` and an exit code that is not 0
     ├─ TimeoutExpired               a command ran longer than it was allowed to
+    ├─ WrongContextError            used after a fork, in another event loop, or under trio
     ├─ UnsupportedError             the executor lacks a capability; nothing was sent
     └─ ClientClosedError            the client was closed here
 
@@ -60,6 +61,7 @@ __all__ = [
     "TimeoutExpired",
     "TlsError",
     "UnsupportedError",
+    "WrongContextError",
 ]
 
 
@@ -177,6 +179,10 @@ class StdinClosedError(ClientError):
 
 class UnsupportedError(ClientError):
     """The executor does not announce a capability that the call needs. Nothing was sent."""
+
+
+class WrongContextError(ClientError, RuntimeError):
+    """Used after ``os.fork``, in another event loop, or without asyncio. Nothing was sent."""
 
 
 class ClientClosedError(ClientError):

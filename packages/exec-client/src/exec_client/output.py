@@ -198,6 +198,7 @@ class OutputStream(AsyncIterator[bytes]):
         return True
 
     def _claim(self) -> None:
+        self._budget.home.check()
         if self._waiter is not None:
             raise RuntimeError("another task is reading this stream")
         self._read_at = asyncio.get_running_loop().time()

@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
+from .home import Home
+
 __all__ = ["ABANDONED_SECONDS", "HARD_FACTOR", "ReadBudget", "UnreadOutput"]
 
 HARD_FACTOR: Final = 4
@@ -71,6 +73,7 @@ class ReadBudget:
     """
 
     def __init__(self, limit: int) -> None:
+        self.home = Home()
         self._limit = limit
         self._used = 0
         self._reserved = 0
@@ -137,7 +140,12 @@ class ReadBudget:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Have the connection read on for as long as somebody waits in the block."""
+        """Have the connection read on for as long as somebody waits in the block.
+
+        Raises:
+            WrongContextError: Whoever waits would wait for ever.
+        """
+        self.home.check()
         self._waiting += 1
         self.wake()
         try:

@@ -87,7 +87,7 @@ class Session:
         self.background = BackgroundTasks()
         self.failed_parts = FailedParts(self.background)
         self.bodies = Bodies(self.read_budget)
-        self._watchers = StateWatchers()
+        self._watchers = StateWatchers(self.read_budget.home)
         self._pauses = Pauses(options.retry_delay)
         self._recovery: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
@@ -98,6 +98,7 @@ class Session:
 
     async def connect(self, *, resume: bool) -> None:
         """Make the first connection; see ``open_generation``."""
+        self.read_budget.home.check()
         generation = self._generation = await self.open_generation(resume=resume)
         if generation.lost:  # right after its last answer, when nobody was listening yet
             self._generation_lost(generation, DISCONNECTED)
@@ -195,6 +196,7 @@ class Session:
             SessionLostError: There will be none.
             ClientClosedError: The client was closed.
         """
+        self.read_budget.home.check()
         while True:
             self._raise_if_closed()
             self._raise_if_failed()
@@ -303,11 +305,8 @@ class Session:
             return
         except Exception as error:  # a fault of ours: whoever waits must learn of it as well
             logger.exception("recovery failed")
-            self._give_up(
-                SessionLostError(
-                    f"{reason}; failed to resume exec-server session: {type(error).__name__}"
-                )
-            )
+            text = f"{reason}; failed to resume exec-server session: {type(error).__name__}"
+            self._give_up(SessionLostError(text))
             return
         self._resumed(resumed)
 
@@ -383,6 +382,7 @@ class Session:
 
         Waiting calls raise ``ClientClosedError``. Repeating it does nothing.
         """
+        self.read_budget.home.check()
         if self._state in (ClientState.CONNECTED, ClientState.RECOVERING):
             self._change(ClientEvent.CLOSE, "closed by the caller")
         # All of them, before anything is waited for: a cancelled close leaves nobody hanging.

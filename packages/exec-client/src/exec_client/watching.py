@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from .connection.states import ClientState, StateChange
+from .home import Home
 
 __all__ = ["StateWatchers"]
 
@@ -18,7 +19,8 @@ _QUEUE: Final = 256
 class StateWatchers:
     """Subscribers of state changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Home) -> None:
+        self._home = home
         self._subscriptions: set[_Subscription] = set()
         self._changed = asyncio.Event()
 
@@ -37,6 +39,7 @@ class StateWatchers:
 
     def subscribe(self, *, ended: bool) -> AsyncIterator[StateChange]:
         """Return every change from now on; nothing when the last one has ``ended`` it all."""
+        self._home.check()
         subscription = _Subscription()
         if ended:
             subscription.over = True

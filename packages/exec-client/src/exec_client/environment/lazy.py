@@ -23,6 +23,7 @@ from exec_server_protocol.errors import ProtocolError, RpcError
 from ..connection.states import ClientState
 from ..embedded import ServerProgramMissingError
 from ..errors import ClientClosedError, ClientError, ConnectError, HandshakeRejectedError
+from ..home import Home
 from .url_cell import EnvironmentUnavailableError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class LazyClient:
 
     def __init__(self, dial: Dial) -> None:
         self._dial = dial
+        self._home = Home()
         self._resources = AsyncExitStack()
         self._client: Client | None = None
         self._attempt: asyncio.Task[Client] | None = None
@@ -103,6 +105,7 @@ class LazyClient:
             ConnectError: The attempt failed. ``is_retryable`` tells whether to ask again.
             ClientClosedError: ``aclose`` was called. With a reason: EnvironmentUnavailableError.
         """
+        self._home.check()
         usable = self.usable
         if usable is not None and not self._closed:
             return usable
@@ -119,6 +122,7 @@ class LazyClient:
 
         Must be called on the running loop. Nobody needs to await the result.
         """
+        self._home.check()
         if self._closed:
             raise self._closed_error()
         if self._attempt is None:
