@@ -7,6 +7,7 @@ the last byte to the loss, as the client reports it.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -17,9 +18,10 @@ from exec_client import Client, ClientOptions, ClientState, StateChange, connect
 from exec_server import ServerConfig, serve
 from exec_server.config import Limits
 from exec_testkit.fault_proxy import Cut, Direction, FaultProxy, Kind
-from exec_testkit.server import ServerProcess
+from exec_testkit.server import ServerProcess, program
 
 from .networks import Cable, needs_networks, run_with_cable
+from .test_boundaries import FULL
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -218,3 +220,32 @@ async def test_a_client_that_was_blocked_reads_what_has_come_before_it_judges() 
         async with _working(server.url) as changes:
             time.sleep(3)  # noqa: ASYNC251 - its loop is to be held up
         assert changes.reasons[0] == "closed by the caller"
+
+
+# ------------------------------------------------------------------ as long as it really takes
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("stopped", ["client", "server", "both"])
+async def test_standing_still_for_forty_seconds_costs_nothing(
+    stopped: str, request: pytest.FixtureRequest
+) -> None:
+    if request.config.getoption("--cuts") < FULL:
+        pytest.skip("takes a minute: with the soak")
+    script = "i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); sleep 0.5; done"
+    with ServerProcess() as server:
+        client = await asyncio.create_subprocess_exec(
+            *(program("exec-client"), "run", "--url", server.url, "--", "sh", "-c", script),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert client.stdout is not None
+        first = await client.stdout.readline()
+        pids = {"client": [client.pid], "server": [server.pid]}
+        for pid in pids.get(stopped, [client.pid, server.pid]):
+            os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(40)
+        for pid in pids.get(stopped, [client.pid, server.pid]):
+            os.kill(pid, signal.SIGCONT)
+        rest = await client.stdout.read()
+        assert first + rest == b"".join(b"line %d\n" % number for number in range(100))
+        assert await client.wait() == 0
