@@ -170,6 +170,12 @@ LARGEST: Final[dict[str, list[Any]]] = {
         for params in [*PATHS, {"path": "file:///CROWDED"}]
     ],
     "fs/remove": [{"path": "file:///proc/none" + path["path"][7:]} for path in PATHS[:2]],
+    "fs/createSymlink": [
+        *({**path, "path": "file:///proc/none", "targetBase64": "dA=="} for path in PATHS),
+        {"path": "file:///proc/none", "targetBase64": PAYLOAD[: TEXT // 8 * 4]},
+    ],
+    "fs/readLink": [*PATHS, *_padded({"path": "file:///"})],
+    "fs/setMetadata": [{**path, "path": "file:///proc/none", "fileMode": 0o644} for path in PATHS],
     "fs/copy": _two_paths({"recursive": False}),
     "fs/move": _two_paths({}),
     "fs/open": [{**params, "handleId": "h", "mode": "read"} for params in PATHS],
