@@ -30,6 +30,15 @@ PACKAGES = {
 }
 """Folder to distribution."""
 
+LOWEST = {
+    "exec-server-protocol": "",
+    "app-server-protocol": "validate",
+    "exec-server": "all",
+    "exec-client": "cli,fsspec,httpx,mcp,otel,progress",
+    "fs-helper": "",
+}
+"""Folder to the extras that are tested with the oldest releases."""
+
 NO_TESTS = 5
 """Exit status of a pytest that found nothing to run."""
 
@@ -94,6 +103,35 @@ def tests(session: nox.Session) -> None:
     found |= _pytest(session, "testkit/tests", "tests")
     if not found:
         session.error("no test fits these arguments")
+
+
+@nox.session(python=PYTHON, name="tests-lowest")
+def tests_lowest(session: nox.Session) -> None:
+    """Tests with the oldest releases that the packages take, extras included; mcp 1 is among them.
+
+    Of what a floor can break: the packages' own tests, and those of access, HTTP and MCP.
+    ``-- PATH …`` runs others.
+    """
+    arguments = ["--editable", "testkit", "--group", "test"]
+    for folder, extras in LOWEST.items():
+        arguments += [
+            "--editable",
+            f"packages/{folder}[{extras}]" if extras else f"packages/{folder}",
+        ]
+    session.run_install("uv", "pip", "install", "--quiet", "--resolution", "lowest-direct",
+                        *arguments)  # fmt: skip
+    session.run("uv", "pip", "list", "--quiet", external=True)
+    own = [f"packages/{folder}/tests" for folder in ("exec-server-protocol", "exec-server")]
+    clients = [f"packages/{folder}/tests" for folder in ("exec-client", "fs-helper")]
+    whole = ["tests/access/test_tokens.py", "tests/http", "tests/interaction/test_mcp.py"]
+    whole += ["tests/telemetry", "tests/files_client/test_fsspec.py"]
+    session.run("pytest", *(session.posargs or [*own, *clients, *whole]))
+
+
+@nox.session(python=PYTHON)
+def neighbours(session: nox.Session) -> None:
+    """Resolve our wheels with what users have beside them, as it is today; prints the table."""
+    session.run("python", "scripts/check_neighbours.py", session.create_tmp(), *session.posargs)
 
 
 @nox.session(python=PYTHON)

