@@ -7,12 +7,14 @@ import base64
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from exec_server.sandbox.bubblewrap import find_bubblewrap
+from exec_server.sandbox.mounter import can_mount
 from exec_server.sandbox.target import Target
 from exec_testkit.liveness import descendants, wait_gone
 from exec_testkit.sandboxes import (
@@ -598,3 +600,61 @@ async def test_a_root_that_the_server_s_user_cannot_write_is_shown_read_only(
         assert "made" in os.listdir(own.site.root)
         assert ".codex" not in os.listdir(target.site.root)
         await client.close()
+
+
+# ---------------------------------------------------------------------- names to protect
+
+
+@pytest.mark.skipif(not can_mount(), reason="Linux older than 5.12 cannot lie on a link")
+@pytest.mark.parametrize("name", [".git", ".codex", ".agents", ".aws"])
+async def test_a_protected_name_that_is_a_link_stays_one(
+    server: ServerProcess, site: Path, name: str
+) -> None:
+    link = site / "ws" / name
+    link.symlink_to("../out")
+    client = await WireClient.ready(server.url)
+    tries = f"touch {link}/x || rm {link} || mv {link} {link}2 || echo > {link} || ln -sf x {link}"
+    script = f"({tries}) 2> /dev/null && echo got it; touch {site}/ws/made"
+    assert (await run(client, script, site, workspace_write(site / "ws")))[:2] == ("", 0)
+    assert (os.readlink(link), os.listdir(site / "out")) == ("../out", ["secret"])
+    assert (site / "ws/made").exists()
+    await client.close()
+
+
+async def test_in_a_root_that_the_user_cannot_write_own_folders_stay_writable(
+    executor: Any,
+) -> None:
+    if executor.owner is None:
+        pytest.skip("tried as nobody")
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        os.makedirs(base / "ws/sub")
+        os.chmod(base, 0o755)
+        os.chown(base / "ws/sub", executor.owner, executor.owner)
+        client = await WireClient.ready(executor.url)
+        script = f"echo x > {base}/ws/sub/made; ls -A {base}/ws"
+        assert (await run(client, script, base, workspace_write(base / "ws")))[:2] == ("sub\n", 0)
+        assert os.listdir(base / "ws/sub") == ["made"]
+        await client.close()
+
+
+async def test_what_a_killed_server_has_left_is_taken_away_by_the_next_one(site: Path) -> None:
+    env = {**os.environ, "XDG_STATE_HOME": str(site / "state")}
+    ours = site / "ws/.codex"  # looks like a mark, and is none of a server's
+    ours.mkdir(0o1555)
+    (site / "ws2").mkdir()
+    with ServerProcess(env=env) as killed:
+        client = await WireClient.ready(killed.url)
+        await client.start(
+            "p", ["sh", "-c", "echo up; sleep 60"], sandbox=workspace_write(site / "ws2")
+        )
+        await client.output_until(b"up\n")
+        assert len(os.listdir(site / "ws2")) == 4
+        killed.signal(9)
+        killed.wait()
+        assert len(os.listdir(site / "ws2")) == 4
+    with ServerProcess(env=env) as following:
+        await until(lambda: os.listdir(site / "ws2") == [])
+        await until(lambda: os.listdir(site / "state/exec-server/marks") == [])
+        assert ours.is_dir()
+        assert following.log() == ""

@@ -79,9 +79,22 @@ def test_a_rule_for_exactly_that_path_lifts_the_protection(site: Path) -> None:
     assert found["ws/.git"] is Kind.WRITE
 
 
-def test_a_protected_name_that_is_a_link_is_refused(site: Path) -> None:
+def test_a_protected_link_to_what_cannot_be_written_is_hidden(site: Path) -> None:
     (site / "ws/.git").symlink_to(site / "out")
-    with pytest.raises(PolicyNotEnforceableError, match="it is a link"):
+    made = plan({"/": READ, site / "ws": WRITE, site / "ws/.git": READ})
+    found = {mount.path: mount for mount in made.mounts if mount.kind is Kind.HIDE_LINK}
+    assert found[bytes(site / "ws/.git")].target == b"gitdir: %b\n" % bytes(site / "out")
+
+
+def test_a_protected_link_to_what_can_be_written_is_refused_by_name(site: Path) -> None:
+    link, wanted = site / "ws/.git", f"{site}/ws/.git: it is a link to {site}/ws/sub"
+    link.symlink_to("sub")
+    with pytest.raises(PolicyNotEnforceableError, match=wanted):
+        plan({"/": READ, site / "ws": WRITE})
+    link.unlink()
+    (site / "ws/sub/way").symlink_to(site / "out")  # somebody inside could turn it elsewhere
+    link.symlink_to("sub/way")
+    with pytest.raises(PolicyNotEnforceableError, match="could write or replace"):
         plan({"/": READ, site / "ws": WRITE})
 
 

@@ -20,7 +20,7 @@ from .connection.waiting_room import WaitingRoom
 from .connection.websocket import Endpoint
 from .errors import ConfigError, ListenError, SpawnError
 from .process.open_files import open_files_limit
-from .sandbox import secret_files
+from .sandbox import journal, secret_files
 from .telemetry.instruments import Gauges
 from .telemetry.names import (
     CONNECTIONS,
@@ -94,6 +94,8 @@ class Server:
             ListenError: The address cannot be bound.
         """
         access = self._config.access
+        if files := journal.leftovers():
+            journal.sweep(files)
         secret_files.keep(secret=access.secret_files, trusted=access.trusted_files)
         if access.uses_files:
             self._gate.use(await asyncio.to_thread(load_credentials, access))

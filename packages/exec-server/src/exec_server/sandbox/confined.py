@@ -248,7 +248,13 @@ class ConfinedLaunch(Launch):
         self._gate = Gate()
         self.pass_fds = status, ready, code = self._gate.theirs
         self._hold_marks(self._plan)
-        self._mounted_later = len(self._plan.mounts) > _FEW and can_mount()
+        links = [mount.path for mount in self._plan.mounts if mount.kind is Kind.HIDE_LINK]
+        if links and not can_mount():
+            raise PolicyNotEnforceableError(
+                f"cannot protect {os.fsdecode(links[0])}: it is a link, and that needs Linux 5.12"
+            )
+        # Nothing that follows links can put something on one.
+        self._mounted_later = bool(links) or (len(self._plan.mounts) > _FEW and can_mount())
         self._receives = is_shared()
         if self._mounted_later or self._receives:
             mounter.start()  # while bubblewrap does

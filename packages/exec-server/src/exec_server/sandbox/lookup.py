@@ -18,7 +18,7 @@ from typing import Final
 from .errors import PolicyNotEnforceableError
 from .marks import is_mark
 
-__all__ = ["Found", "Identity", "Lookup"]
+__all__ = ["Found", "Identity", "Lookup", "is_own"]
 
 _MAX_LINKS: Final = 40
 """As many as the kernel follows."""
@@ -184,3 +184,11 @@ class Lookup:
             raise PolicyNotEnforceableError(
                 "a path of the sandbox policy changes while it is looked at"
             ) from error
+
+
+def is_own(path: bytes) -> bool:
+    """Whether every sandbox has its own of this; what lies there outside is never shown.
+
+    But for what is below ``/dev``.
+    """
+    return path in (b"/proc", b"/dev") or path.startswith(b"/proc/")

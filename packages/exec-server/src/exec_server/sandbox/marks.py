@@ -26,9 +26,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import PolicyNotEnforceableError
+from .journal import Journal
 from .walking import open_without_links
 
-__all__ = ["Mark", "Marks", "is_mark", "looks_like_mark"]
+__all__ = ["Mark", "Marks", "is_mark", "looks_like_mark", "take_away"]
 
 _FOLDER_MODE: Final = 0o1555
 _FILE_MODE: Final = 0o1400
@@ -73,6 +74,7 @@ class _Held:
     folder: int
     descriptor: int
     count: int
+    path: bytes
 
 
 class Marks:
@@ -81,6 +83,7 @@ class Marks:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[Mark, _Held] = {}
+        self._journal = Journal()
 
     def hold(self, path: bytes, *, folder: bool) -> Mark:
         """Make sure that there is one at a resolved path, until ``release``.
@@ -92,7 +95,7 @@ class Marks:
             try:
                 above = open_without_links(path[: path.rfind(b"/")], os.O_RDONLY | os.O_DIRECTORY)
             except OSError as error:
-                raise _problem(error) from error
+                raise _problem(path, error) from error
             name = path[path.rfind(b"/") + 1 :]
             status = os.fstat(above)
             mark = status.st_dev, status.st_ino, name
@@ -102,12 +105,13 @@ class Marks:
                     os.close(above)
                     held.count += 1
                     return mark
-                descriptor = _acquire(above, name, folder)
+                self._journal.note(path, lambda: [one.path for one in self._held.values()])
+                descriptor = _acquire(above, name, folder, path)
             except BaseException:
                 os.close(above)
                 raise
             if held is None:
-                self._held[mark] = _Held(above, descriptor, 1)
+                self._held[mark] = _Held(above, descriptor, 1, path)
             else:
                 # Somebody took it away. Those who hold the old one keep the count.
                 os.close(above)
@@ -129,11 +133,30 @@ class Marks:
             finally:
                 os.close(held.descriptor)
                 os.close(held.folder)
+                if not self._held:
+                    self._journal.forget()
 
 
-def _problem(error: OSError) -> PolicyNotEnforceableError:
+def take_away(path: bytes) -> None:
+    """Remove a mark that a server has left behind, if it is one and nobody needs it."""
+    with contextlib.suppress(OSError):
+        above = open_without_links(path[: path.rfind(b"/")] or b"/", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            name = path[path.rfind(b"/") + 1 :]
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(name, flags, dir_fd=above)
+            try:
+                _remove(above, name, descriptor)
+            finally:
+                os.close(descriptor)
+        finally:
+            os.close(above)
+
+
+def _problem(path: bytes, error: OSError) -> PolicyNotEnforceableError:
     return PolicyNotEnforceableError(
-        f"cannot protect a missing path of the sandbox policy: {os.strerror(error.errno or 0)}"
+        "cannot protect a missing path of the sandbox policy: "
+        f"{os.strerror(error.errno or 0)}: {os.fsdecode(path)}"
     )
 
 
@@ -145,7 +168,7 @@ def _is_same(folder: int, name: bytes, descriptor: int) -> bool:
     return os.path.samestat(there, os.fstat(descriptor))
 
 
-def _acquire(above: int, name: bytes, folder: bool) -> int:
+def _acquire(above: int, name: bytes, folder: bool, path: bytes) -> int:
     kind = os.O_DIRECTORY if folder else 0
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | kind
     for _ in range(_ATTEMPTS):
@@ -155,14 +178,15 @@ def _acquire(above: int, name: bytes, folder: bool) -> int:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise _problem(error) from error
+            raise _problem(path, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             if _is_same(above, name, descriptor):
                 if _is_mark(descriptor, os.fstat(descriptor)):
                     return descriptor
                 raise PolicyNotEnforceableError(
-                    "a path of the sandbox policy appears while the sandbox is set up"
+                    "a path of the sandbox policy appears while the sandbox is set up: "
+                    f"{os.fsdecode(path)}"
                 )
         except BlockingIOError:
             time.sleep(0.001)
@@ -170,7 +194,9 @@ def _acquire(above: int, name: bytes, folder: bool) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
-    raise PolicyNotEnforceableError("a path of the sandbox policy comes and goes")
+    raise PolicyNotEnforceableError(
+        f"a path of the sandbox policy comes and goes: {os.fsdecode(path)}"
+    )
 
 
 def _make(above: int, name: bytes, folder: bool) -> None:

@@ -175,5 +175,5 @@ mounter: Final = Mounter()
 def _told(mount: Mount) -> tuple[str, bytes, tuple[int, int] | None, object]:
     shown = mount.source if mount.kind in _SHOWN else None
     identity = None if shown is None else (shown.device, shown.inode)
-    detail = mount.target if mount.kind is Kind.LINK else mount.opened
+    detail = mount.target if mount.kind in (Kind.LINK, Kind.HIDE_LINK) else mount.opened
     return mount.kind.value, mount.path, identity, detail

@@ -19,6 +19,7 @@ import ctypes
 import errno
 import marshal
 import os
+import stat
 from typing import Final
 
 __all__ = ["CHANGED", "DONE", "OUTSIDE", "SETUP"]
@@ -62,9 +63,9 @@ def _call(number: int, *arguments: object) -> int:
     return _check(_libc.syscall(ctypes.c_long(number), *arguments))
 
 
-def _find(path: bytes) -> int:
+def _find(path: bytes, flags: int = 0) -> int:
     """Open what a path names, if no link is on the way. Returns the descriptor."""
-    how = (ctypes.c_uint64 * 3)(os.O_PATH | os.O_CLOEXEC, 0, _NO_LINKS)
+    how = (ctypes.c_uint64 * 3)(os.O_PATH | os.O_CLOEXEC | flags, 0, _NO_LINKS)
     return _call(_OPENAT2, _AT_FDCWD, path, how, ctypes.c_size_t(24))
 
 
@@ -113,12 +114,15 @@ class _Mounter:
             kind: ``Kind``, by its value.
             path: Where.
             identity: Device and inode of what is shown; ``None`` for what is not known.
-            detail: Whether a hidden folder can be passed; the text of a link.
+            detail: Whether a hidden folder can be passed; the text of a link, or of the
+                file that hides one.
         """
         self.close_masks(path)
         if kind == "link":
             self._make_above(path)
             os.symlink(detail, path)  # type: ignore[arg-type]
+        elif kind == "hide-link":
+            self._hide_link(path, detail)  # type: ignore[arg-type]
         elif kind == "hide-folder" and detail:
             self._hide_around(path)
         elif kind == "hide-folder" or kind == "hide-file":
@@ -131,6 +135,17 @@ class _Mounter:
     def _put(self, source: bytes, path: bytes, *, read_only: bool, identity: object = None) -> None:
         target = self._target(path, source)
         _mount(source, target, read_only=read_only, identity=identity)
+        os.close(target)
+
+    def _hide_link(self, path: bytes, text: bytes) -> None:
+        mask = b"%b/%d" % (self._setup, len(os.listdir(self._setup)))
+        with open(mask, "wb") as file:
+            file.write(text)
+        os.chmod(mask, 0o444)
+        target = _find(path, os.O_NOFOLLOW)
+        if not stat.S_ISLNK(os.fstat(target).st_mode):
+            raise _ChangedError
+        _mount(mask, target, read_only=True)
         os.close(target)
 
     def _hide_around(self, path: bytes) -> None:

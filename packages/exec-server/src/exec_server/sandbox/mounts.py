@@ -32,6 +32,8 @@ class Kind(enum.Enum):
     """Nothing, but that the folder cannot be renamed."""
     HIDE_FOLDER = "hide-folder"
     HIDE_FILE = "hide-file"
+    HIDE_LINK = "hide-link"
+    """A file lies on a link itself, which so can be neither followed, removed nor replaced."""
     BLOCK_FOLDER = "block-folder"
     """Nothing is there, and nothing can be made: an empty folder shows up instead."""
     BLOCK_FILE = "block-file"
@@ -48,7 +50,7 @@ class Mount:
             shown must be that when it is mounted. A mask hides whatever is there, and
             knows it all the same: when something else has come to that place, it was lifted.
         opened: A hidden folder has something visible below, so that it can be passed.
-        target: Text of a link.
+        target: Text of a link, or of the file that hides one.
     """
 
     kind: Kind

@@ -27,7 +27,7 @@ from .errors import PolicyNotEnforceableError
 from .gitdir import git_folders
 from .guarded import Guarded, parents
 from .linked import linked
-from .lookup import Found, Lookup
+from .lookup import Found, Lookup, is_own
 from .mounts import Base, Kind, Mount, Plan
 from .rules import Access, Confinement, Rules
 
@@ -37,8 +37,6 @@ MOUNTS_MAX: Final = 8192
 """Of one sandbox. Making and comparing this many takes about half a second."""
 
 _PROTECTED: Final = tuple(name.encode() for name in PROTECTED_NAMES)
-_OWN: Final = (b"/proc", b"/dev")
-"""Every sandbox has its own; what lies there outside is never shown, but for /dev/…."""
 
 
 def make_plan(
@@ -92,6 +90,7 @@ class _Planner:
         self._own: set[bytes] = set()
         self._blocked: dict[bytes, Kind] = {}
         self._absent: list[bytes] = []
+        self._links: dict[bytes, bytes] = {}
         self._pins: set[bytes] = set()
         self._hidden: set[bytes] = set()
         self._readable = readable
@@ -128,12 +127,10 @@ class _Planner:
             self._rules.confinement, self._rules.network, base, tuple(mounts), tuple(self._absent)
         )
 
-    # ------------------------------------------------------------------ what there is
-
     def _resolve(self) -> None:
         for path, access in self._rules.paths.items():
             found = self._lookup.resolve(path)
-            if access is not Access.DENY and _is_own(found.full):
+            if access is not Access.DENY and is_own(found.full):
                 continue
             self._found.append((found, access))
             if not found.missing:
@@ -145,7 +142,7 @@ class _Planner:
     def _add_own(self) -> None:
         for path in self._readable:
             found = self._lookup.resolve(path)
-            if found.missing or _is_own(found.path):
+            if found.missing or is_own(found.path):
                 continue
             self._found.append((found, Access.READ))
             self._access[found.path] = Access.READ
@@ -175,20 +172,16 @@ class _Planner:
         access = self._access.get(folder) or self._nearest(folder)
         return access is Access.WRITE and self._can_be_written(folder)
 
-    # ------------------------------------------------------------------ names to protect
-
     def _protect(self) -> None:
         roots = [path for path, access in self._access.items() if access is Access.WRITE]
         lifted = {found.full for found, access in self._found if access is Access.WRITE}
         for root in roots:
             if not self._lookup.is_folder(root):
                 continue
-            if not self._can_be_written(root):
-                self._access[root] = Access.READ
-                continue
+            can_make = self._can_be_written(root)
             for name in _PROTECTED:
                 path = (root if root != b"/" else b"") + b"/" + name
-                if path not in lifted:
+                if path not in lifted and (can_make or self._lookup.stat(path) is not None):
                     self._protect_name(path)
 
     def _can_be_written(self, root: bytes) -> bool:
@@ -213,10 +206,8 @@ class _Planner:
             self._blocked[path] = Kind.BLOCK_FOLDER
             return
         if stat.S_ISLNK(status.st_mode):
-            raise PolicyNotEnforceableError(
-                "cannot protect a name in a writable folder: it is a link, which a confined "
-                "program could replace"
-            )
+            self._protect_link(path)
+            return
         self._access.setdefault(path, Access.READ)
         if path.endswith(b"/.git") and stat.S_ISREG(status.st_mode):
             self.may_be_kept = False
@@ -225,6 +216,19 @@ class _Planner:
                 self._found.append((found, Access.READ))
                 if not found.missing and self._nearest(found.path) is Access.WRITE:
                     self._access.setdefault(found.path, Access.READ)
+
+    def _protect_link(self, path: bytes) -> None:
+        """Hide a link that has a protected name, if nobody inside can write what it leads to."""
+        target = self._lookup.resolve(path)
+        places = [target.full, *(place for place, _ in target.links if place != path)]
+        for place in places:
+            if (self._access.get(place) or self._nearest(place)) is Access.WRITE:
+                raise PolicyNotEnforceableError(
+                    f"cannot protect {os.fsdecode(path)}: it is a link to "
+                    f"{os.fsdecode(target.full)}, which a confined program could write or replace"
+                )
+        is_repository = path.endswith(b"/.git") and self._lookup.is_folder(target.full)
+        self._links[path] = b"gitdir: " + target.full + b"\n" if is_repository else b""
 
     def _nearest(self, path: bytes) -> Access | None:
         """Return the access that the rule about the nearest folder above gives."""
@@ -240,14 +244,14 @@ class _Planner:
         """
         for found, access in self._found:
             for place, _ in found.links:
-                if self._nearest(place) is not Access.WRITE:
+                if self._nearest(place) is not Access.WRITE or place in self._links:
                     continue
                 target = self._nearest(found.full)
                 if access is Access.WRITE and target is Access.WRITE:
                     continue
                 raise PolicyNotEnforceableError(
                     "a path of the sandbox policy leads through a link in a writable folder, "
-                    "which a confined program could replace"
+                    f"which a confined program could replace: {os.fsdecode(place)}"
                 )
 
     def _block_missing(self) -> None:
@@ -361,7 +365,7 @@ class _Planner:
             links.update(
                 (place, text)
                 for place, text in found.links
-                if self._nearest(place) is None and not _is_own(place)
+                if self._nearest(place) is None and not is_own(place)
             )
         return [Mount(Kind.LINK, place, target=links[place]) for place in sorted(links)]
 
@@ -379,6 +383,9 @@ class _Planner:
                 yield Mount(Kind.HIDE_FOLDER, path, self._lookup.identity(path), opened)
             else:
                 yield Mount(Kind.HIDE_FILE, path, self._lookup.identity(path))
+        for path, text in self._links.items():
+            if self._nearest(path) is Access.WRITE:
+                yield Mount(Kind.HIDE_LINK, path, self._lookup.identity(path), target=text)
         for path in self._hidden:
             yield Mount(Kind.HIDE_FILE, path, self._lookup.identity(path))
         for path in self._pins:
@@ -389,7 +396,3 @@ class _Planner:
             nearest = self._nearest(path)
             if nearest is Access.WRITE:
                 yield Mount(kind, path)
-
-
-def _is_own(path: bytes) -> bool:
-    return any(path == own for own in _OWN) or path.startswith(b"/proc/")

@@ -191,6 +191,10 @@ class _Inspection:
             mark = is_mark(self._root + mount.path, status)
             self._require(read_only and mark, mount.path)
             return
+        if mount.kind is Kind.HIDE_LINK:
+            hidden = stat.S_ISREG(status.st_mode) and not status.st_mode & 0o222
+            self._require(read_only and found.kind == b"tmpfs" and hidden, mount.path)
+            return
         is_kind = stat.S_ISDIR if mount.kind is Kind.HIDE_FOLDER else stat.S_ISREG
         hidden = is_kind(status.st_mode) and not status.st_mode & 0o666
         self._require(read_only and found.kind == b"tmpfs" and hidden, mount.path)
