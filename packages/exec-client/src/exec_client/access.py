@@ -17,15 +17,21 @@ from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from .errors import ConnectError, InsecureTokenError, TlsError
+from .server_program import TOKEN_VARIABLE
 
-__all__ = ["TOKEN_VARIABLE", "TlsFiles", "Token", "TokenFile", "authorization", "is_loopback"]
+__all__ = [
+    "TOKEN_VARIABLE",
+    "TlsFiles",
+    "Token",
+    "TokenFile",
+    "authorization",
+    "is_loopback",
+    "token_from_environ",
+]
 
 Token: TypeAlias = str | Callable[[], str | Awaitable[str]]
 """What goes behind ``Authorization: Bearer``, or what returns it. A function is called on the
 event loop before each attempt to connect and must not block; it may be asynchronous."""
-
-TOKEN_VARIABLE: Final = "EXEC_SERVER_TOKEN"  # noqa: S105 - a name
-"""Variable that holds the token for the executor that a variable or an option names."""
 
 _MAX_TOKEN_FILE_BYTES: Final = 64 * 1024
 """Servers refuse headers above some 8 KiB."""
@@ -118,6 +124,11 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return (error.reason or "not PEM").lower().replace("_", " ")
     return (error.strerror if isinstance(error, OSError) else None) or "not PEM"
+
+
+def token_from_environ(environ: Mapping[str, str]) -> str | None:
+    """Return the token that the variable holds; ``None`` without one."""
+    return (environ.get(TOKEN_VARIABLE) or "").strip() or None
 
 
 def is_loopback(host: str) -> bool:

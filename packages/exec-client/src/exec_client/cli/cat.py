@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from .connection import add_connection_arguments
+from .connection import add_connection_arguments, with_executor
 from .printing import printable
 from .remote_paths import as_remote
 from .sandbox import add_sandbox_arguments, sandbox_of
@@ -42,9 +42,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def execute(arguments: Namespace) -> int:
     """Write the files."""
-    import asyncio
-
-    return asyncio.run(_cat(arguments))
+    return with_executor(arguments, lambda: _cat(arguments))
 
 
 async def _cat(arguments: Namespace) -> int:

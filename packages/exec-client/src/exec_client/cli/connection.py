@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import stat
 from argparse import ArgumentParser, Namespace
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from . import collector
 from .exit_codes import CommandError
 from .messages import Messages
-from .telemetry import trace_of_environment
 
 if TYPE_CHECKING:
+    from exec_server_protocol.rpc import Trace
+
     from ..client import Client
 
-__all__ = ["add_connection_arguments", "open_client"]
+__all__ = ["add_connection_arguments", "open_client", "with_executor"]
+
+T = TypeVar("T")
 
 
 def add_connection_arguments(parser: ArgumentParser) -> None:
@@ -67,7 +71,66 @@ async def open_client(
         CommandError: The variables say that there is no environment.
         ClientError: The executor cannot be reached, or there is no program to start.
     """
-    from ..environment.config import is_disabled, normalize_url, url_from_environ
+    url = _executor(arguments)
+    access = _access(arguments, url)
+    async with AsyncExitStack() as stack:
+        server = None
+        if url is None:
+            from ..embedded import EmbeddedServer
+
+            server = EmbeddedServer(started=getattr(arguments, "started_server", None))
+            stack.push_async_callback(server.aclose)
+            server.launch()
+        # Importing the client takes as long as the server takes to come up: both at once.
+        from ..client import connect
+        from ..options import ClientOptions
+
+        # A write that is repeated is recognised by its id, so stdin survives a cut whole.
+        options = ClientOptions(
+            client_name="exec-client",
+            replay_writes=True,
+            **access,
+            trace=_trace(),
+        )
+        if server is not None:
+            url = await server.wait_ready()
+            options = server.client_options(options)
+        connection = connect(url or "", options=options, session_id=session_id)
+        client = await stack.enter_async_context(connection)
+        collector.loaded()
+        yield client
+
+
+def with_executor(arguments: Namespace, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run what a subcommand does with an executor, from beginning to end.
+
+    A server of our own is started first of all: it comes up while the rest is loaded.
+
+    Args:
+        arguments: Parsed command line.
+        work: Uses ``open_client`` with the same arguments.
+    """
+    started = None
+    if _executor(arguments) is None:
+        from ..server_program import start_program
+
+        started = arguments.started_server = start_program()
+    try:
+        import asyncio
+
+        return asyncio.run(work())
+    finally:
+        if started is not None:
+            started.end()  # where nobody came to take it over
+
+
+def _executor(arguments: Namespace) -> str | None:
+    """Return the URL of the executor to use; ``None`` for a server of our own.
+
+    Raises:
+        CommandError: There is none, or the URL names none.
+    """
+    from ..urls import executor_url, is_disabled, normalize_url, url_from_environ
 
     url = normalize_url(arguments.url)
     if url is None and arguments.url is not None:  # such as "$UNSET": nobody meant this machine
@@ -82,31 +145,15 @@ async def open_client(
             url = executor_url(url)
         except ValueError as error:
             raise CommandError(f"not a URL of an executor: {url!r}: {error}") from error
-    access = _access(arguments, url)
-    async with AsyncExitStack() as stack:
-        server = None
-        if url is None:
-            from ..embedded import EmbeddedServer
+    return url
 
-            server = EmbeddedServer()
-            stack.push_async_callback(server.aclose)
-            server.launch()
-        # Importing the client takes as long as the server takes to come up: both at once.
-        from ..client import connect
-        from ..options import ClientOptions
 
-        # A write that is repeated is recognised by its id, so stdin survives a cut whole.
-        options = ClientOptions(
-            client_name="exec-client",
-            replay_writes=True,
-            **access,
-            trace=trace_of_environment(os.environ),
-        )
-        if server is not None:
-            url = await server.wait_ready()
-            options = server.client_options(options)
-        connection = connect(url or "", options=options, session_id=session_id)
-        yield await stack.enter_async_context(connection)
+def _trace() -> Callable[[str], Trace | None] | None:
+    if "TRACEPARENT" not in os.environ:
+        return None
+    from .telemetry import trace_of_environment
+
+    return trace_of_environment(os.environ)
 
 
 def _access(arguments: Namespace, url: str | None) -> dict[str, Any]:
@@ -115,8 +162,7 @@ def _access(arguments: Namespace, url: str | None) -> dict[str, Any]:
     Raises:
         CommandError: There are such options, and nobody whom they are for.
     """
-    from ..access import TlsFiles, TokenFile
-    from ..environment.config import token_from_environ
+    from ..access import TlsFiles, TokenFile, token_from_environ
 
     files = TlsFiles(arguments.cacert, arguments.cert, arguments.key)
     token_file = arguments.token_file

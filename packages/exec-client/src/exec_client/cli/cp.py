@@ -7,7 +7,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Final
 
-from .connection import add_connection_arguments
+from .connection import add_connection_arguments, with_executor
 from .exit_codes import CommandError
 from .printing import printable
 from .remote_paths import REMOTE_HELP, remote_part
@@ -84,13 +84,11 @@ def _size(text: str) -> int:
 
 def execute(arguments: Namespace) -> int:
     """Copy."""
-    import asyncio
-
     sources = [(path, remote_part(path)) for path in arguments.source]
     target = remote_part(arguments.target)
     if target is None and any(remote is None for _, remote in sources):
         raise CommandError("nothing to do with an executor: write a path on it as :PATH")
-    return asyncio.run(_copy(arguments, sources, target))
+    return with_executor(arguments, lambda: _copy(arguments, sources, target))
 
 
 async def _copy(

@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Final
 
-from .connection import add_connection_arguments
+from .connection import add_connection_arguments, with_executor
 from .durations import DURATION, duration
 from .exit_codes import CommandError
 from .printing import printable
@@ -74,9 +74,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def execute(arguments: Namespace) -> int:
     """Make the request."""
-    import asyncio
-
-    return asyncio.run(_request(arguments))
+    return with_executor(arguments, lambda: _request(arguments))
 
 
 async def _request(arguments: Namespace) -> int:

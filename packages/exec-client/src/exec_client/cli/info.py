@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, Final
 
-from .connection import add_connection_arguments
+from .connection import add_connection_arguments, with_executor
 from .printing import json_text, printable
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def execute(arguments: Namespace) -> int:
     """Show the information."""
-    import asyncio
-
-    facts = asyncio.run(_fetch(arguments))
+    facts = with_executor(arguments, lambda: _fetch(arguments))
     if arguments.json:
         sys.stdout.write(json_text(facts))
     else:

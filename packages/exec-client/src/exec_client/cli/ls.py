@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .connection import add_connection_arguments
+from .connection import add_connection_arguments, with_executor
 from .printing import json_text, local_time, printable, write_name
 from .remote_paths import as_remote
 from .sandbox import add_sandbox_arguments, sandbox_of
@@ -60,9 +60,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def execute(arguments: Namespace) -> int:
     """List the paths."""
-    import asyncio
-
-    return asyncio.run(_list(arguments))
+    return with_executor(arguments, lambda: _list(arguments))
 
 
 async def _list(arguments: Namespace) -> int:

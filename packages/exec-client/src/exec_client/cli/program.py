@@ -6,14 +6,15 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, NoReturn
 
+from . import collector
 from .commands import COMMAND_NAMES, Command, load_command
 from .exit_codes import OWN_ERROR, SIGNAL_BASE, CommandError, exit_code_of
 from .messages import Messages
 from .printing import only_plain_text
 from .standard_streams import open_standard_streams
-from .telemetry import observed
 
 __all__ = ["main", "parse", "whole_parser"]
 
@@ -46,8 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments after the program's name; those of the process when ``None``.
     """
+    if argv is not None:
+        return _run(list(argv))
+    collector.pause()
+    try:
+        return _run(sys.argv[1:])
+    finally:
+        collector.leave()
+
+
+def _run(words: list[str]) -> int:
     open_standard_streams()
-    words = list(sys.argv[1:] if argv is None else argv)
     try:
         with only_plain_text():
             code = _execute(words)
@@ -66,7 +76,7 @@ def _execute(words: list[str]) -> int:
     arguments = parse(words)
     messages = Messages(quiet=getattr(arguments, "quiet", False))
     try:
-        with observed(arguments.subcommand, os.environ, messages):
+        with _observed(arguments.subcommand, messages):
             return int(arguments.execute(arguments))
     except CommandError as error:
         messages.error(str(error))
@@ -80,6 +90,14 @@ def _execute(words: list[str]) -> int:
 
         messages.error(str(error) if _is_expected(error) else traceback.format_exc().rstrip())
         return exit_code_of(error)
+
+
+def _observed(command: str, messages: Messages) -> AbstractContextManager[None]:
+    if not any(name.startswith("OTEL_") for name in os.environ):
+        return nullcontext()
+    from .telemetry import observed  # which takes time to load
+
+    return observed(command, os.environ, messages)
 
 
 def _is_expected(error: Exception) -> bool:

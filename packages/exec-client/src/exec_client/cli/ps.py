@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any, Final
 
-from .connection import add_connection_arguments
+from .connection import add_connection_arguments, with_executor
 from .printing import json_text, local_time, printable
 
 __all__ = ["SUMMARY", "configure", "execute", "render"]
@@ -39,9 +39,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def execute(arguments: Namespace) -> int:
     """List the processes."""
-    import asyncio
-
-    processes = asyncio.run(_fetch(arguments))
+    processes = with_executor(arguments, lambda: _fetch(arguments))
     if arguments.json:
         sys.stdout.write(json_text(processes))
     else:

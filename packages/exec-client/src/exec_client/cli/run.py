@@ -7,7 +7,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from .connection import add_connection_arguments
+from .connection import add_connection_arguments, with_executor
 from .durations import DURATION, duration
 from .exit_codes import CommandError
 from .sandbox import add_sandbox_arguments, sandbox_of
@@ -92,9 +92,7 @@ def execute(arguments: Namespace) -> int:
     """Run the command."""
     if not arguments.command:
         raise CommandError("run needs a command: exec-client run [options] -- CMD…")
-    import asyncio
-
-    return asyncio.run(_run(arguments))
+    return with_executor(arguments, lambda: _run(arguments))
 
 
 async def _run(arguments: Namespace) -> int:

@@ -7,7 +7,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from .connection import add_connection_arguments
+from .connection import add_connection_arguments, with_executor
 from .run import add_command_arguments, parse_env
 from .sandbox import sandbox_of
 
@@ -46,9 +46,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def execute(arguments: Namespace) -> int:
     """Run the shell."""
-    import asyncio
-
-    return asyncio.run(_run(arguments))
+    return with_executor(arguments, lambda: _run(arguments))
 
 
 async def _run(arguments: Namespace) -> int:

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ..access import TOKEN_VARIABLE
+from ..access import token_from_environ
+from ..urls import DISABLED, URL_VARIABLES, is_disabled, normalize_url, url_from_environ
 from .snapshot import (
     LOCAL_ID,
     REMOTE_ID,
@@ -36,6 +37,7 @@ from .snapshot import (
 
 __all__ = [
     "URL_VARIABLES",
+    "is_disabled",
     "load_snapshot",
     "normalize_url",
     "parse_environments_toml",
@@ -44,12 +46,8 @@ __all__ = [
     "url_from_environ",
 ]
 
-URL_VARIABLES: Final = ("EXEC_SERVER_URL", "CODEX_EXEC_SERVER_URL")
-"""Variables that name an executor, the first that is not blank wins."""
-
 ENVIRONMENTS_FILE: Final = "environments.toml"
 CONFIG_DIR_VARIABLE: Final = "CODEX_HOME"
-DISABLED: Final = "none"
 
 ID_MAX_CHARS: Final = 64
 """Ids end up in prompts, tables and file names."""
@@ -60,30 +58,6 @@ _PROGRAM_KEYS: Final = ("args", "env", "cwd")
 _TIMEOUT_KEYS: Final = ("connect_timeout_sec", "initialize_timeout_sec")
 _TOKEN_KEY: Final = "auth_bearer_token"  # noqa: S105 - a name
 _ENTRY_KEYS: Final = frozenset({"id", "url", "program", _TOKEN_KEY, *_PROGRAM_KEYS, *_TIMEOUT_KEYS})
-
-
-def normalize_url(value: str | None) -> str | None:
-    """Return ``value`` without surrounding space, or ``None`` when nothing is left of it."""
-    return (value or "").strip() or None
-
-
-def url_from_environ(environ: Mapping[str, str]) -> str | None:
-    """Return the URL that the variables name, ``none`` included; ``None`` without one."""
-    for name in URL_VARIABLES:
-        url = normalize_url(environ.get(name))
-        if url is not None:
-            return url
-    return None
-
-
-def token_from_environ(environ: Mapping[str, str]) -> str | None:
-    """Return the token that the variable holds; ``None`` without one."""
-    return (environ.get(TOKEN_VARIABLE) or "").strip() or None
-
-
-def is_disabled(url: str | None) -> bool:
-    """Return whether ``url`` is the word that turns environments off."""
-    return url is not None and url.lower() == DISABLED
 
 
 def snapshot_from_url(value: str | None, token: str | None = None) -> EnvironmentSnapshot:
