@@ -140,8 +140,11 @@ def test_a_cut_over_a_slow_link_does_not_cost_a_busy_command_its_follower(codex:
 
 MCP_SERVER = '''
 import sys
-from mcp.server.fastmcp import FastMCP
-server = FastMCP("echo")
+try:
+    from mcp.server.mcpserver import MCPServer
+except ImportError:  # mcp 1
+    from mcp.server.fastmcp import FastMCP as MCPServer
+server = MCPServer("echo")
 @server.tool()
 def shout(text: str) -> str:
     """Return the text in capitals."""
