@@ -40,6 +40,7 @@ OPTIONAL = {"fsspec", "mcp", "transport", "sync_transport", "otel", "_fsspec_fil
 _NAMED: dict[str, Callable[[], ExecError]] = {
     "GenerationLost": lambda: GenerationLost(sent=True, fault="nonsense"),
     "LimitReached": lambda: LimitReached("big", 5),
+    "OutputLimitError": lambda: errors.OutputLimitError(["yes"], 0, b"out", b"err", 1 << 20),
     "OutputLostError": lambda: errors.OutputLostError(
         "lost", after_seq=3, oldest_seq=7, lost_bytes=9, received_bytes=1, retained_bytes=2
     ),

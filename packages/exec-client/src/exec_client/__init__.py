@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .access import TokenFile as TokenFile
     from .client import Client as Client
     from .client import connect as connect
+    from .completed import CompletedProcess as CompletedProcess
     from .connection.states import ClientState as ClientState
     from .connection.states import StateChange as StateChange
     from .environment import Environment as Environment
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from .errors import HandshakeTimeoutError as HandshakeTimeoutError
     from .errors import HttpBodyError as HttpBodyError
     from .errors import InsecureTokenError as InsecureTokenError
+    from .errors import OutputLimitError as OutputLimitError
     from .errors import OutputLostError as OutputLostError
     from .errors import ProcessBrokenError as ProcessBrokenError
     from .errors import ProcessFailedError as ProcessFailedError
@@ -68,7 +70,6 @@ if TYPE_CHECKING:
     from .http import HttpStream as HttpStream
     from .options import ClientOptions as ClientOptions
     from .output import OutputStream as OutputStream
-    from .process import CompletedProcess as CompletedProcess
     from .process import Process as Process
     from .start_errors import StartError as StartError
     from .start_errors import StartFileNotFoundError as StartFileNotFoundError
@@ -85,7 +86,7 @@ _HOME = {
     "ClientOptions": "options",
     "ClientState": "connection.states",
     "ClosedEvent": "events",
-    "CompletedProcess": "process",
+    "CompletedProcess": "completed",
     "ConnectError": "errors",
     "ConnectTimeoutError": "errors",
     "ConnectionBrokenError": "errors",
@@ -107,6 +108,7 @@ _HOME = {
     "HttpResponse": "http",
     "HttpStream": "http",
     "OutputEvent": "events",
+    "OutputLimitError": "errors",
     "OutputLostError": "errors",
     "OutputStream": "output",
     "Process": "process",

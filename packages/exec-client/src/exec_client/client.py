@@ -18,7 +18,6 @@ from exec_server_protocol.handshake import (
 )
 from exec_server_protocol.path_uri import PathUri
 from exec_server_protocol.process import (
-    CAPABILITY_CLOSE_STDIN,
     CAPABILITY_LIST,
     CAPABILITY_MERGE_STDERR,
     CAPABILITY_OUTPUT_POLICY,
@@ -41,28 +40,25 @@ from .errors import (
 )
 from .gaps import GapMarker, LostOutput, OnLoss
 from .options import ClientOptions
-from .process import CompletedProcess, Process
-from .running import run_to_end
+from .process import Process
+from .runner import Runner
 from .session import Session
 from .start_arguments import (
     Argument,
     Argv,
     InheritEnv,
-    StartOptions,
     arguments_named,
     argv_texts,
     cwd_uri,
     env_texts,
     environment_policy,
     sandbox_context,
-    seconds,
-    stdin_bytes,
     terminal_texts,
 )
 from .status import EnvironmentStatus, status_from_answer
 
 if TYPE_CHECKING:
-    from typing import Self, Unpack
+    from typing import Self
 
     from exec_server_protocol.sandbox import SandboxContext
 
@@ -111,7 +107,7 @@ class connect:
             await self._client.aclose()
 
 
-class Client:
+class Client(Runner):
     """One session of an executor. Made by ``connect``.
 
     A lost connection is resumed: calls wait meanwhile, processes and their streams go on. A
@@ -185,6 +181,10 @@ class Client:
         """Return whether the executor announced a capability."""
         return self._session.supports(capability)
 
+    def require(self, capability: str, what: str) -> None:
+        """Raise ``UnsupportedError`` unless the executor announced a capability."""
+        self._session.require(capability, what)
+
     def state_changes(self) -> AsyncIterator[StateChange]:
         """Return each change of ``state`` from this call on; ends with failed or closed."""
         return self._session.state_changes()
@@ -254,6 +254,9 @@ class Client:
 
     async def _get_session(self) -> Session:
         return self._session
+
+    async def _client(self) -> Client:
+        return self
 
     # ------------------------------------------------------------------ processes
 
@@ -341,39 +344,6 @@ class Client:
 
     def _default_cwd(self) -> PathUri:
         return self.environment_info.cwd or PathUri.parse("file:///")
-
-    async def run(
-        self,
-        argv: Argv[Argument],
-        *,
-        input: bytes | str | None = None,
-        timeout: float | None = None,
-        check: bool = False,
-        **options: Unpack[StartOptions],
-    ) -> CompletedProcess:
-        """Run a command to its end and return its exit code and all of its output.
-
-        Cancelling it kills the command.
-
-        Args:
-            argv: Program and arguments.
-            input: Given to its stdin, which then ends.
-            timeout: Seconds until it is killed.
-            check: Raise unless the exit code is 0.
-            **options: As for ``start``.
-
-        Raises:
-            TimeoutExpired: It was killed; holds the output so far.
-            ProcessFailedError: With ``check``: the exit code is not 0.
-            UnsupportedError: There is input and the executor cannot end stdin; nothing was sent.
-        """
-        seconds(timeout, "timeout")
-        if input is not None:
-            stdin_bytes(input, "input")  # before anything is started
-            self._session.require(CAPABILITY_CLOSE_STDIN, "run with input")
-            options.setdefault("stdin", True)
-        process = await self.start(argv, **options)
-        return await run_to_end(process, input=input, timeout=timeout, check=check)
 
     # ------------------------------------------------------------------ end
 

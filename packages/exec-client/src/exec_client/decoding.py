@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import AsyncIterator, Callable
 
-__all__ = ["Decoder", "decode", "split_lines"]
+__all__ = ["Decoder", "UnreadableError", "decode", "split_lines"]
 
 _TORN: str = "\ufffd"
 """In the place of a character that a hole has torn apart, as decoders have it."""

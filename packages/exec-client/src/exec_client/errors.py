@@ -22,6 +22,7 @@
     ├─ ProcessFailedError           ``check=True`` and an exit code that is not 0
     ├─ TimeoutExpired               a command ran longer than it was allowed to
     ├─ WrongContextError            used after a fork, in another event loop, or under trio
+    ├─ OutputLimitError             a command wrote more than ``run`` returns unless it is told to
     ├─ UnsupportedError             the executor lacks a capability; nothing was sent
     └─ ClientClosedError            the client was closed here
 
@@ -35,6 +36,7 @@ are errors of the wire and ``OSError``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from exec_server_protocol.errors import ExecError
 
@@ -51,6 +53,7 @@ __all__ = [
     "HandshakeTimeoutError",
     "HttpBodyError",
     "InsecureTokenError",
+    "OutputLimitError",
     "OutputLostError",
     "ProcessBrokenError",
     "ProcessFailedError",
@@ -195,11 +198,11 @@ class ProcessFailedError(ClientError):
     Attributes:
         argv: What was run.
         returncode: Exit code; 128 + N for signal N.
-        stdout: All of it.
-        stderr: All of it.
+        stdout: All of it, or what ``max_output`` lets of it: bytes, or text if that was asked for.
+        stderr: Likewise.
     """
 
-    def __init__(self, argv: Sequence[str], returncode: int, stdout: bytes, stderr: bytes) -> None:
+    def __init__(self, argv: Sequence[str], returncode: int, stdout: Any, stderr: Any) -> None:
         super().__init__(f"{argv[0]} ended with exit code {returncode}", maybe_executed=True)
         self.argv = list(argv)
         self.returncode = returncode
@@ -213,13 +216,40 @@ class TimeoutExpired(ClientError):
     Attributes:
         argv: What was run.
         timeout: Seconds that it was given.
-        stdout: What it had written.
-        stderr: What it had written.
+        stdout: What it had written, as bytes, or as text if that was asked for; of a long output
+            what ``max_output`` lets of it.
+        stderr: Likewise.
     """
 
-    def __init__(self, argv: Sequence[str], timeout: float, stdout: bytes, stderr: bytes) -> None:
+    def __init__(self, argv: Sequence[str], timeout: float, stdout: Any, stderr: Any) -> None:
         super().__init__(f"{argv[0]} was killed after {timeout:g} s", maybe_executed=True)
         self.argv = list(argv)
         self.timeout = timeout
         self.stdout = stdout
         self.stderr = stderr
+
+
+class OutputLimitError(ClientError):
+    """A command wrote more than ``run`` returns when ``max_output`` is not given. It has ended.
+
+    Attributes:
+        argv: What was run.
+        returncode: Exit code; 128 + N for signal N.
+        stdout: The beginning and the end of it.
+        stderr: The same.
+        limit: Most bytes of each that are returned.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], returncode: int, stdout: Any, stderr: Any, limit: int
+    ) -> None:
+        super().__init__(
+            f"{argv[0]} wrote more than {limit >> 20} MiB: pass max_output to say how much to "
+            "keep, or stdout to take it as it arrives",
+            maybe_executed=True,
+        )
+        self.argv = list(argv)
+        self.returncode = returncode
+        self.stdout = stdout
+        self.stderr = stderr
+        self.limit = limit

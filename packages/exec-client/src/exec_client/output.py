@@ -82,7 +82,7 @@ class OutputStream(AsyncIterator[bytes]):
 
     def feed(self, data: bytes, seq: int = 0) -> None:
         """Add the bytes of an event."""
-        if self._discarding or not data:
+        if self._discarding or self._ended or not data:
             return
         self._pieces.append((seq, data, None))
         self._size += len(data)
@@ -116,6 +116,11 @@ class OutputStream(AsyncIterator[bytes]):
         self._offset = 0
         size, self._size = self._size, 0
         self._budget.give_back(self, size)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing follows what has arrived."""
+        return self._ended
 
     # ------------------------------------------------------------------ for the budget
 

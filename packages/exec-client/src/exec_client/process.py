@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from traceback import clear_frames
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -26,6 +26,7 @@ from exec_server_protocol.process import (
 )
 
 from .answers import understand
+from .completed import CompletedProcess
 from .errors import (
     BadAnswerError,
     ClientError,
@@ -35,7 +36,7 @@ from .errors import (
 )
 from .events import OutputEvent, ProcessEvent
 from .followed_process import FollowedProcess
-from .gaps import FAIL, Gap, OnLoss
+from .gaps import FAIL, OnLoss
 from .start_arguments import Signal, arguments_named, seconds, signal_name, stdin_bytes
 
 if TYPE_CHECKING:
@@ -45,29 +46,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CompletedProcess", "Process", "ProcessEvent"]
 
+logger = logging.getLogger(__name__)
+
 _CLOSE_SECONDS: Final = 2.0
 """For the last event of a process that has been killed: what it started and left behind may
 hold its pipes for as long as it likes."""
-
-
-@dataclass(frozen=True, slots=True)
-class CompletedProcess:
-    """A command that has ended.
-
-    Attributes:
-        args: What was run.
-        returncode: Exit code; 128 + N for signal N.
-        stdout: All of it. With a terminal everything is here.
-        stderr: All of it.
-        gaps: Where output was lost, with ``lost_output="gap"``; their markers are in the
-            output.
-    """
-
-    args: list[str]
-    returncode: int
-    stdout: bytes
-    stderr: bytes
-    gaps: tuple[Gap, ...] = ()
 
 
 class Process(FollowedProcess):
@@ -306,6 +289,30 @@ class Process(FollowedProcess):
             clear_frames(error.__traceback__)
             raise
         return out.result(), err.result()
+
+    # ------------------------------------------------------------------ end
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes of it: it has ended with its output, or cannot be followed."""
+        return self._over.is_set()
+
+    def leave(self) -> None:
+        """Follow it no more. What has arrived can still be read; it goes on, if it still runs."""
+        self.recoverable = False
+        self._session.forget(self)
+        self._finish(None)
+
+    def in_background(self, request: Callable[[], Awaitable[None]]) -> None:
+        """Send a request without waiting for the answer; it goes on when the caller is gone."""
+
+        async def send() -> None:
+            try:
+                await request()
+            except (ClientError, RpcError) as error:
+                logger.debug("a request about a process failed: %s", type(error).__name__)
+
+        self._session.background.start(send(), "exec-client-process-request")
 
     async def __aenter__(self) -> Self:
         return self

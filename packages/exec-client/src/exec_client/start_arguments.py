@@ -10,7 +10,7 @@ import re
 import signal as _signal
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
-from typing import Final, Literal, Protocol, TypedDict, TypeVar, get_args
+from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar, cast, get_args
 
 from exec_server_protocol.path_uri import PathUri
 from exec_server_protocol.process import EnvironmentPolicy, OutputPolicy, SignalName
@@ -18,6 +18,8 @@ from exec_server_protocol.sandbox import SandboxContext
 from pydantic import ValidationError
 
 from .gaps import GapMarker, LostOutput
+from .kept_output import Keep
+from .sinks import Sink
 
 __all__ = [
     "Argument",
@@ -34,6 +36,7 @@ __all__ = [
     "sandbox_context",
     "seconds",
     "signal_name",
+    "split_options",
     "stdin_bytes",
     "terminal_texts",
 ]
@@ -83,8 +86,32 @@ class RunOptions(StartOptions, total=False):
     """Keywords of ``Client.run``; see there."""
 
     input: bytes | str | None
+    errors: str
     timeout: float | None
+    kill_after: float | None
     check: bool
+    stdout: Sink | None
+    stderr: Sink | None
+    max_output: int | None
+    keep: Keep
+    when_full: Literal["drain", "kill"]
+    wait_for: Literal["eof", "exit"]
+    eof_grace: float | None
+
+
+def split_options(options: RunOptions) -> tuple[StartOptions, dict[str, Any]]:
+    """Return the keywords that are for ``start``, and the others.
+
+    Raises:
+        TypeError: There is no such keyword.
+    """
+    for name in options:
+        if name not in RunOptions.__optional_keys__:
+            raise TypeError(f"run() got an unexpected keyword argument {name!r}")
+    names = StartOptions.__optional_keys__
+    start = {name: value for name, value in options.items() if name in names}
+    rest = {name: value for name, value in options.items() if name not in names}
+    return cast("StartOptions", start), rest
 
 
 _SIGNALS: Final[Mapping[int, SignalName]] = {

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._portal import Portal, PortalIterator
 from ._sync_output import OutputStream
+from ._sync_runner import SyncRunner
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from .filesystem import sync as _filesystem
     from .http import sync as _http
     from .options import ClientOptions
-    from .process import CompletedProcess
-    from .start_arguments import Argument, Argv, RunOptions, Signal, StartOptions
+    from .runner import Runner
+    from .start_arguments import Argument, Argv, Signal, StartOptions
 
 __all__ = ["Client", "Environment", "OutputStream", "Process", "connect"]
 
@@ -91,7 +92,7 @@ class _Owner:
         self.close()
 
 
-class Client(_Owner):
+class Client(_Owner, SyncRunner):
     """``exec_client.Client`` without ``async``. Made by ``connect``."""
 
     def __init__(self, portal: Portal, client: _client.Client) -> None:
@@ -126,9 +127,8 @@ class Client(_Owner):
         process = self._portal.call(self._client.start(argv, **options))
         return Process(self._portal, process)
 
-    def run(self, argv: Argv[Argument], **options: Unpack[RunOptions]) -> CompletedProcess:
-        """Run a command to its end; takes what ``exec_client.Client.run`` takes."""
-        return self._portal.call(self._client.run(argv, **options))
+    def _runner(self) -> Runner:
+        return self._client
 
     def list_processes(self) -> list[ProcessInfo]:
         """Return the processes of the session."""
@@ -165,7 +165,7 @@ class Client(_Owner):
         return self._portal.call(self._client.call(method, params))
 
 
-class Environment(_Owner):
+class Environment(_Owner, SyncRunner):
     """``exec_client.environment.Environment`` without ``async``."""
 
     def __init__(self, make: Callable[[], _environment.Environment]) -> None:
@@ -245,9 +245,8 @@ class Environment(_Owner):
         process = self._portal.call(self._environment.start(argv, **options))
         return Process(self._portal, process)
 
-    def run(self, argv: Argv[Argument], **options: Unpack[RunOptions]) -> CompletedProcess:
-        """Run a command to its end; takes what ``exec_client.Client.run`` takes."""
-        return self._portal.call(self._environment.run(argv, **options))
+    def _runner(self) -> Runner:
+        return self._environment
 
     @property
     def http(self) -> _http.Http:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..errors import ClientError
+from ..runner import Runner
 from ..status import EnvironmentStatus
 from .config import is_disabled, normalize_url
 from .lazy import LazyClient
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
     from ..filesystem import FileSystem
     from ..http import Http
     from ..options import ClientOptions
-    from ..process import CompletedProcess, Process
+    from ..process import Process
     from ..session import Session
-    from ..start_arguments import Argument, Argv, RunOptions, StartOptions
+    from ..start_arguments import Argument, Argv, StartOptions
 
 __all__ = ["Environment", "EnvironmentStatus"]
 
 
-class Environment:
+class Environment(Runner):
     """Runs commands on this machine or on an executor.
 
     Made with ``Environment.local()``, ``Environment.remote(url)`` or ``Environment.create(url)``,
@@ -177,10 +178,6 @@ class Environment:
         """Start a process; takes what ``Client.start`` takes."""
         return await (await self.client()).start(argv, **options)
 
-    async def run(self, argv: Argv[Argument], **options: Unpack[RunOptions]) -> CompletedProcess:
-        """Run a command to its end; takes what ``Client.run`` takes."""
-        return await (await self.client()).run(argv, **options)
-
     @property
     def fs(self) -> FileSystem:
         """Its files. Nothing connects before the first call."""
@@ -194,6 +191,9 @@ class Environment:
         from ..http import Http
 
         return Http(self._get_session)
+
+    async def _client(self) -> Client:
+        return await self.client()
 
     async def _get_session(self) -> Session:
         return await (await self.client()).fs.session()

@@ -344,6 +344,12 @@ class Process:
 
     def terminate(self) -> bool:
         """Kill the process group at once. Returns whether the process was running."""
+        if self.state is ProcessState.EXITED and self.details.wanted:
+            # What it has left behind holds its output open. Other clients leave that alone.
+            self.controls.kill()
+            for pump in self._pumps:
+                pump.drain()
+                pump.stop()
         if self.state is not ProcessState.RUNNING:
             return False
         self._killed = True
