@@ -302,11 +302,15 @@ def soak(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def bench(session: nox.Session) -> None:
-    """Measure ours and the reference server ($CODEX_BIN) in one run; a table of ratios."""
+    """Measure ours and the reference server ($CODEX_BIN) in one run; a table of ratios.
+
+    Then the starts of commands, beside ``ssh``; bench/command_starts.py takes a commit as well.
+    """
     _reference(session)
     _sync(session, "--all-packages", "--group", "test")
     session.run("python", "bench/compare.py", *session.posargs)
     session.run("python", "bench/telemetry.py")
+    session.run("python", "bench/command_starts.py")
 
 
 def _schema(session: nox.Session, verb: str) -> None:

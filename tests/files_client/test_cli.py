@@ -165,9 +165,13 @@ async def test_a_copy_that_was_broken_off_is_taken_up(
     assert sorted(path.name for path in folder.iterdir()) == ["source", "target"]
 
 
-def test_a_terminal_gets_a_progress_bar_and_nobody_else(
-    server: ServerProcess, folder: Path
+@pytest.mark.parametrize("rich", [True, False])
+def test_a_terminal_gets_a_line_of_progress_with_and_without_rich_and_nobody_else(
+    server: ServerProcess, folder: Path, rich: bool
 ) -> None:
+    (folder / "hidden").mkdir()
+    if not rich:
+        (folder / "hidden/rich.py").write_text("raise ModuleNotFoundError")
     (folder / "source").write_bytes(_random(3, 9 * MIB))
 
     def copy(*options: str) -> str:
@@ -176,7 +180,12 @@ def test_a_terminal_gets_a_progress_bar_and_nobody_else(
             process = subprocess.Popen(
                 [PROGRAM, "cp", *options, "source", f":{folder}/target"],
                 cwd=folder,
-                env={**_environ(server.url), "TERM": "xterm", "COLUMNS": "120"},
+                env={
+                    **_environ(server.url),
+                    "TERM": "xterm",
+                    "COLUMNS": "120",
+                    "PYTHONPATH": f"{folder}/hidden",
+                },
                 stderr=follower,
             )
             os.close(follower)
@@ -194,7 +203,7 @@ def test_a_terminal_gets_a_progress_bar_and_nobody_else(
 
     shown = copy()
     assert "source" in shown
-    assert "9.0/9.0 MiB" in shown
+    assert ("9.0/9.0 MiB" if rich else "100%  9,437,184 of 9,437,184 bytes") in shown
     assert "1/1" in shown
     assert copy("--quiet") == ""
 

@@ -41,8 +41,7 @@ examples:
 exit codes: 0; 1 when a file could not be copied, the others have been; 125 when exec-client
 itself failed, a connection that was lost for good included.
 
-On a terminal there is a progress bar when the package rich is installed:
-pip install 'exec-client[progress]'.
+On a terminal there is a line about the progress, and a bar with: pip install 'exec-client[cli]'.
 """
 
 _UNITS: Final = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}

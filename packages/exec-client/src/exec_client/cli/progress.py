@@ -1,13 +1,15 @@
-"""The progress bar of ``exec-client cp``: on a terminal, where ``rich`` is installed."""
+"""The progress of ``exec-client cp`` on a terminal: a bar of ``rich``, or a line without it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from .printing import printable, unfiltered
 
@@ -20,6 +22,10 @@ __all__ = ["Show", "shown"]
 
 STDERR: Final = 2
 _NAME_WIDTH: Final = 32
+_LINE_SECONDS: Final = 0.1
+"""Between two states of the line: nobody reads faster."""
+_ERASE: Final = "\x1b[K"
+"""To the end of the line."""
 
 
 class Show:
@@ -75,22 +81,73 @@ class _Bar(Show):
         self._bar.start()
 
 
+class _Line(Show):
+    """A line that is written again and again.
+
+    Args:
+        stream: A terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._text = ""
+        self._note: str | None = None
+        self._due = 0.0
+
+    def progress(self, progress: TransferProgress) -> None:
+        complete = progress.done_files == progress.total_files
+        if time.monotonic() < self._due and not complete:
+            return
+        self._due = time.monotonic() + _LINE_SECONDS
+        name = self._note or printable(os.path.basename(progress.path))
+        total = max(progress.total_bytes, progress.done_bytes)
+        share = 100 * progress.done_bytes // total if total else 100
+        size = f"{progress.done_bytes:,} of {total:,} bytes"
+        files = f"{progress.done_files}/{progress.total_files}"
+        self._write(f"{share:3}%  {size}  {files}  {name}")
+
+    def note(self, text: str | None) -> None:
+        self._note = text
+        if text is not None:
+            self._write(text)
+
+    def hide_for(self, write: Callable[[], None]) -> None:
+        text = self._text
+        self._write("")
+        write()
+        self._write(text)
+
+    def end(self) -> None:
+        """Leave the last state on the terminal."""
+        if self._text:
+            self._stream.write("\n")
+            self._stream.flush()
+
+    def _write(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        self._text = text[:width]
+        self._stream.write(f"\r{_ERASE}{self._text}")
+        self._stream.flush()
+
+
 @asynccontextmanager
 async def shown(client: Client, messages: Messages, *, quiet: bool) -> AsyncIterator[Show]:
     """Show progress during the block, or at least what happens to the connection."""
-    bar = None if quiet or not os.isatty(STDERR) else _rich_bar()
-    if bar is None:
+    if quiet or not os.isatty(STDERR):
         async with messages.recoveries(client):
             yield Show()
         return
-    show = _Bar(bar)
+    bar = _rich_bar()
+    line = _Line(unfiltered(sys.stderr))
+    show: Show = line if bar is None else _Bar(bar)
     following = asyncio.get_running_loop().create_task(_follow(client, show))
     try:
-        with bar:
+        with bar or nullcontext():
             yield show
     finally:
         following.cancel()
         await asyncio.wait([following])
+        line.end()
 
 
 async def _follow(client: Client, show: Show) -> None:
