@@ -118,3 +118,38 @@ def test_a_local_environment_brings_its_own_server() -> None:
         assert environment.run(["echo", "hi"]).stdout == b"hi\n"
         assert environment.status().state == "ready"
     assert threading.active_count() == threads
+
+
+def test_every_call_can_be_limited_and_loses_nothing(server_url: str) -> None:
+    with sync.connect(server_url) as client, client.start(["cat"], stdin=True) as process:
+        for call in (
+            lambda: process.wait(timeout=0.05),
+            lambda: process.wait_exited(timeout=0.05),
+            lambda: process.communicate(timeout=0.05),
+            lambda: process.stdout.read(timeout=0.05),
+            lambda: process.stdout.readline(timeout=0.05),
+        ):
+            with pytest.raises(TimeoutError):
+                call()
+        process.write("half")
+        with pytest.raises(TimeoutError):
+            process.stdout.readline(timeout=0.2)
+        process.write(" of it\n")
+        assert process.stdout.readline(timeout=20) == b"half of it\n"
+        with sync.timeout(20):
+            assert client.run(["echo", "a"]).stdout == b"a\n"
+        with pytest.raises(TimeoutError), sync.timeout(0.1):
+            next(process.stdout.lines())
+        with pytest.raises(TimeoutError), sync.timeout(20), sync.timeout(0.1):
+            client.run(["sleep", "60"])
+        with pytest.raises(ValueError, match="seconds"), sync.timeout(-1):
+            pass
+        with pytest.raises(TimeoutError), sync.timeout(0.1):
+            with client.start(["sleep", "60"]) as other:
+                other.wait()
+        assert client.run(["true"]).returncode == 0  # and the clean-up of the block was not cut
+        running = {process.process_id, other.process_id}
+        with sync.timeout(20):
+            while other.process_id in running:
+                infos = client.list_processes()
+                running = {info.process_id for info in infos if info.state == "running"}

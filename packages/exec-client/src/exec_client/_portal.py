@@ -5,22 +5,77 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterable, Coroutine, Iterator
 from concurrent.futures import Future, wait
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, Generic, TypeVar
 
 from .errors import ClientClosedError, WrongContextError
 from .home import check_process
+from .start_arguments import seconds as check_seconds
 
-__all__ = ["Portal", "PortalIterator"]
+__all__ = ["Portal", "PortalIterator", "timeout"]
 
 T = TypeVar("T")
 
 INTERRUPT_GRACE_S: Final = 5.0
 """For a call that was interrupted to clean up. What takes longer goes on in the background,
 so that a second Ctrl-C is not needed."""
+
+
+class _Limit:
+    """A point of time for the calls of a block. Once it has ended one, the others are free."""
+
+    def __init__(self, seconds: float) -> None:
+        self.deadline = time.monotonic() + seconds
+        self.expired = False
+
+
+_limits: ContextVar[tuple[_Limit, ...]] = ContextVar("exec_client_limits", default=())
+
+
+@contextmanager
+def timeout(seconds: float | None) -> Iterator[None]:
+    """Limit the time that the calls in a block wait, all together, whichever client they are of.
+
+    ::
+
+        with timeout(5):
+            text = client.fs.read_text("/etc/os-release")
+            line = process.stdout.readline()
+
+    The call that is under way at the end of that time is cancelled; cancelling is safe for every
+    call. It is for calls of this thread. What a block does after that, to clean up, has no limit.
+
+    Args:
+        seconds: ``None`` for no limit.
+
+    Raises:
+        TimeoutError: From the call.
+    """
+    if check_seconds(seconds, "seconds") is None:
+        yield
+        return
+    token = _limits.set((*_limits.get(), _Limit(seconds or 0)))
+    try:
+        yield
+    finally:
+        _limits.reset(token)
+
+
+async def _within(limit: _Limit, coroutine: Coroutine[Any, Any, T]) -> T:
+    try:
+        async with asyncio.timeout(limit.deadline - time.monotonic()) as clock:
+            return await coroutine
+    except TimeoutError:
+        if clock.expired():
+            limit.expired = True
+        raise
+    finally:
+        coroutine.close()  # of one that was never begun
 
 
 class Portal:
@@ -40,17 +95,30 @@ class Portal:
         """Whether calls are still possible."""
         return self._finalizer.alive
 
-    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def call(self, coroutine: Coroutine[Any, Any, T], *, limited: bool = True) -> T:
         """Run ``coroutine`` on the loop and return its result, or raise what it raised.
 
         When the caller is interrupted with Ctrl-C, the coroutine is cancelled and given a
         moment to clean up before ``KeyboardInterrupt`` goes on.
 
+        Args:
+            coroutine: What to run.
+            limited: Whether ``timeout`` is about it, as for all but clean-ups.
+
         Raises:
+            TimeoutError: The time of a ``timeout`` is up.
             ClientClosedError: The portal is closed.
             WrongContextError: This is its own thread, or a child that was forked.
         """
-        job = self._core.begin(coroutine)
+        limits = [limit for limit in _limits.get() if limited and not limit.expired]
+        limited_one = coroutine
+        if limits:
+            limited_one = _within(min(limits, key=lambda limit: limit.deadline), coroutine)
+        try:
+            job = self._core.begin(limited_one)
+        except BaseException:
+            coroutine.close()
+            raise
         try:
             return job.result.result()
         except BaseException:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ._portal import Portal, PortalIterator
+from ._portal import timeout as limit
 
 if TYPE_CHECKING:
     from . import output as _output
@@ -26,13 +27,23 @@ class OutputStream:
         """The gaps that a reader has come to, with ``lost_output="gap"``."""
         return self._stream.gaps
 
-    def read(self, n: int = -1) -> bytes:
-        """Return up to ``n`` bytes; everything to the end when negative."""
-        return self._portal.call(self._stream.read(n))
+    def read(self, n: int = -1, timeout: float | None = None) -> bytes:
+        """Return up to ``n`` bytes; everything to the end when negative.
 
-    def readline(self) -> bytes:
-        """Return the next line with its end, or what is left, or nothing."""
-        return self._portal.call(self._stream.readline())
+        Raises:
+            TimeoutError: It is not there within so many seconds. What has arrived can be read.
+        """
+        with limit(timeout):
+            return self._portal.call(self._stream.read(n))
+
+    def readline(self, timeout: float | None = None) -> bytes:
+        """Return the next line with its end, or what is left, or nothing.
+
+        Raises:
+            TimeoutError: As ``read``.
+        """
+        with limit(timeout):
+            return self._portal.call(self._stream.readline())
 
     def text(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[str]:
         """Return the output decoded, as it arrives; characters are never torn apart."""

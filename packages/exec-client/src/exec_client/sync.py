@@ -9,7 +9,8 @@
 
 Each connection or environment has an event loop on a thread of its own, which ends with it.
 The objects may be used from several threads at once. Ctrl-C interrupts any call: what it was
-doing is cancelled and cleaned up before ``KeyboardInterrupt`` goes on.
+doing is cancelled and cleaned up before ``KeyboardInterrupt`` goes on. ``with timeout(5):``
+limits the time of any calls.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ._portal import Portal, PortalIterator
+from ._portal import Portal, PortalIterator, timeout
+from ._portal import timeout as limit
 from ._sync_output import OutputStream
 from ._sync_runner import SyncRunner
 
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from .runner import Runner
     from .start_arguments import Argument, Argv, Signal, StartOptions
 
-__all__ = ["Client", "Environment", "OutputStream", "Process", "connect"]
+__all__ = ["Client", "Environment", "OutputStream", "Process", "connect", "timeout"]
 
 
 def connect(
@@ -353,13 +355,31 @@ class Process:
         """Kill it and its process group."""
         self._portal.call(self._process.terminate())
 
-    def wait(self) -> int:
-        """Return its exit code when it has ended."""
-        return self._portal.call(self._process.wait())
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit code when it has ended.
 
-    def communicate(self, input: bytes | str | None = None) -> tuple[bytes, bytes]:
-        """Write ``input``, end stdin, and return all of stdout and stderr."""
-        return self._portal.call(self._process.communicate(input))
+        Raises:
+            TimeoutError: It has not within so many seconds. It goes on.
+        """
+        with limit(timeout):
+            return self._portal.call(self._process.wait())
+
+    def wait_exited(self, timeout: float | None = None) -> int:
+        """Return its exit code when it has ended, whatever it has left behind."""
+        with limit(timeout):
+            return self._portal.call(self._process.wait_exited())
+
+    def communicate(
+        self, input: bytes | str | None = None, timeout: float | None = None
+    ) -> tuple[bytes, bytes]:
+        """Write ``input``, end stdin, and return all of stdout and stderr.
+
+        Raises:
+            TimeoutError: It has not ended within so many seconds. It goes on, and what has arrived
+                can still be read.
+        """
+        with limit(timeout):
+            return self._portal.call(self._process.communicate(input))
 
     def __enter__(self) -> Self:
         self._portal.call(self._process.__aenter__())
@@ -371,4 +391,4 @@ class Process:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._portal.call(self._process.__aexit__(kind, error, traceback))
+        self._portal.call(self._process.__aexit__(kind, error, traceback), limited=False)
