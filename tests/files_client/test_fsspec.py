@@ -14,10 +14,13 @@ from typing import Any
 import fsspec  # type: ignore[import-untyped]
 import pytest
 from exec_client import FileError
+from exec_client.environment import EnvironmentConfigError
+from exec_client.environment.config import URL_VARIABLES
 from exec_client.fsspec import ExecFileSystem
 from exec_server_protocol import SandboxContext
 from exec_testkit.server import ServerProcess
 from fsspec.callbacks import Callback  # type: ignore[import-untyped]
+from fsspec.generic import rsync  # type: ignore[import-untyped]
 from fsspec.tests.abstract import (  # type: ignore[import-untyped]
     AbstractCopyTests,
     AbstractFixtures,
@@ -81,8 +84,66 @@ def test_urls_name_the_executor(server: ServerProcess, folder: Path) -> None:
     fs, path = fsspec.core.url_to_fs(f"exec://{address}{folder}/f")
     assert path == f"{folder}/f"
     assert fs is fsspec.filesystem("exec", url=server.url)
-    assert fs.unstrip_protocol(path) == f"exec://{folder}/f"
+    assert fs.unstrip_protocol(path) == f"exec://{address}{folder}/f"
+    assert fs.unstrip_protocol(fs.unstrip_protocol(path)) == f"exec://{address}{folder}/f"
+    assert fsspec.open(f"exec://{address}{folder}/f").full_name == f"exec://{address}{folder}/f"
+    with pytest.raises(ValueError, match="not on this executor"):
+        fs.cat_file(f"exec://127.0.0.1:1{folder}/f")
     fs.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("ws://build:8765", "exec://build:8765/f"),
+        ("Build:8765/", "exec://build:8765/f"),
+        ("wss://build", "execs://build/f"),
+        ("ws://[::1]:80", "exec://[%3A%3A1]:80/f"),
+        ("wss://build/base?k=v&m=%20", "execs://build%2Fbase%3Fk%3Dv%26m%3D%2520/f"),
+        ("ws://local", "exec://local:80/f"),
+        ("local", "exec://local/f"),
+    ],
+)
+def test_a_url_leads_back_to_its_executor(address: str, url: str) -> None:
+    fs = ExecFileSystem(address, skip_instance_cache=True)
+    assert fs.unstrip_protocol("/f") == url
+    again, path = fsspec.core.url_to_fs(url, skip_instance_cache=True)
+    assert (again.unstrip_protocol(path), path) == (url, "/f")
+    assert type(again) is ExecFileSystem
+
+
+def test_this_machine_is_used_only_when_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in URL_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    (folder / "f").write_text("x")
+    with pytest.raises(EnvironmentConfigError, match="exec://local/"):
+        fsspec.filesystem("exec", skip_instance_cache=True)
+    with pytest.raises(EnvironmentConfigError, match="exec://local/"):
+        fsspec.open(f"exec://{folder}/f", skip_instance_cache=True)
+    fs, path = fsspec.core.url_to_fs(f"exec://local{folder}/f")
+    assert fs.cat_file(path) == b"x"
+    fs.close()
+
+
+def test_rsync_goes_from_one_executor_to_the_other(
+    server: ServerProcess, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The one that the variable names is neither: nothing may be done there.
+    monkeypatch.setenv("EXEC_SERVER_URL", "ws://127.0.0.1:1")
+    (folder / "from/deep").mkdir(parents=True)
+    (folder / "from/deep/f").write_text("x")
+    (folder / "to").mkdir()
+    with ServerProcess() as second:
+        source = f"exec://{server.url.removeprefix('ws://')}{folder}/from"
+        target = f"exec://{second.url.removeprefix('ws://')}{folder}/to"
+        copied = rsync(source, target, inst_kwargs={"default_method": "options"})
+        assert copied == {f"{source}/deep/f": f"{target}/deep/f"}
+        assert (folder / "to/deep/f").read_text() == "x"
+        assert rsync(source, target, inst_kwargs={"default_method": "options"}) == {}
+        with pytest.raises(ValueError, match="not on this executor"):
+            rsync(source, target)
 
 
 def test_a_url_without_an_executor_uses_the_variable(
@@ -92,7 +153,14 @@ def test_a_url_without_an_executor_uses_the_variable(
     (folder / "f").write_text("x")
     with fsspec.open(f"exec://{folder}/f", "rb") as file:
         assert file.read() == b"x"
-    fsspec.filesystem("exec").close()
+        assert file.full_name == f"exec://{server.url.removeprefix('ws://')}{folder}/f"
+    fs = fsspec.filesystem("exec")
+    monkeypatch.setenv("EXEC_SERVER_URL", "ws://127.0.0.1:1")
+    assert fsspec.filesystem("exec") is not fs
+    again: ExecFileSystem = pickle.loads(pickle.dumps(fs))
+    assert again.unstrip_protocol("/f") == fs.unstrip_protocol("/f")
+    for one in (fs, again):
+        one.close()
 
 
 def test_listings_have_what_fsspec_knows(executor: ExecFileSystem, folder: Path) -> None:

@@ -11,8 +11,9 @@
 
 Needs the package's extra: ``pip install 'exec-client[fsspec]'``.
 
-``exec:///path`` has no executor in it: that of ``$EXEC_SERVER_URL`` or
-``$CODEX_EXEC_SERVER_URL`` is used, else a server of its own on this machine.
+``execs://`` is for executors behind TLS. ``exec://local/path`` asks for a server of one's own on
+this machine. ``exec:///path`` has no executor in it: that of ``$EXEC_SERVER_URL`` or
+``$CODEX_EXEC_SERVER_URL`` is used, and without one it is an error.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from exec_server_protocol.filesystem import CAPABILITY_MOVE
 
 from ._fsspec_file import DEFAULT_CALLBACK, AsyncFileSystem, ExecFile, sync, sync_teardown
+from ._fsspec_names import LOCAL, PROTOCOLS, canonical, joined, parsed
 from .environment import Environment, EnvironmentConfigError
-from .environment.config import is_disabled, normalize_url, url_from_environ
+from .environment.config import URL_VARIABLES, is_disabled, normalize_url, url_from_environ
 
 if TYPE_CHECKING:
     from exec_server_protocol.sandbox import SandboxContext
@@ -43,6 +45,21 @@ T = TypeVar("T")
 _CLOSE_SECONDS: Final = 5.0
 
 
+class _Stripping:
+    """``_strip_protocol`` as fsspec has it on a class, which an instance holds to its executor."""
+
+    def __get__(self, instance: ExecFileSystem | None, owner: Any) -> Callable[[Any], Any]:
+        strip: Callable[[Any], Any] = owner._strip if instance is None else instance._strip_own
+        return strip
+
+
+class _Variable:
+    """What the variables name now: fsspec hands out an instance again where this is the same."""
+
+    def __get__(self, instance: object, owner: Any) -> str | None:
+        return url_from_environ(os.environ)
+
+
 class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not typed
     """The files of one executor.
 
@@ -50,16 +67,22 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
     ``exec_client.Environment``. What the executor refuses is a ``FileError``.
 
     Args:
-        url: ``ws://`` or ``wss://``; ``None`` for the one in the environment's variables, else
-            a server of its own on this machine.
+        url: ``ws://`` or ``wss://``; ``"local"`` for a server of its own on this machine;
+            ``None`` for the one in the environment's variables.
         options: How to connect.
         sandbox: Policy of all calls; ``None`` for that of the options.
         auto_mkdir: Make missing folders when files are written or copied.
         **storage: As fsspec defines them, ``asynchronous`` and ``loop`` among them.
+
+    Raises:
+        EnvironmentConfigError: No executor is named, or the variable turns executors off.
+        ValueError: The URL names no executor; from any method: a path is a URL of another one.
     """
 
-    protocol = "exec"
+    protocol = PROTOCOLS
     root_marker = "/"
+    _from_environ = _Variable()
+    _extra_tokenize_attributes = ("_from_environ",)
 
     def __init__(
         self,
@@ -74,12 +97,30 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
         address = normalize_url(url) or url_from_environ(os.environ)
         if is_disabled(address):
             raise EnvironmentConfigError("there is no executor: the URL is `none`")
-        self._environment = Environment.create(address, options=options)
+        if address is None:
+            # Not this machine: who forgets the host means another one.
+            raise EnvironmentConfigError(
+                "no executor is named: write exec://HOST:PORT/path, pass url=, set "
+                f"{URL_VARIABLES[0]}, or ask for this machine by exec://local/path"
+            )
+        self._address = canonical(address)
+        self._environment = Environment.create(
+            None if self._address == LOCAL else self._address, options=options
+        )
         self._sandbox = sandbox
         self._auto_mkdir = auto_mkdir
         if not self.asynchronous:
             # It runs on fsspec's loop, which goes on without us.
             weakref.finalize(self, _close, self.loop, self._environment)
+
+    def __reduce__(self) -> Any:
+        # Variables may differ where it is unpickled.
+        make, (kind, arguments, options) = super().__reduce__()
+        if arguments:
+            arguments = (self._address, *arguments[1:])
+        else:
+            options = {**options, "url": self._address}
+        return make, (kind, arguments, options)
 
     @property
     def files(self) -> FileSystem:
@@ -97,21 +138,31 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
 
     # ------------------------------------------------------------------ names
 
+    _strip_protocol: Any = _Stripping()
+
     @classmethod
-    def _strip_protocol(cls, path: Any) -> Any:
+    def _strip(cls, path: Any) -> Any:
         if isinstance(path, list):
-            return [cls._strip_protocol(one) for one in path]
-        text = os.fspath(path)
-        if text.startswith("exec://"):
-            text = "/" + text.removeprefix("exec://").partition("/")[2]
-        elif not text.startswith("/"):
-            text = "/" + text
-        return text.rstrip("/") or "/"
+            return [cls._strip(one) for one in path]
+        return parsed(path)[1]
+
+    def _strip_own(self, path: Any) -> Any:
+        if isinstance(path, list):
+            return [self._strip_own(one) for one in path]
+        address, name = parsed(path)
+        if address not in (None, self._address):
+            # fsspec may hand one file system the URLs of several.
+            raise ValueError(f"{joined(address, name)} is not on this executor")
+        return name
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, str]:
-        host = path.removeprefix("exec://").partition("/")[0] if "://" in path else ""
-        return {"url": f"ws://{host}"} if host else {}
+        address, _name = parsed(path)
+        return {} if address is None else {"url": address}
+
+    def unstrip_protocol(self, name: str) -> str:
+        """Return the URL of a path, which has the executor in it."""
+        return joined(self._address, self._strip_own(name))
 
     # ------------------------------------------------------------------ what is there
 
