@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import random
 import tarfile
 from collections.abc import Iterator
@@ -95,7 +96,52 @@ def test_flushing_means_that_it_is_there(fs: FileSystem, folder: Path) -> None:
         binary.seek(-4, io.SEEK_END)
         assert binary.readlines() == [b"two\n"]
     with pytest.raises(ValueError, match="mode"):
-        fs.open(folder / "f", "a")  # type: ignore[call-overload]
+        fs.open(folder / "f", "w+")  # type: ignore[call-overload]
+
+
+def test_files_are_opened_as_the_standard_library_opens_them(fs: FileSystem, folder: Path) -> None:
+    path = folder / "f"
+    with fs.open(path, "x") as new:
+        new.write("one\n")
+    with pytest.raises(FileExistsError):
+        fs.open(path, "xb")
+    with fs.open(path, "a") as more:
+        more.write("two\n")
+    with fs.open(path, "ab") as more_bytes:
+        assert more_bytes.tell() == 8
+        more_bytes.write(b"three\n")
+    assert path.read_text() == "one\ntwo\nthree\n"
+    with fs.open(path, "r+b") as both:
+        assert both.readline() == b"one\n"
+        both.write(b"TWO")
+        both.seek(-6, io.SEEK_END)
+        assert both.read() == b"three\n"
+        both.seek(0)
+        both.write(b"O")
+        both.flush()
+        assert path.read_text() == "One\nTWO\nthree\n"
+    with pytest.raises(FileNotFoundError):
+        fs.open(folder / "none", "r+b")
+
+
+def test_permissions_times_and_links_are_set(fs: FileSystem, folder: Path) -> None:
+    path = folder / "f"
+    fs.touch(path, exist_ok=False, mode=0o600)
+    with pytest.raises(FileExistsError):
+        fs.touch(path, exist_ok=False)
+    fs.chmod(path, 0o751)
+    fs.utime(path, (1, 2.5))
+    status = fs.stat(path)
+    assert (status.mode, status.modified_at, status.uid) == (0o751, 2.5, os.getuid())
+    fs.touch(path)
+    assert (fs.stat(path).modified_at or 0) > 1e9
+    fs.symlink("f", folder / "link")
+    fs.symlink("no/such", folder / "nothing")
+    assert fs.readlink(folder / "nothing") == "no/such"
+    assert fs.lstat(folder / "nothing").is_symlink
+    assert fs.is_symlink(folder / "link")
+    assert [item.name for item in fs.iterdir(folder)] == ["f", "link", "nothing"]
+    assert fs.copy(folder, folder.parent / "copy", recursive=True) == []
 
 
 def test_a_file_that_outlives_its_client_can_be_closed(server: ServerProcess, folder: Path) -> None:

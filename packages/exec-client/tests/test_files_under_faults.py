@@ -44,6 +44,8 @@ ALL = {
     "fsAtomicWrite": True,
     "fsMove": True,
     "fsOpenUpdate": True,
+    "fsFileModes": True,
+    "fsCreateAppend": True,
 }
 URI = "file:///data/file"
 
@@ -366,8 +368,40 @@ def test_what_the_executor_lacks_is_refused_before_anything_is_sent(tmp_path: Pa
             await fs.write_bytes("/a", b"", atomic=True)
         with pytest.raises(UnsupportedError, match="fileWriteStreaming"):
             await fs.open("/a", "wb")
+        with pytest.raises(UnsupportedError, match="fsCreateAppend"):
+            await fs.touch("/a", exist_ok=False)
+        with pytest.raises(UnsupportedError, match="fsCreateAppend"):
+            await fs.write_bytes("/a", b"", exclusive=True)
+        with pytest.raises(UnsupportedError, match="fsFileModes"):
+            await fs.write_bytes("/a", b"", mode=0o600)
+        with pytest.raises(UnsupportedError, match="fsFileModes"):
+            await fs.chmod("/a", 0o600)
+        with pytest.raises(UnsupportedError, match="fsFileModes"):
+            await fs.utime("/a")
+        with pytest.raises(UnsupportedError, match="fsFileModes"):
+            await fs.lstat("/a")
+        with pytest.raises(UnsupportedError, match="fsLinks"):
+            await fs.symlink("b", "/a")
+        with pytest.raises(UnsupportedError, match="fsLinks"):
+            await fs.readlink("/a")
+        with pytest.raises(UnsupportedError, match="fsLinks"):
+            await fs.copy("/a", "/b", follow_symlinks=True)
         with pytest.raises(UnsupportedError, match="do not fit into one request"):
             await fs.write_bytes("/a", bytes(45 * 1024 * 1024))
+        assert executor.asked == []
+        await _finish(executor, client)
+
+    _real(main())
+
+
+@pytest.mark.parametrize("mode", ["x", "ab", "r+b"])
+def test_a_way_to_open_that_the_executor_lacks_is_refused_before_anything_is_sent(
+    mode: Any,
+) -> None:
+    async def main() -> None:
+        executor, client = await _connected(1, Faults(), capabilities={"fileWriteStreaming": True})
+        with pytest.raises(UnsupportedError, match="fsCreateAppend"):
+            await client.fs.open("/a", mode)
         assert executor.asked == []
         await _finish(executor, client)
 

@@ -17,6 +17,8 @@ from .fake_executor import FakeConnection, FakeExecutor
 __all__ = ["FakeFile", "FakeFileExecutor"]
 
 _NOT_FOUND: Final = {"error": {"code": -32004, "message": "No such file (os error 2)"}}
+_EXISTS: Final = {"error": {"code": -32603, "message": "File exists (os error 17)"}}
+_LOCKED: Final = {"error": {"code": -32603, "message": "Try again (os error 11)"}}
 _UNKNOWN_HANDLE: Final = {"error": {"code": -32004, "message": "unknown file handle"}}
 
 
@@ -27,10 +29,12 @@ class FakeFile:
     Attributes:
         data: Its content.
         modified_ms: Changes with every change.
+        mode: Permission bits.
     """
 
     data: bytearray = field(default_factory=bytearray)
     modified_ms: int = 1
+    mode: int = 0o644
 
 
 class FakeFileExecutor(FakeExecutor):
@@ -84,8 +88,10 @@ class FakeFileExecutor(FakeExecutor):
         file = self.files.get(params["path"])
         if file is None:
             return _NOT_FOUND
+        details = {"fileMode": file.mode, "userId": 0, "groupId": 0}
         return {
             "result": {
+                **(details if params.get("details") else {}),
                 "isDirectory": False,
                 "isFile": True,
                 "isSymlink": False,
@@ -102,6 +108,8 @@ class FakeFileExecutor(FakeExecutor):
         return {"result": {"dataBase64": base64.b64encode(file.data).decode()}}
 
     def _fs_writeFile(self, _: FakeConnection, params: dict[str, Any]) -> dict[str, Any]:
+        if params.get("exclusive") and params["path"] in self.files:
+            return _EXISTS
         file = self.files.setdefault(params["path"], FakeFile())
         file.data = bytearray(base64.b64decode(params["dataBase64"]))
         self._touch(file)
@@ -111,7 +119,13 @@ class FakeFileExecutor(FakeExecutor):
         uri, mode = params["path"], params["mode"]
         if mode == "read" and uri not in self.files:
             return _NOT_FOUND
+        if mode == "create" and uri in self.files:
+            return _EXISTS
         file = self.files.setdefault(uri, FakeFile())
+        if params.get("lock"):
+            if any(held is file and "lock" in how for held, how in self.handles.values()):
+                return _LOCKED
+            mode += ", lock"
         if mode == "replace":
             file.data = bytearray()
             self._touch(file)

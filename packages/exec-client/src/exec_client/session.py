@@ -30,6 +30,7 @@ from .errors import (
 )
 from .events import EVENT_METHODS, parse_event
 from .failed_parts import FailedParts
+from .file_slots import HandleSlots
 from .followed_process import FollowedProcess
 from .gaps import OnLoss
 from .input_share import InputShare
@@ -61,6 +62,7 @@ class Session:
         starts: Starts in flight.
         background: Clean-ups that nobody waits for.
         failed_parts: What uploads that failed have to remove.
+        file_slots: Room for open files.
         bodies: Streamed HTTP bodies.
         observer: Follows calls, connections and recoveries.
     """
@@ -86,6 +88,7 @@ class Session:
         self.starts = Starts(self)
         self.background = BackgroundTasks()
         self.failed_parts = FailedParts(self.background)
+        self.file_slots = HandleSlots()
         self.bodies = Bodies(self.read_budget)
         self._watchers = StateWatchers(self.read_budget.home)
         self._pauses = Pauses(options.retry_delay)
@@ -125,11 +128,7 @@ class Session:
         return self.info is not None and self.info.supports(capability)
 
     def require(self, capability: str, what: str) -> None:
-        """Raise unless the executor announced a capability.
-
-        Raises:
-            UnsupportedError: It did not.
-        """
+        """Raise ``UnsupportedError`` unless the executor announced a capability."""
         if not self.supports(capability):
             raise UnsupportedError(f"{what}: this executor does not announce {capability}")
 

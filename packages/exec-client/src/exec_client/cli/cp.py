@@ -26,9 +26,12 @@ _DESCRIPTION: Final = f"""\
 Copy files, and with -r trees, between this machine and an executor, or on the executor.
 
 {REMOTE_HELP}
-An existing directory as the target gets the sources put into it. Links are followed. A lost
-connection is resumed, and the file that was under way goes on where it stopped. A copy that was
-broken off altogether is taken up by the same command with --resume.
+An existing directory as the target gets the sources put into it. A file that is there is replaced
+in one step, and keeps its permissions; a new one gets those of its source. Links in a tree are
+made again; -L copies what they lead to. FIFOs, sockets and devices are left out.
+
+A lost connection is resumed, and the file that was under way goes on where it stopped. A copy that
+was broken off altogether is taken up by the same command with --resume.
 """
 
 _EPILOG: Final = """\
@@ -38,8 +41,8 @@ examples:
   exec-client cp --url ws://127.0.0.1:8765 exec:/var/log/app.log .
   exec-client cp -r --resume :/srv/models models
 
-exit codes: 0; 1 when a file could not be copied, the others have been; 125 when exec-client
-itself failed, a connection that was lost for good included.
+exit codes: 0; 1 when something could not be copied or was left out, the rest has been copied; 125
+when exec-client itself failed, a connection that was lost for good included.
 
 On a terminal there is a line about the progress, and a bar with: pip install 'exec-client[cli]'.
 """
@@ -54,6 +57,12 @@ def configure(parser: ArgumentParser) -> None:
     add_connection_arguments(parser)
     add_sandbox_arguments(parser)
     parser.add_argument("-r", "--recursive", action="store_true", help="copy directories")
+    parser.add_argument(
+        "-L",
+        "--dereference",
+        action="store_true",
+        help="in a tree, copy what links lead to, instead of making the links again",
+    )
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -121,6 +130,7 @@ class _Copier:
         self._fs = fs
         self._recursive: bool = arguments.recursive
         self._resume: bool = arguments.resume
+        self._follow: bool = arguments.dereference
         self._limit = {} if arguments.max_size is None else {"max_bytes": arguments.max_size}
         self._here: str = arguments.target
         self._into_folder = len(arguments.source) > 1 or arguments.target.endswith("/")
@@ -148,9 +158,11 @@ class _Copier:
             progress=self._show.progress,
             resume=self._resume,
             keep_partial=True,
+            follow_symlinks=self._follow,
             on_error=self._report,
         )
-        self._skipped(result.skipped)
+        self._left_out(result.skipped)
+        self._note(result.notes)
 
     async def _download(self, source: str) -> None:
         self._check_folder(await self._fs.is_dir(source), source)
@@ -165,15 +177,21 @@ class _Copier:
             progress=self._show.progress,
             resume=self._resume,
             keep_partial=True,
+            follow_symlinks=self._follow,
             on_error=self._report,
             **self._limit,
         )
-        self._skipped(result.skipped)
+        self._left_out(result.skipped)
+        self._note(result.notes)
 
     async def _copy_there(self, source: str, target: str) -> None:
         self._check_folder(await self._fs.is_dir(source), source)
         into = await self._inside(target, await self._name(source))
-        await self._fs.copy(source, into, recursive=self._recursive)
+        self._left_out(
+            await self._fs.copy(
+                source, into, recursive=self._recursive, follow_symlinks=self._follow
+            )
+        )
 
     async def _inside(self, target: str, source: str) -> str:
         """Return where a source goes: into the target where that is a directory."""
@@ -202,15 +220,24 @@ class _Copier:
             )
         )
 
-    def _skipped(self, paths: list[str]) -> None:
+    def _left_out(self, paths: list[str]) -> None:
         def write() -> None:
             for path in paths:
-                self._messages.note(
-                    f"{printable(path)}: left out, it is no file, or a link to a "
-                    "directory that is copied already"
+                self._messages.error(
+                    f"{printable(path)}: left out, it is no file, directory or link, or a link "
+                    "into a circle"
                 )
 
         if paths:
+            self.failed = True
+            self._show.hide_for(write)
+
+    def _note(self, notes: list[str]) -> None:
+        def write() -> None:
+            for note in notes:
+                self._messages.note(printable(note))
+
+        if notes:
             self._show.hide_for(write)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -90,6 +91,7 @@ async def _rows(
     fs: FileSystem, path: str, arguments: Namespace, messages: Messages
 ) -> list[_Row] | None:
     """Return what is to be listed for a path; ``None`` after telling why there is nothing."""
+    from ..errors import UnsupportedError
     from ..filesystem.errors import FileError, is_missing
     from ..filesystem.trees import ahead
 
@@ -112,9 +114,11 @@ async def _rows(
         try:
             return await fs.stat(path)
         except FileError as error:
-            if is_missing(error):
-                return None  # it has just gone, or its name is not what was listed
-            raise
+            if not is_missing(error):
+                raise
+        with suppress(FileError, UnsupportedError):
+            return await fs.lstat(path)  # a link that leads nowhere
+        return None  # it has just gone, or its name is not what was listed
 
     found = {path: status async for path, status in ahead([item.path for item in items], look)}
     return [_Row(item.name, item.path, found[item.path], item.is_dir) for item in items]

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from .types import TransferProgress as TransferProgress
     from .types import TransferResult as TransferResult
     from .types import WalkStep as WalkStep
+    from .updating import BinaryUpdater as BinaryUpdater
 
 _HOME = {
     "BinaryReader": "files",
+    "BinaryUpdater": "updating",
     "BinaryWriter": "files",
     "DirectoryItem": "types",
     "FileError": "errors",

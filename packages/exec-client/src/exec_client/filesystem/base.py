@@ -6,7 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from exec_server_protocol.errors import RpcError
-from exec_server_protocol.filesystem import FsCanonicalizeParams, FsCanonicalizeResult
+from exec_server_protocol.filesystem import (
+    CAPABILITY_FILE_MODES,
+    FsCanonicalizeParams,
+    FsCanonicalizeResult,
+)
 
 from .errors import FileError, is_missing, to_file_error
 from .paths import FilePath, native, to_uri
@@ -62,6 +66,17 @@ class FileSystemBase:
         follow = None if follow_symlinks else False
         return FileStat.from_wire(await get_metadata(session, uri, sandbox, follow_symlinks=follow))
 
+    async def lstat(self, path: FilePath, *, sandbox: SandboxContext | None = None) -> FileStat:
+        """Return what is at a path: of a link, the link itself, wherever it leads.
+
+        Raises:
+            FileNotFoundError: Nothing is there.
+            UnsupportedError: The executor does not tell links from their targets.
+        """
+        session, uri, sandbox = await self._prepare(path, sandbox)
+        session.require(CAPABILITY_FILE_MODES, "lstat")
+        return FileStat.from_wire(await get_metadata(session, uri, sandbox, link=True))
+
     async def exists(self, path: FilePath, *, sandbox: SandboxContext | None = None) -> bool:
         """Return whether something is at a path; a link that leads nowhere does not count."""
         return await self._look(path, sandbox) is not None
@@ -77,9 +92,18 @@ class FileSystemBase:
         return found is not None and found.is_dir
 
     async def is_symlink(self, path: FilePath, *, sandbox: SandboxContext | None = None) -> bool:
-        """Return whether a path is a symbolic link to something that is there."""
-        found = await self._look(path, sandbox)
-        return found is not None and found.is_symlink
+        """Return whether a path is a symbolic link.
+
+        An executor without ``fsFileModes`` does not tell those that lead nowhere.
+        """
+        session, uri, sandbox = await self._prepare(path, sandbox)
+        link = session.supports(CAPABILITY_FILE_MODES)
+        try:
+            return (await get_metadata(session, uri, sandbox, link=link)).is_symlink
+        except FileError as error:
+            if is_missing(error):
+                return False
+            raise
 
     async def _look(self, path: FilePath, sandbox: SandboxContext | None) -> FileStat | None:
         try:

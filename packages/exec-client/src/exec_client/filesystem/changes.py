@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exec_server_protocol.filesystem import (
+    CAPABILITY_FILE_MODES,
+    CAPABILITY_LINKS,
     CAPABILITY_MOVE,
     FsCopyParams,
+    FsCopyResult,
     FsCreateDirectoryParams,
     FsMoveParams,
     FsRemoveParams,
 )
 
+from ..answers import understand
 from .base import FileSystemBase
 from .errors import RemoteFileExistsError
-from .paths import FilePath, to_uri
+from .paths import FilePath, native, to_uri
 from .reading import get_metadata, is_directory
 
 if TYPE_CHECKING:
@@ -97,17 +101,21 @@ class Changes(FileSystemBase):
         target: FilePath,
         *,
         recursive: bool = False,
+        follow_symlinks: bool = False,
         sandbox: SandboxContext | None = None,
-    ) -> None:
-        """Copy a file, or a tree, on the executor.
+    ) -> list[str]:
+        """Copy a file, or a tree, on the executor; return what was left out.
 
-        A file that is there is overwritten; directories are merged. Links in a tree are
-        copied as links; permissions are, times are not.
+        A file that is there is replaced, in one step where the executor can do that; directories
+        are merged. Links in a tree are copied as links; permissions are, times are not. Holes
+        stay holes. What is no file, directory or link is left out; an executor without
+        ``fsLinks`` does not tell.
 
         Args:
             source: What.
             target: Its new name, not the folder to put it in.
             recursive: Allow a directory.
+            follow_symlinks: Copy what links lead to; a link into a circle is left out.
             sandbox: Policy of this call; ``None`` for the default one.
 
         Raises:
@@ -116,10 +124,20 @@ class Changes(FileSystemBase):
         """
         session, uri, sandbox = await self._prepare(source, sandbox)
         to = to_uri(target, session.environment_info.cwd)
+        if follow_symlinks:
+            session.require(CAPABILITY_LINKS, "copy with follow_symlinks")
         params = FsCopyParams(
-            source_path=uri, destination_path=to, recursive=recursive, sandbox=sandbox
+            source_path=uri,
+            destination_path=to,
+            recursive=recursive,
+            sandbox=sandbox,
+            atomic=True if session.supports(CAPABILITY_FILE_MODES) else None,
+            follow_symlinks=True if follow_symlinks else None,
+            list_skipped=True if session.supports(CAPABILITY_LINKS) else None,
         )
-        await self._call(session, "fs/copy", params, uri)
+        answer = await self._call(session, "fs/copy", params, uri)
+        result = understand(FsCopyResult, answer, "fs/copy")
+        return [native(path) for path in result.skipped or ()]
 
     async def move(
         self,

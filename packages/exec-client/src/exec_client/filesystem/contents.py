@@ -1,13 +1,14 @@
-"""Contents of files: whole, or as open files."""
+"""Contents of whole files."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, Literal, overload
+from typing import TYPE_CHECKING, Final, Literal
 
 from exec_server_protocol._scalars import encode_base64
 from exec_server_protocol.filesystem import (
     CAPABILITY_ATOMIC_WRITE,
+    CAPABILITY_CREATE_APPEND,
+    CAPABILITY_FILE_MODES,
     CAPABILITY_FILE_WRITE_STREAMING,
     CAPABILITY_SANDBOXED_FILE_STREAMING,
     FsReadFileParams,
@@ -16,13 +17,12 @@ from exec_server_protocol.filesystem import (
 )
 
 from ..errors import UnsupportedError
-from .base import FileSystemBase
+from .attributes import check_mode
 from .errors import FileError
-from .files import BinaryReader, BinaryWriter, Opening
+from .opening import OpenFiles
 from .paths import FilePath, native
-from .reading import BlockReader, explained, read_whole
-from .text_files import TextReader, TextWriter
-from .writing import BlockWriter, blocks_of
+from .reading import explained, read_whole
+from .replacing import Asked, Replacing, cannot_replace
 
 if TYPE_CHECKING:
     from exec_server_protocol.path_uri import PathUri
@@ -41,10 +41,7 @@ WHOLE_MESSAGE_BYTES: Final = 44 * 1024 * 1024
 base64 and a sandbox context it stays below the 64 MiB that executors take."""
 
 
-_MODES: Final = {"r": "r", "rt": "r", "rb": "rb", "w": "w", "wt": "w", "wb": "wb"}
-
-
-class Contents(FileSystemBase):
+class Contents(OpenFiles):
     """Reading and writing."""
 
     async def read_bytes(
@@ -103,24 +100,35 @@ class Contents(FileSystemBase):
         path: FilePath,
         data: bytes | bytearray | memoryview,
         *,
-        atomic: bool = False,
+        atomic: bool | None = None,
+        exclusive: bool = False,
+        mode: int | None = None,
         follow_symlinks: bool = True,
         sandbox: SandboxContext | None = None,
     ) -> int:
         """Write a whole file and return how many bytes. Its folder has to exist.
 
+        The new content takes the place of the old in one step, as far as the executor can do that:
+        a full disk leaves the old. A file that is there keeps its permissions and its owner. Its
+        other hard links keep the old content.
+
         Args:
-            path: The file; made when it is missing, else written in place: its mode, its
-                owner and its hard links stay.
+            path: The file; made when it is missing.
             data: Its content.
-            atomic: Readers see the old or the new content, never a part. At most 44 MiB.
+            atomic: ``None`` as above; a file that cannot be replaced (the folder takes no new
+                one, it is a device) is written in place. True never does that, and waits for the
+                disk. False always writes in place: hard links go on together.
+            exclusive: Refuse what is there: of several callers, one wins.
+            mode: Permission bits that the file is to have; ``None`` for its own, or the usual
+                ones.
             follow_symlinks: False refuses links anywhere on the way. At most 44 MiB.
             sandbox: Policy of this call; ``None`` for the default one.
 
         Raises:
+            FileExistsError: Something is there, and was not to be.
             FileNotFoundError: A folder is missing.
             PermissionError: The system or the sandbox does not let it be written.
-            UnsupportedError: The executor cannot write atomically, or not as much; nothing
+            UnsupportedError: The executor cannot do what is asked, or not with as much; nothing
                 was sent.
             ConnectionBrokenError: The answer was lost; ``maybe_executed`` is true.
         """
@@ -128,24 +136,76 @@ class Contents(FileSystemBase):
         size = memoryview(data).nbytes
         if atomic:
             session.require(CAPABILITY_ATOMIC_WRITE, "write_bytes with atomic")
-        whole = atomic or not follow_symlinks or not self._streams_writes(session, sandbox)
-        if size > (WHOLE_MESSAGE_BYTES if whole else WHOLE_WRITE_BYTES):
-            if whole:
-                raise UnsupportedError(
-                    f"write_bytes: {size} bytes do not fit into one request, and blocks "
-                    "cannot be atomic, refuse links, or are not known to this executor"
-                )
-            await self._write_blocks(session, uri, data, sandbox)
-            return size
+        if exclusive:
+            session.require(CAPABILITY_CREATE_APPEND, "write_bytes with exclusive")
+        if mode is not None:
+            check_mode(mode)
+            session.require(CAPABILITY_FILE_MODES, "write_bytes with mode")
+        asked = Asked(file_mode=mode, exclusive=exclusive)
+        blocks = follow_symlinks and self._streams_writes(session, sandbox)
+        if atomic or exclusive:
+            blocks = blocks and Replacing.is_possible(session)
+        if size <= (WHOLE_WRITE_BYTES if blocks else WHOLE_MESSAGE_BYTES):
+            await self._write_whole(
+                session,
+                uri,
+                data,
+                sandbox,
+                asked=asked,
+                atomic=atomic,
+                follow_symlinks=follow_symlinks,
+            )
+        elif blocks:
+            way: Literal["either", "replace", "in place"] = "either"
+            if atomic is not None:
+                way = "replace" if atomic or exclusive else "in place"
+            source = _Memory(native(uri), data)
+            replacing = Replacing(self, session, sandbox, way=way)
+            await replacing.run(source, uri, asked, _NO_TALLY)
+        else:
+            raise UnsupportedError(
+                f"write_bytes: {size} bytes do not fit into one request, and blocks cannot refuse "
+                "links, or are not known to this executor"
+            )
+        return size
+
+    async def _write_whole(
+        self,
+        session: Session,
+        uri: PathUri,
+        data: bytes | bytearray | memoryview,
+        sandbox: SandboxContext | None,
+        *,
+        asked: Asked,
+        atomic: bool | None = None,
+        follow_symlinks: bool = True,
+    ) -> None:
+        """Write what fits into one request."""
+        replace = session.supports(CAPABILITY_ATOMIC_WRITE) if atomic is None else atomic
         params = FsWriteFileParams(
             path=uri,
             data_base64=encode_base64(data),
             follow_symlinks=None if follow_symlinks else False,
-            atomic=True if atomic else None,
             sandbox=sandbox,
+            atomic=True if replace else None,
+            exclusive=True if asked.exclusive else None,
         )
-        await self._call(session, "fs/writeFile", params, uri)
-        return size
+        if session.supports(CAPABILITY_FILE_MODES):
+            params = params.model_copy(
+                update={
+                    "create_mode": asked.create_mode,
+                    "file_mode": asked.file_mode,
+                    "modified_at_ms": asked.modified_ms,
+                    "flush": False if replace and atomic is None else None,
+                }
+            )
+        try:
+            await self._call(session, "fs/writeFile", params, uri)
+        except FileError as error:
+            if atomic is not None or not replace or asked.exclusive or not cannot_replace(error):
+                raise
+            in_place = params.model_copy(update={"atomic": None, "flush": None})
+            await self._call(session, "fs/writeFile", in_place, uri)
 
     async def write_text(
         self,
@@ -154,7 +214,9 @@ class Contents(FileSystemBase):
         encoding: str = "utf-8",
         errors: str = "strict",
         *,
-        atomic: bool = False,
+        atomic: bool | None = None,
+        exclusive: bool = False,
+        mode: int | None = None,
         follow_symlinks: bool = True,
         sandbox: SandboxContext | None = None,
     ) -> int:
@@ -167,122 +229,39 @@ class Contents(FileSystemBase):
             path,
             text.encode(encoding, errors),
             atomic=atomic,
+            exclusive=exclusive,
+            mode=mode,
             follow_symlinks=follow_symlinks,
             sandbox=sandbox,
         )
         return len(text)
-
-    async def _write_blocks(
-        self,
-        session: Session,
-        uri: PathUri,
-        data: bytes | bytearray | memoryview,
-        sandbox: SandboxContext | None,
-    ) -> None:
-        writer = await BlockWriter.opened(session, uri, sandbox)
-        try:
-            for block in blocks_of(data):
-                await writer.write(block)
-            await writer.flush()
-        finally:
-            await writer.close()
 
     def _streams_writes(self, session: Session, sandbox: SandboxContext | None) -> bool:
         return session.supports(CAPABILITY_FILE_WRITE_STREAMING) and (
             sandbox is None or session.supports(CAPABILITY_SANDBOXED_FILE_STREAMING)
         )
 
-    @overload
-    def open(
-        self, path: FilePath, mode: Literal["rb"], *, sandbox: SandboxContext | None = None
-    ) -> Opening[BinaryReader]: ...
 
-    @overload
-    def open(
-        self, path: FilePath, mode: Literal["wb"], *, sandbox: SandboxContext | None = None
-    ) -> Opening[BinaryWriter]: ...
+class _Memory:
+    """Bytes at hand, as ``replacing.Source``."""
 
-    @overload
-    def open(
-        self,
-        path: FilePath,
-        mode: Literal["r", "rt"] = "r",
-        *,
-        encoding: str = "utf-8",
-        errors: str = "strict",
-        sandbox: SandboxContext | None = None,
-    ) -> Opening[TextReader]: ...
+    version = 0
 
-    @overload
-    def open(
-        self,
-        path: FilePath,
-        mode: Literal["w", "wt"],
-        *,
-        encoding: str = "utf-8",
-        errors: str = "strict",
-        sandbox: SandboxContext | None = None,
-    ) -> Opening[TextWriter]: ...
+    def __init__(self, name: str, data: bytes | bytearray | memoryview) -> None:
+        self.name = name
+        self._view = memoryview(data).cast("B")
+        self.size = len(self._view)
 
-    def open(
-        self,
-        path: FilePath,
-        mode: str = "r",
-        *,
-        encoding: str = "utf-8",
-        errors: str = "strict",
-        sandbox: SandboxContext | None = None,
-    ) -> Opening[Any]:
-        """Open a regular file: ``async with fs.open(path) as file``, or ``await`` it.
+    async def read(self, offset: int, length: int) -> memoryview:
+        return self._view[offset : offset + length]
 
-        It is closed whatever happens in the block. A file that is read survives lost
-        connections; one that is written does not, and says so.
 
-        Args:
-            path: The file.
-            mode: ``r`` and ``rb`` read; ``w`` and ``wb`` empty the file, or make it, and
-                write. The protocol has no others.
-            encoding: Of text.
-            errors: What becomes of text that has no such encoding, as in ``str.encode``.
-            sandbox: Policy of this call; ``None`` for the default one.
+class _NoTally:
+    def start(self, offset: int) -> None:
+        """Nobody asks."""
 
-        Raises:
-            ValueError: Another mode.
-            FileNotFoundError: From entering: there is no such file, or no such folder.
-            UnsupportedError: From entering: the executor cannot open files; nothing was sent.
-        """
-        kind = _MODES.get(mode)
-        if kind is None:
-            raise ValueError(f"mode {mode!r} is none of {', '.join(_MODES)}")
+    def move(self, offset: int, sent: int) -> None:
+        """Nobody asks."""
 
-        async def reader() -> BinaryReader:
-            session, uri, policy = await self._prepare_open(path, sandbox, writing=False)
-            return BinaryReader(await BlockReader.opened(session, uri, policy), native(uri))
 
-        async def writer() -> BinaryWriter:
-            session, uri, policy = await self._prepare_open(path, sandbox, writing=True)
-            return BinaryWriter(await BlockWriter.opened(session, uri, policy), native(uri))
-
-        async def text_reader() -> TextReader:
-            return TextReader(await reader(), encoding, errors)
-
-        async def text_writer() -> TextWriter:
-            return TextWriter(await writer(), encoding, errors)
-
-        openers: dict[str, Callable[[], Awaitable[Any]]] = {
-            "r": text_reader,
-            "rb": reader,
-            "w": text_writer,
-            "wb": writer,
-        }
-        return Opening(openers[kind])
-
-    async def _prepare_open(
-        self, path: FilePath, sandbox: SandboxContext | None, *, writing: bool
-    ) -> tuple[Session, PathUri, SandboxContext | None]:
-        session, uri, sandbox = await self._prepare(path, sandbox)
-        if sandbox is not None:
-            session.require(CAPABILITY_SANDBOXED_FILE_STREAMING, "open with a sandbox")
-        if writing:
-            session.require(CAPABILITY_FILE_WRITE_STREAMING, "open for writing")
-        return session, uri, sandbox
+_NO_TALLY: Final = _NoTally()

@@ -14,11 +14,11 @@ from .writing import BlockWriter
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["BinaryReader", "BinaryWriter", "OpenFile", "Opening"]
+__all__ = ["CLOSED", "BinaryReader", "BinaryWriter", "OpenFile", "Opening"]
 
 T = TypeVar("T", bound="OpenFile")
 
-_CLOSED: Final = "I/O operation on closed file"
+CLOSED: Final = "I/O operation on closed file"
 
 
 class OpenFile:
@@ -218,11 +218,11 @@ class BinaryReader(OpenFile):
 
     def _check_open(self) -> None:
         if self.closed:
-            raise ValueError(_CLOSED)
+            raise ValueError(CLOSED)
 
 
 class BinaryWriter(OpenFile):
-    """A file open for writing bytes from its beginning (``wb``).
+    """A file open for writing bytes, from its beginning or its end (``wb``, ``xb``, ``ab``).
 
     What is written is sent in blocks of 1 MiB, four of them on their way at once; an error
     may come with a later call, at the latest with ``flush`` or ``close``. It does not survive
@@ -279,7 +279,7 @@ class BinaryWriter(OpenFile):
         await self._writer.flush()
 
     def tell(self) -> int:
-        """Return how many bytes were taken so far."""
+        """Return where the next byte goes; after others have appended, it is further on."""
         return self._writer.offset + len(self._buffer)
 
     async def close(self) -> None:
@@ -302,4 +302,4 @@ class BinaryWriter(OpenFile):
 
     def _check_open(self) -> None:
         if self.closed:
-            raise ValueError(_CLOSED)
+            raise ValueError(CLOSED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .attributes import Attributes
 from .changes import Changes
 from .contents import Contents
 from .transfers import Transfers
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["FileSystem"]
 
 
-class FileSystem(Transfers, Contents, Trees, Changes):
+class FileSystem(Transfers, Contents, Trees, Changes, Attributes):
     """The files of an executor. ``Client.fs`` and ``Environment.fs`` are ones.
 
     Paths are ``str``, ``bytes``, ``os.PathLike`` or ``PathUri``: absolute, relative to the

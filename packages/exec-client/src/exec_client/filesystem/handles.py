@@ -31,14 +31,37 @@ if TYPE_CHECKING:
     from exec_server_protocol.sandbox import SandboxContext
 
     from ..connection.generation import Generation
+    from ..file_slots import Slot
     from ..session import Session
 
-__all__ = ["BLOCK_BYTES", "Handle", "HandleMode"]
+__all__ = ["BLOCK_BYTES", "Handle", "HandleMode", "new_handle"]
 
 BLOCK_BYTES: Final = FILE_BLOCK_MAX_BYTES
 """The largest block of the wire: 1 MiB."""
 
-HandleMode = Literal["read", "replace", "update"]
+HandleMode = Literal["read", "replace", "update", "create", "append", "modify"]
+
+
+async def new_handle(session: Session, uri: PathUri, *, own: bool) -> Handle:
+    """Return a handle on the connection of the moment, once there is room for it.
+
+    Args:
+        session: Whose file it is.
+        uri: The file.
+        own: See ``HandleSlots.take``.
+
+    Raises:
+        OSError: There is no room.
+    """
+    try:
+        slot = await session.file_slots.take(own=own)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, native(uri)) from error
+    try:
+        return Handle(session, await session.live_generation(), uri, slot)
+    except BaseException:
+        slot.release()
+        raise
 
 
 class Handle:
@@ -48,31 +71,57 @@ class Handle:
         session: Whose file it is.
         generation: The connection.
         uri: The file.
+        slot: Room for it, given back when it is closed.
+
+    Attributes:
+        generation: The connection.
     """
 
-    def __init__(self, session: Session, generation: Generation, uri: PathUri) -> None:
+    def __init__(self, session: Session, generation: Generation, uri: PathUri, slot: Slot) -> None:
         self._session = session
-        self._generation = generation
+        self._slot = slot
+        self.generation = generation
         self._uri = uri
         self._id = uuid.uuid4().hex
         self._sent = False
+        self._closing = False
 
     @property
     def lost(self) -> bool:
         """Whether its connection is over."""
-        return self._generation.lost
+        return self.generation.lost
 
-    async def open(self, mode: HandleMode, sandbox: SandboxContext | None) -> None:
+    async def open(
+        self,
+        mode: HandleMode,
+        sandbox: SandboxContext | None,
+        *,
+        create_mode: int | None = None,
+        lock: bool = False,
+    ) -> None:
         """Open the file. To be followed by ``close``, also when this is cancelled.
+
+        Args:
+            mode: How.
+            sandbox: Under which policy.
+            create_mode: Permission bits of a file that is made; needs ``fsFileModes``.
+            lock: Refuse a file that somebody else has locked; needs ``fsCreateAppend``.
 
         Raises:
             FileError: The executor refused.
             GenerationLost: The connection is over.
         """
         self._sent = True
-        params = FsOpenParams(handle_id=self._id, path=self._uri, mode=mode, sandbox=sandbox)
+        params = FsOpenParams(
+            handle_id=self._id,
+            path=self._uri,
+            mode=mode,
+            sandbox=sandbox,
+            create_mode=create_mode,
+            lock=lock or None,
+        )
         try:
-            await self._session.call("fs/open", params, only=self._generation)
+            await self._session.call("fs/open", params, only=self.generation)
         except RpcError as error:
             self._sent = False
             raise to_file_error(error, native(self._uri)) from error
@@ -91,7 +140,7 @@ class Handle:
         """
         params = FsReadBlockParams(handle_id=self._id, offset=offset, len=length)
         try:
-            answer = await self._session.call("fs/readBlock", params, only=self._generation)
+            answer = await self._session.call("fs/readBlock", params, only=self.generation)
         except RpcError as error:
             raise to_file_error(error, native(self._uri)) from error
         result = understand(FsReadBlockResult, answer, "fs/readBlock")
@@ -114,7 +163,7 @@ class Handle:
         """
         params = FsWriteBlockParams(handle_id=self._id, offset=offset, chunk=bytes(data))
         try:
-            await self._session.call("fs/writeBlock", params, only=self._generation)
+            await self._session.call("fs/writeBlock", params, only=self.generation)
         except RpcError as error:
             raise to_file_error(error, native(self._uri)) from error
 
@@ -126,9 +175,15 @@ class Handle:
         """
         if self._sent and not self.lost:
             self._sent = False
-            self._session.background.start(self._close(), "exec-client-file-close")
+            closing = self._session.background.start(self._close(), "exec-client-file-close")
+            if closing is not None:
+                # Not before: the executor would refuse who is faster.
+                self._closing = True
+                closing.add_done_callback(lambda _: self._slot.release())
+        if not self._closing:
+            self._slot.release()
 
     async def _close(self) -> None:
         with suppress(RpcError, GenerationLost):
             params = FsCloseParams(handle_id=self._id)
-            await self._session.call("fs/close", params, only=self._generation)
+            await self._session.call("fs/close", params, only=self.generation)

@@ -15,7 +15,17 @@ from exec_server_protocol.path_uri import PathUri
 
 from .types import ProgressCallback, TransferProgress, TransferResult
 
-__all__ = ["FileTally", "FileTransfer", "LimitReached", "Plan", "carry_out", "part_name"]
+__all__ = [
+    "FileTally",
+    "FileTransfer",
+    "FolderTransfer",
+    "LimitReached",
+    "LinkTransfer",
+    "Plan",
+    "carry_out",
+    "part_name",
+    "unique_part_name",
+]
 
 FILES_AT_ONCE: Final = 4
 """Small files spend their time waiting for answers. Each holds at most 4 blocks of memory."""
@@ -27,16 +37,25 @@ _NAME_BYTES: Final = 200
 """Of a name of at most 255, so that the name of its part is one too."""
 
 
+MAX_ENTRIES: Final = 5_000_000
+"""Of a tree on an executor, which may have no end: some 3 GB of names here."""
+
+PERMISSIONS: Final = 0o777
+"""Bits that go along. Setuid and setgid do not: the copy has another owner, or comes from an
+executor that is not trusted."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileTransfer:
     """One file.
 
     Attributes:
         name: What it is called at its source, for people.
-        local: Path here.
+        local: Path here; below the folder of the tree, where there is one.
         remote: Path on the executor.
         size: Of the source, in bytes.
         modified_ms: Of the source: Unix time in milliseconds.
+        mode: Permission bits of the source; ``None`` when the executor does not tell.
     """
 
     name: str
@@ -44,26 +63,54 @@ class FileTransfer:
     remote: PathUri
     size: int
     modified_ms: int
+    mode: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderTransfer:
+    """One folder; the members are those of a file."""
+
+    name: str
+    local: str
+    remote: PathUri
+    mode: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTransfer:
+    """One symbolic link that is made again; the members are those of a file.
+
+    Attributes:
+        said: What the link here says; ``None`` for one of the executor, which is asked later.
+    """
+
+    name: str
+    local: str
+    remote: PathUri
+    said: bytes | None = None
 
 
 @dataclass(slots=True)
 class Plan:
-    """What there is to do.
+    """What there is to do, in this order.
+
+    Links come last: a file is never written through a link that came with the same tree.
 
     Attributes:
-        local_folders: To be made here.
-        remote_folders: To be made on the executor.
+        folders: To be made, outer ones first; the first is that of the tree.
         files: To be copied.
-        skipped: What can neither be copied nor has an error: sockets, and links to
-            directories that are copied already.
+        links: To be made.
+        skipped: What is left out: FIFOs, sockets, devices, and links into a circle.
         errors: What could not be looked at.
+        notes: See ``TransferResult``.
     """
 
-    local_folders: list[str] = field(default_factory=list)
-    remote_folders: list[PathUri] = field(default_factory=list)
+    folders: list[FolderTransfer] = field(default_factory=list)
     files: list[FileTransfer] = field(default_factory=list)
+    links: list[LinkTransfer] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     errors: list[OSError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def report(self, on_error: Callable[[OSError], None] | None) -> None:
         """Tell about the errors, or raise the first of them."""
@@ -88,6 +135,11 @@ def part_name(name: str, size: int, modified_ms: int) -> str:
     # Cut between characters, so that what was UTF-8 stays so.
     short = raw[:_NAME_BYTES].decode("utf-8", "ignore") if len(raw) > _NAME_BYTES else name
     return f".{short}.{tag}.part"
+
+
+def unique_part_name(name: str) -> str:
+    """Return another name for a hidden file every time: equal transfers do not meet."""
+    return part_name(name, 0, int.from_bytes(os.urandom(8), "big"))
 
 
 class LimitReached(ExecError, OSError):
@@ -209,4 +261,5 @@ async def carry_out(
         sent_bytes=tally.sent_bytes,
         kept_bytes=tally.kept_bytes,
         skipped=plan.skipped,
+        notes=plan.notes,
     )

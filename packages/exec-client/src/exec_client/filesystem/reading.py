@@ -11,10 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from exec_server_protocol.errors import INVALID_REQUEST, RpcError
-from exec_server_protocol.filesystem import FsGetMetadataParams, FsGetMetadataResult
+from exec_server_protocol.filesystem import (
+    CAPABILITY_FILE_MODES,
+    FsGetMetadataParams,
+    FsGetMetadataResult,
+)
 
 from ..connection.generation import DISCONNECTED, GenerationLost
 from .errors import (
@@ -24,7 +28,7 @@ from .errors import (
     is_directory_error,
     to_file_error,
 )
-from .handles import BLOCK_BYTES, Handle
+from .handles import BLOCK_BYTES, Handle, new_handle
 from .paths import native
 
 if TYPE_CHECKING:
@@ -54,15 +58,29 @@ async def get_metadata(
     sandbox: SandboxContext | None,
     *,
     follow_symlinks: bool | None = None,
+    link: bool = False,
     only: Generation | None = None,
 ) -> FsGetMetadataResult:
-    """Ask what is at a path.
+    """Ask what is at a path, with permissions where the executor tells them.
+
+    Args:
+        session: Where.
+        uri: Which.
+        sandbox: Under which policy.
+        follow_symlinks: False refuses links.
+        link: Of a link, the link itself; the executor has to have ``fsFileModes``.
+        only: The connection to use.
 
     Raises:
         FileError: The executor refused; nothing is there, for instance.
         GenerationLost: With ``only``: that connection is over.
     """
-    params = FsGetMetadataParams(path=uri, sandbox=sandbox, follow_symlinks=follow_symlinks)
+    details: Literal["link", "target"] | None = "link" if link else None
+    if details is None and session.supports(CAPABILITY_FILE_MODES):
+        details = "target"
+    params = FsGetMetadataParams(
+        path=uri, sandbox=sandbox, follow_symlinks=follow_symlinks, details=details
+    )
     try:
         answer = await session.call("fs/getMetadata", params, idempotent=True, only=only)
     except RpcError as error:
@@ -76,7 +94,12 @@ class BlockReader:
     Made with ``opened``. To be closed with ``close``, whatever happens.
     """
 
-    def __init__(self, session: Session, uri: PathUri, sandbox: SandboxContext | None) -> None:
+    def __init__(
+        self, session: Session, uri: PathUri, sandbox: SandboxContext | None, *, own: bool
+    ) -> None:
+        self._own = own
+        self._busy = 0
+        self._gave_way = False
         self._session = session
         self._uri = uri
         self._sandbox = sandbox
@@ -87,14 +110,20 @@ class BlockReader:
 
     @classmethod
     async def opened(
-        cls, session: Session, uri: PathUri, sandbox: SandboxContext | None
+        cls, session: Session, uri: PathUri, sandbox: SandboxContext | None, *, own: bool
     ) -> BlockReader:
         """Open a file.
+
+        Args:
+            session: Where it is.
+            uri: Which.
+            sandbox: Under which policy.
+            own: See ``HandleSlots.take``. Others give their room up while they are idle.
 
         Raises:
             FileError: The executor refused.
         """
-        reader = cls(session, uri, sandbox)
+        reader = cls(session, uri, sandbox, own=own)
         try:
             await reader._current()
         except BaseException:
@@ -125,8 +154,26 @@ class BlockReader:
         """
         while True:
             handle = await self._current()
-            with suppress(GenerationLost):
-                return await handle.read(offset, length)
+            self._busy += 1
+            try:
+                with suppress(GenerationLost):
+                    return await handle.read(offset, length)
+            finally:
+                self._busy -= 1
+                self._used()
+
+    def _used(self) -> None:
+        if not self._own and not self._closed:
+            self._session.file_slots.used(self._give_way)
+
+    def _give_way(self) -> bool:
+        """Close the handle for others who need room, unless it is in use."""
+        if self._busy or self._opening.locked() or self._handle is None:
+            return False
+        self._handle.close()
+        self._handle = None
+        self._gave_way = True
+        return True
 
     async def _current(self) -> Handle:
         """Return a handle on the connection of the moment, opening the file where needed."""
@@ -140,12 +187,14 @@ class BlockReader:
                     await self._open()
 
     async def _open(self) -> None:
-        generation = await self._session.live_generation()
-        handle = self._handle = Handle(self._session, generation, self._uri)
+        if self._handle is not None:
+            self._handle.close()  # it is lost, and its room is free
+            self._handle = None
+        handle = self._handle = await new_handle(self._session, self._uri, own=self._own)
         # Both at once: the second is sent before the first is answered. The first time the
         # version is asked for before the file is opened, later after it: a change between
         # the two is taken for a change since then, never overlooked.
-        ask = get_metadata(self._session, self._uri, self._sandbox, only=generation)
+        ask = get_metadata(self._session, self._uri, self._sandbox, only=handle.generation)
         opening = handle.open("read", self._sandbox)
         if self._version is None:
             now, refused = await asyncio.gather(ask, opening, return_exceptions=True)
@@ -153,6 +202,7 @@ class BlockReader:
             refused, now = await asyncio.gather(opening, ask, return_exceptions=True)
         if isinstance(refused, BaseException):
             self._handle = None
+            handle.close()
             if isinstance(refused, RemoteFileNotFoundError) and self._version is not None:
                 raise self._changed("is gone") from refused
             if isinstance(refused, FileError) and is_directory(now):
@@ -167,13 +217,16 @@ class BlockReader:
             handle.close()
             raise self._changed("has changed")
         self._version = version
+        self._used()
 
     def _changed(self, what: str) -> FileHandleLostError:
-        return FileHandleLostError(f"{DISCONNECTED}: {native(self._uri)} {what} since then")
+        why = "too many files were open" if self._gave_way else DISCONNECTED
+        return FileHandleLostError(f"{why}: {native(self._uri)} {what} since then")
 
     def close(self) -> None:
         """Close it, in the background. Repeating it does nothing."""
         self._closed = True
+        self._session.file_slots.forget(self._give_way)
         if self._handle is not None:
             self._handle.close()
 
@@ -188,7 +241,7 @@ async def read_whole(session: Session, uri: PathUri, sandbox: SandboxContext | N
     small = await read_small(session, uri, sandbox)
     if small is not None:
         return small
-    reader = await BlockReader.opened(session, uri, sandbox)
+    reader = await BlockReader.opened(session, uri, sandbox, own=True)
     ahead = ReadAhead(reader)
     whole = bytearray()
     try:
@@ -211,7 +264,7 @@ async def read_small(
     what is read is of one file, or read again.
     """
     while True:
-        handle = Handle(session, await session.live_generation(), uri)
+        handle = await new_handle(session, uri, own=True)
         try:
             refused, block = await asyncio.gather(
                 handle.open("read", sandbox), handle.read(0, BLOCK_BYTES), return_exceptions=True

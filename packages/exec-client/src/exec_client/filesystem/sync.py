@@ -9,15 +9,17 @@ from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
 from .._portal import PortalIterator
 from .handles import BLOCK_BYTES
+from .opening import MODES
 
 if TYPE_CHECKING:
     from exec_server_protocol.sandbox import SandboxContext
 
     from .._portal import Portal
-    from .files import BinaryReader, BinaryWriter
+    from .files import BinaryReader, BinaryWriter, OpenFile
     from .filesystem import FileSystem as AsyncFileSystem
     from .paths import FilePath
     from .types import DirectoryItem, FileStat, ScanResult, TransferResult, WalkStep
+    from .updating import BinaryUpdater
 
 __all__ = ["FileSystem"]
 
@@ -46,6 +48,10 @@ class FileSystem:
         """Return what is at a path."""
         return self._portal.call(self._files.stat(path, **options))
 
+    def lstat(self, path: FilePath, **options: Any) -> FileStat:
+        """Return what is at a path: of a link, the link itself."""
+        return self._portal.call(self._files.lstat(path, **options))
+
     def exists(self, path: FilePath, **options: Any) -> bool:
         """Return whether something is at a path."""
         return self._portal.call(self._files.exists(path, **options))
@@ -59,7 +65,7 @@ class FileSystem:
         return self._portal.call(self._files.is_dir(path, **options))
 
     def is_symlink(self, path: FilePath, **options: Any) -> bool:
-        """Return whether a path is a symbolic link to something that is there."""
+        """Return whether a path is a symbolic link."""
         return self._portal.call(self._files.is_symlink(path, **options))
 
     def realpath(self, path: FilePath, **options: Any) -> str:
@@ -93,14 +99,27 @@ class FileSystem:
 
     @overload
     def open(
-        self, path: FilePath, mode: Literal["wb"], *, sandbox: SandboxContext | None = None
+        self,
+        path: FilePath,
+        mode: Literal["wb", "xb", "ab"],
+        *,
+        sandbox: SandboxContext | None = None,
     ) -> io.BufferedWriter: ...
 
     @overload
     def open(
         self,
         path: FilePath,
-        mode: Literal["r", "rt", "w", "wt"] = "r",
+        mode: Literal["r+b", "rb+"],
+        *,
+        sandbox: SandboxContext | None = None,
+    ) -> io.BufferedRandom: ...
+
+    @overload
+    def open(
+        self,
+        path: FilePath,
+        mode: Literal["r", "rt", "w", "wt", "x", "xt", "a", "at"] = "r",
         *,
         encoding: str = "utf-8",
         errors: str = "strict",
@@ -120,7 +139,9 @@ class FileSystem:
 
         Args:
             path: The file.
-            mode: ``r`` and ``rb`` read; ``w`` and ``wb`` empty the file, or make it, and write.
+            mode: ``r`` and ``rb`` read; ``w`` and ``wb`` empty the file, or make it, and write;
+                ``x`` and ``xb`` make one that must not be there; ``a`` and ``ab`` write at its
+                end; ``r+b`` reads and writes one that is there.
             encoding: Of text.
             errors: What becomes of text that has no such encoding.
             sandbox: Policy of this call; ``None`` for the default one.
@@ -128,16 +149,22 @@ class FileSystem:
         Raises:
             ValueError: Another mode.
             FileNotFoundError: There is no such file, or no such folder.
+            FileExistsError: With ``x``: something is there.
         """
-        if mode in ("w", "wt", "wb"):
-            writer = self._portal.call(_opened(self._files.open(path, "wb", sandbox=sandbox)))
-            binary: Any = _Writer(_RawWriter(self._portal, writer), BLOCK_BYTES)
-        elif mode in ("r", "rt", "rb"):
-            reader = self._portal.call(_opened(self._files.open(path, "rb", sandbox=sandbox)))
-            binary = io.BufferedReader(_RawReader(self._portal, reader), BLOCK_BYTES)
+        kind = MODES.get(mode)
+        if kind is None:
+            raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
+        opening: Any = self._files.open  # its overloads know literals only
+        binary_kind = kind if kind.endswith("b") else f"{kind}b"
+        file = self._portal.call(_opened(opening(path, binary_kind, sandbox=sandbox)))
+        binary: Any
+        if "+" in kind:
+            binary = io.BufferedRandom(_RawUpdater(self._portal, file), BLOCK_BYTES)
+        elif kind[0] == "r":
+            binary = io.BufferedReader(_RawReader(self._portal, file), BLOCK_BYTES)
         else:
-            self._files.open(path, mode)  # type: ignore[call-overload]  # says what is wrong
-        if mode.endswith("b"):
+            binary = _Writer(_RawWriter(self._portal, file, binary_kind), BLOCK_BYTES)
+        if kind.endswith("b"):
             return binary  # type: ignore[no-any-return]
         return io.TextIOWrapper(binary, encoding, errors, newline="\n")
 
@@ -151,13 +178,40 @@ class FileSystem:
         """Remove a file, a link or a directory."""
         self._portal.call(self._files.remove(path, **options))
 
-    def copy(self, source: FilePath, target: FilePath, **options: Any) -> None:
-        """Copy a file, or a tree, on the executor."""
-        self._portal.call(self._files.copy(source, target, **options))
+    def copy(self, source: FilePath, target: FilePath, **options: Any) -> list[str]:
+        """Copy a file, or a tree, on the executor; return what was left out."""
+        return self._portal.call(self._files.copy(source, target, **options))
 
     def move(self, source: FilePath, target: FilePath, **options: Any) -> None:
         """Rename a file or a directory."""
         self._portal.call(self._files.move(source, target, **options))
+
+    def touch(self, path: FilePath, **options: Any) -> None:
+        """Make an empty file, or set the times of one that is there."""
+        self._portal.call(self._files.touch(path, **options))
+
+    def chmod(self, path: FilePath, mode: int, **options: Any) -> None:
+        """Set the permission bits of a file or a directory."""
+        self._portal.call(self._files.chmod(path, mode, **options))
+
+    def utime(
+        self, path: FilePath, times: tuple[float, float] | None = None, **options: Any
+    ) -> None:
+        """Set when a file was read and changed last."""
+        self._portal.call(self._files.utime(path, times, **options))
+
+    def symlink(
+        self,
+        target: str | bytes | os.PathLike[str] | os.PathLike[bytes],
+        path: FilePath,
+        **options: Any,
+    ) -> None:
+        """Make a symbolic link at ``path``, in the order of ``os.symlink``."""
+        self._portal.call(self._files.symlink(target, path, **options))
+
+    def readlink(self, path: FilePath, **options: Any) -> str:
+        """Return what a symbolic link says."""
+        return self._portal.call(self._files.readlink(path, **options))
 
     # ------------------------------------------------------------------ trees
 
@@ -225,14 +279,17 @@ class _RawReader(io.RawIOBase):
 
 
 class _RawWriter(io.RawIOBase):
-    def __init__(self, portal: Portal, file: BinaryWriter) -> None:
+    def __init__(self, portal: Portal, file: BinaryWriter, mode: str) -> None:
         self._portal = portal
         self._file = file
         self.name = file.name
-        self.mode = "wb"
+        self.mode = mode
 
     def writable(self) -> bool:
         return True
+
+    def tell(self) -> int:
+        return self._file.tell()
 
     def write(self, data: Any) -> int:
         # The buffer is the caller's again after this.
@@ -249,13 +306,48 @@ class _RawWriter(io.RawIOBase):
             super().close()
 
 
+class _RawUpdater(io.RawIOBase):
+    def __init__(self, portal: Portal, file: BinaryUpdater) -> None:
+        self._portal = portal
+        self._file = file
+        self.name = file.name
+        self.mode = "r+b"
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._portal.call(self._file.read(len(buffer)))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def write(self, data: Any) -> int:
+        return self._portal.call(self._file.write(bytes(data)))
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._portal.call(self._file.seek(offset, whence))
+
+    def close(self) -> None:
+        _close(self._portal, self._file)
+        super().close()
+
+
 class _Writer(io.BufferedWriter):
     def flush(self) -> None:
         super().flush()
         self.raw.flush()  # which the base class leaves out
 
 
-def _close(portal: Portal, file: BinaryReader | BinaryWriter) -> None:
+def _close(portal: Portal, file: OpenFile) -> None:
     """Close a file; with the client everything is closed already."""
     if not file.closed and portal.is_open:
         portal.call(file.close())

@@ -1,8 +1,9 @@
 """Files and trees between this machine and an executor.
 
 A large file goes to a hidden one beside its target first, and takes the target's name when it
-is complete: nobody sees half a file, and what a broken transfer leaves behind can be taken up.
-The name of the hidden file tells which version of the source it is a part of.
+is complete: nobody sees half a file. The hidden one has another name every time, unless somebody
+may go on with it: then its name tells which version of the source it is a part of, and it is
+locked, so that of equal transfers at once none writes to the part of another.
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ from .contents import Contents
 from .download import Download, plan_download
 from .paths import FilePath
 from .plan import carry_out
-from .trees import Trees, ahead
+from .trees import Trees
 from .types import ProgressCallback, TransferResult
 from .upload import Upload, plan_upload
 
 if TYPE_CHECKING:
-    from exec_server_protocol.path_uri import PathUri
     from exec_server_protocol.sandbox import SandboxContext
 
     from .filesystem import FileSystem
@@ -45,17 +45,21 @@ class Transfers(Contents, Trees, Changes):
         progress: ProgressCallback | None = None,
         resume: bool = False,
         keep_partial: bool = False,
+        follow_symlinks: bool = False,
         on_error: Callable[[OSError], None] | None = None,
         sandbox: SandboxContext | None = None,
     ) -> TransferResult:
         """Copy a file or a tree from here to the executor.
 
-        Links are followed. Directories are merged with what is there, files are replaced;
-        permissions do not go along. A lost connection is waited out, and the file that was
-        under way goes on from where it was.
+        Directories are merged with what is there. A file that is there is replaced in one step,
+        and keeps its permissions and its owner; a new one, and a new directory, gets the
+        permissions of its source (not setuid and setgid). Times of modification go along. Links
+        in a tree are made again; a link that is the source itself is followed. A lost connection
+        is waited out, and the file that was under way goes on from where it was.
 
-        An executor that cannot move files, or cannot open them without emptying them, gets
-        large files written in place, from the beginning again after a lost connection.
+        An executor without the extensions for all this gets files written in place, with the
+        permissions that it gives them, and what links lead to; ``notes`` of the result says so
+        where more people may read a file than here.
 
         Args:
             source: A file or a directory here.
@@ -65,6 +69,8 @@ class Transfers(Contents, Trees, Changes):
                 complete: of the same size, and no older than their source.
             keep_partial: Leave the part of a file behind when the transfer fails, for a later
                 one with ``resume``, which implies it.
+            follow_symlinks: In a tree, copy what links lead to instead of making them again. A link
+                into a circle is left out.
             on_error: Called with each file that fails; the others go on. ``None`` ends the
                 transfer with the first error.
             sandbox: Policy of this call; ``None`` for the default one.
@@ -75,20 +81,17 @@ class Transfers(Contents, Trees, Changes):
             SessionLostError: The connection was lost for good.
         """
         session, uri, sandbox = await self._prepare(target, sandbox)
-        plan = await asyncio.to_thread(plan_upload, os.fspath(source), uri)
+        follow = follow_symlinks or not Upload.makes_links(session)
+        plan = await asyncio.to_thread(plan_upload, os.fspath(source), uri, follow=follow)
         plan.report(on_error)
-
-        async def make(folder: PathUri) -> None:
-            await self.mkdir(folder, parents=True, exist_ok=True, sandbox=sandbox)
-
-        if plan.remote_folders:  # the folder above the target is not ours to make
-            await self.mkdir(plan.remote_folders.pop(0), exist_ok=True, sandbox=sandbox)
-        async for _ in ahead(plan.remote_folders, make):
-            pass
         files = cast("FileSystem", self)
         keep = keep_partial or resume
         upload = Upload(files, session, sandbox, resume=resume, keep=keep)
-        return await carry_out(plan, upload.run, progress, on_error)
+        upload.note_what_is_lost(plan)
+        await upload.make_folders(plan.folders, on_error)
+        result = await carry_out(plan, upload.run, progress, on_error)
+        await upload.finish(plan.links, on_error or _raise)
+        return result
 
     async def download(
         self,
@@ -98,15 +101,16 @@ class Transfers(Contents, Trees, Changes):
         progress: ProgressCallback | None = None,
         resume: bool = False,
         keep_partial: bool = False,
+        follow_symlinks: bool = False,
         on_error: Callable[[OSError], None] | None = None,
         max_bytes: int | None = MAX_DOWNLOAD_BYTES,
         sandbox: SandboxContext | None = None,
     ) -> TransferResult:
         """Copy a file or a tree from the executor to here.
 
-        Links are followed. Directories are merged with what is there, files are replaced;
-        times of modification go along, permissions do not. A lost connection is waited out,
-        and the file that was under way goes on from where it was.
+        As ``upload``, in the other direction. Nothing is made outside of the target, whatever the
+        executor sends: a link that is in the way of a directory of the tree is an error, one in
+        the way of a file is replaced.
 
         Args:
             source: A file or a directory on the executor.
@@ -116,6 +120,8 @@ class Transfers(Contents, Trees, Changes):
                 complete: of the same size and the same time of modification.
             keep_partial: Leave the part of a file behind when the transfer fails, for a later
                 one with ``resume``, which implies it.
+            follow_symlinks: In a tree, copy what links lead to instead of making them again. A link
+                into a circle is left out.
             on_error: Called with each file that fails; the others go on. ``None`` ends the
                 transfer with the first error.
             max_bytes: Of all files together, with what an earlier attempt left; 1 TiB unless given,
@@ -131,17 +137,19 @@ class Transfers(Contents, Trees, Changes):
         """
         session, uri, sandbox = await self._prepare(source, sandbox)
         files = cast("FileSystem", self)
-        plan = await plan_download(files, uri, os.fspath(target), sandbox)
+        here = os.fspath(target)
+        plan = await plan_download(files, session, uri, here, sandbox, follow=follow_symlinks)
         plan.report(on_error)
-        for folder in plan.local_folders:
-            await asyncio.to_thread(_make_folder, folder)
-        download = Download(session, sandbox, resume=resume, keep=keep_partial or resume)
-        return await carry_out(plan, download.run, progress, on_error, max_bytes)
+        keep = keep_partial or resume
+        download = Download(files, session, sandbox, resume=resume, keep=keep)
+        try:
+            await download.make_folders(here, plan.folders, on_error)
+            result = await carry_out(plan, download.run, progress, on_error, max_bytes)
+            await download.finish(plan.links, on_error or _raise)
+        finally:
+            download.close()
+        return result
 
 
-def _make_folder(path: str) -> None:
-    try:
-        os.mkdir(path)
-    except FileExistsError:
-        if not os.path.isdir(path):
-            raise
+def _raise(error: OSError) -> None:
+    raise error

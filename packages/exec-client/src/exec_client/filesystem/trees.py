@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from exec_server_protocol.errors import MalformedMessageError
 from exec_server_protocol.filesystem import (
+    CAPABILITY_LINKS,
+    DirectoryEntry,
     FsReadDirectoryParams,
     FsReadDirectoryResult,
     FsWalkParams,
@@ -42,7 +45,9 @@ class Trees(FileSystemBase):
     async def iterdir(
         self, path: FilePath = ".", *, sandbox: SandboxContext | None = None
     ) -> AsyncIterator[DirectoryItem]:
-        """Yield what is in a directory, sorted by name; links that lead nowhere are left out.
+        """Yield what is in a directory, sorted by name, links that lead nowhere included.
+
+        An executor without ``fsLinks`` leaves those out.
 
         Args:
             path: The directory.
@@ -57,20 +62,14 @@ class Trees(FileSystemBase):
 
     async def _list(self, path: FilePath, sandbox: SandboxContext | None) -> list[DirectoryItem]:
         session, uri, sandbox = await self._prepare(path, sandbox)
-        params = FsReadDirectoryParams(path=uri, sandbox=sandbox)
+        details = True if session.supports(CAPABILITY_LINKS) else None
+        params = FsReadDirectoryParams(path=uri, sandbox=sandbox, details=details)
         answer = await self._call(session, "fs/readDirectory", params, uri, idempotent=True)
         base = native(uri).rstrip("/")
-        entries = FsReadDirectoryResult.model_validate(answer).entries
-        for entry in entries:
-            # A name is used to build paths, here as well when a tree is downloaded.
-            if entry.file_name in ("", ".", "..") or {"/", "\0"} & set(entry.file_name):
-                raise MalformedMessageError("a directory listing with what is no name")
-        return [
-            DirectoryItem(name, f"{base}/{name}", is_dir, is_file)
-            for name, is_dir, is_file in sorted(
-                (entry.file_name, entry.is_directory, entry.is_file) for entry in entries
-            )
+        items = [
+            _item(base, entry) for entry in FsReadDirectoryResult.model_validate(answer).entries
         ]
+        return sorted(items, key=lambda item: item.name)
 
     async def walk(
         self,
@@ -96,53 +95,39 @@ class Trees(FileSystemBase):
             A directory, its directories and its files. Remove directories from the list to
             leave them out.
         """
-        walk = self._walk(path, follow_symlinks=follow_symlinks, on_error=on_error, sandbox=sandbox)
-        async with aclosing(walk) as steps:
-            async for step in steps:
-                yield step
-
-    async def _walk(
-        self,
-        path: FilePath,
-        *,
-        follow_symlinks: bool = False,
-        on_error: Callable[[OSError], None] | None = None,
-        on_alias: Callable[[str], None] | None = None,
-        sandbox: SandboxContext | None = None,
-    ) -> AsyncGenerator[WalkStep, None]:
-        """Walk, and tell about directories that have been seen under another name."""
         session, root, _ = await self._prepare(path, sandbox)
         cwd = session.environment_info.cwd
-        level = [(native(root), True)]
+        level: list[tuple[str, bool | None]] = [(native(root), False)]
         seen: set[str] = set()
 
-        async def look(entry: tuple[str, bool]) -> list[DirectoryItem] | None:
-            folder, is_root = entry
+        async def look(entry: tuple[str, bool | None]) -> list[DirectoryItem] | None:
+            folder, is_link = entry
             if follow_symlinks:
                 real = await self.realpath(folder, sandbox=sandbox)
                 if real in seen:
                     return None
                 seen.add(real)
-            elif not is_root and (await self.stat(folder, sandbox=sandbox)).is_symlink:
-                return None
+            else:
+                if is_link is None:
+                    is_link = (await self.stat(folder, sandbox=sandbox)).is_symlink
+                if is_link:
+                    return None
             return await self._list(to_uri(folder, cwd), sandbox)
 
         while level:
-            below: list[tuple[str, bool]] = []
+            below: list[tuple[str, bool | None]] = []
             async with aclosing(ahead(level, _caught(look))) as answers:
                 async for (folder, _), items in answers:
                     if isinstance(items, FileError):
                         if on_error is not None:
                             on_error(items)
-                    elif items is None:
-                        if on_alias is not None:
-                            on_alias(folder)
-                    else:
-                        directories = [item.name for item in items if item.is_dir]
+                    elif items is not None:
+                        links = {item.name: item.is_symlink for item in items if item.is_dir}
+                        directories = list(links)
                         files = [item.name for item in items if not item.is_dir]
                         yield WalkStep(folder, directories, files)
                         base = folder.rstrip("/")
-                        below += [(f"{base}/{name}", False) for name in directories]
+                        below += [(f"{base}/{name}", links.get(name)) for name in directories]
             level = below
 
     async def glob(
@@ -266,6 +251,25 @@ class Trees(FileSystemBase):
             errors=[ScanError(native(error.path), error.message) for error in result.errors],
             truncated=result.truncated,
         )
+
+
+def _item(base: str, entry: DirectoryEntry) -> DirectoryItem:
+    name = entry.file_name
+    if entry.name_base64 is not None:
+        name = os.fsdecode(entry.name_base64)
+    # A name is used to build paths, here as well when a tree is downloaded.
+    if name in ("", ".", "..") or {"/", "\0"} & set(name):
+        raise MalformedMessageError("a directory listing with what is no name")
+    return DirectoryItem(
+        name,
+        f"{base}/{name}",
+        entry.is_directory,
+        entry.is_file,
+        entry.is_symlink,
+        entry.size,
+        None if entry.modified_at_ms is None else entry.modified_at_ms / 1000,
+        entry.file_mode,
+    )
 
 
 async def ahead(

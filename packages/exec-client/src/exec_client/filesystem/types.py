@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from exec_server_protocol.filesystem import FsGetMetadataResult
@@ -31,6 +31,9 @@ class FileStat:
         is_symlink: The path itself is a symbolic link.
         modified_at: Unix time in seconds; ``None`` when unknown.
         created_at: Likewise; many executors do not know.
+        mode: Permission bits, 12 of them; ``None`` when the executor does not tell.
+        uid: Number of the owner; likewise.
+        gid: Number of the group; likewise.
     """
 
     size: int
@@ -39,6 +42,9 @@ class FileStat:
     is_symlink: bool
     modified_at: float | None
     created_at: float | None
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
 
     @classmethod
     def from_wire(cls, result: FsGetMetadataResult) -> FileStat:
@@ -50,6 +56,9 @@ class FileStat:
             is_symlink=result.is_symlink,
             modified_at=result.modified_at_ms / 1000 if result.modified_at_ms else None,
             created_at=result.created_at_ms / 1000 if result.created_at_ms else None,
+            mode=result.file_mode,
+            uid=result.user_id,
+            gid=result.group_id,
         )
 
 
@@ -58,16 +67,25 @@ class DirectoryItem:
     """One name in a directory. Can be passed wherever a path can.
 
     Attributes:
-        name: Bytes that are not UTF-8 are replaced by U+FFFD: such a name cannot be opened.
+        name: Bytes that are not UTF-8 are spelled as ``os.fsdecode`` does; an executor without
+            ``fsLinks`` replaces them by U+FFFD, and such a name cannot be opened.
         path: With the directory that it is in.
         is_dir: It is a directory, or a link to one.
         is_file: It is a regular file, or a link to one.
+        is_symlink: It is a link; ``None``, as all that follows, when the executor does not tell.
+        size: In bytes; of a link's target, as the next two.
+        modified_at: Unix time in seconds.
+        mode: Permission bits.
     """
 
     name: str
     path: str
     is_dir: bool
     is_file: bool
+    is_symlink: bool | None = None
+    size: int | None = None
+    modified_at: float | None = None
+    mode: int | None = None
 
     def __fspath__(self) -> str:
         return self.path
@@ -148,13 +166,17 @@ class TransferResult:
         files: How many are complete.
         sent_bytes: Content that went over the connection.
         kept_bytes: Content that was there from an earlier attempt.
-        skipped: Sources that are neither files nor directories.
+        skipped: Sources that were left out: neither files, directories nor links, or links into a
+            circle where links are followed.
+        notes: What could not be kept of what is there now, in sentences for people: an executor
+            that knows no permissions gives new files the usual ones.
     """
 
     files: int
     sent_bytes: int
     kept_bytes: int
     skipped: list[str]
+    notes: list[str] = field(default_factory=list)
 
 
 ProgressCallback: TypeAlias = Callable[[TransferProgress], None]

@@ -6,24 +6,30 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from exec_server_protocol.filesystem import (
-    CAPABILITY_MOVE,
-    CAPABILITY_OPEN_UPDATE,
-    FsRemoveParams,
+    CAPABILITY_FILE_MODES,
+    CAPABILITY_LINKS,
+    FsCreateDirectoryParams,
 )
 
-from ..connection.states import ClientState
 from ..errors import ConnectionBrokenError
 from .contents import WHOLE_WRITE_BYTES
-from .errors import RemotePermissionError
-from .handles import BLOCK_BYTES
-from .paths import name_of, native, to_uri
-from .plan import MAX_FRUITLESS, FileTally, FileTransfer, Plan, part_name
-from .reading import BlockReader
-from .writing import WRITE_BEHIND_BLOCKS, BlockWriter
+from .errors import RemoteFileExistsError, RemoteFileNotFoundError
+from .plan import (
+    MAX_FRUITLESS,
+    PERMISSIONS,
+    FileTally,
+    FileTransfer,
+    FolderTransfer,
+    LinkTransfer,
+    Plan,
+)
+from .reading import get_metadata, is_directory
+from .replacing import Asked, Replacing
+from .trees import ahead
 
 if TYPE_CHECKING:
     from exec_server_protocol.path_uri import PathUri
@@ -34,9 +40,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Upload", "plan_upload"]
 
+_USUAL_FILE: Final = 0o644
+_USUAL_FOLDER: Final = 0o755
+"""What an executor gives to what is made there, when nobody can ask for anything else."""
 
-def plan_upload(source: str, target: PathUri) -> Plan:
+_OWNER_ALL: Final = 0o700
+"""What a folder needs while it is filled."""
+
+_Above: TypeAlias = "tuple[tuple[int, int], _Above | None]"
+"""Device and inode of a folder, and of those that it is in."""
+
+
+def plan_upload(source: str, target: PathUri, *, follow: bool) -> Plan:
     """Look at a file or a tree here. Blocks.
+
+    Args:
+        source: A link is followed, since somebody named it.
+        target: Its new name.
+        follow: Copy what links lead to, instead of making them again.
 
     Raises:
         OSError: The source cannot be looked at, or is neither file nor directory.
@@ -48,45 +69,73 @@ def plan_upload(source: str, target: PathUri) -> Plan:
         return plan
     if not stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EINVAL, "neither a file nor a directory", source)
-    seen: set[tuple[int, int]] = set()
-    folders = [(source, target)]
+    # Whether a folder was reached through a link: only then can it be one that it is in.
+    first: tuple[str, PathUri, _Above, bool] = (source, target, (_id(status), None), False)
+    folders = [first]
+    plan.folders.append(FolderTransfer(source, source, target, _bits(status)))
     while folders:
-        folder, uri = folders.pop()
+        folder, uri, above, linked = folders.pop()
         try:
-            now = os.stat(folder)
-            if (now.st_dev, now.st_ino) in seen:
-                plan.skipped.append(folder)
-                continue
-            seen.add((now.st_dev, now.st_ino))
-            plan.remote_folders.append(uri)
-            for entry, status in _entries(folder, plan):
-                below = uri.join(entry.name)
-                if stat.S_ISDIR(status.st_mode):
-                    folders.append((entry.path, below))
-                elif stat.S_ISREG(status.st_mode):
-                    plan.files.append(_file(entry.path, below, status))
-                else:
-                    plan.skipped.append(entry.path)
+            with os.scandir(folder) as scanned:
+                entries = sorted(scanned, key=lambda entry: entry.name)
         except OSError as error:
             plan.errors.append(error)
+            continue
+        for entry in entries:
+            try:
+                below = uri.join(entry.name)
+                is_link = entry.is_symlink()
+                if is_link and not follow:
+                    said = os.fsencode(os.readlink(entry.path))
+                    plan.links.append(LinkTransfer(entry.path, entry.path, below, said))
+                    continue
+                status = entry.stat()
+            except (OSError, ValueError) as error:  # a link that leads nowhere, among others
+                plan.errors.append(_about(error, entry.path))
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                through = linked or is_link
+                if through and _is_among(_id(status), above):
+                    plan.skipped.append(entry.path)
+                    continue
+                plan.folders.append(FolderTransfer(entry.path, entry.path, below, _bits(status)))
+                folders.append((entry.path, below, (_id(status), above), through))
+            elif stat.S_ISREG(status.st_mode):
+                plan.files.append(_file(entry.path, below, status))
+            else:
+                plan.skipped.append(entry.path)
     return plan
 
 
-def _entries(folder: str, plan: Plan) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            try:
-                yield entry, entry.stat()
-            except OSError as error:  # a link that leads nowhere
-                plan.errors.append(error)
+def _about(error: OSError | ValueError, path: str) -> OSError:
+    if isinstance(error, OSError):
+        return error
+    return OSError(errno.EINVAL, str(error), path)
+
+
+def _id(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _bits(status: os.stat_result) -> int:
+    return status.st_mode & PERMISSIONS
+
+
+def _is_among(folder: tuple[int, int], above: _Above | None) -> bool:
+    while above is not None:
+        if above[0] == folder:
+            return True
+        above = above[1]
+    return False
 
 
 def _file(path: str, target: PathUri, status: os.stat_result) -> FileTransfer:
-    return FileTransfer(path, path, target, status.st_size, status.st_mtime_ns // 1_000_000)
+    modified_ms = max(0, status.st_mtime_ns // 1_000_000)
+    return FileTransfer(path, path, target, status.st_size, modified_ms, _bits(status))
 
 
 class Upload:
-    """The way of one file to an executor.
+    """The way of files to an executor.
 
     Args:
         files: The executor's files.
@@ -109,10 +158,102 @@ class Upload:
         self._session = session
         self._sandbox = sandbox
         self._resume = resume
-        self._keep = keep
-        self._can_stage = session.supports(CAPABILITY_OPEN_UPDATE) and session.supports(
-            CAPABILITY_MOVE
+        self._modes = session.supports(CAPABILITY_FILE_MODES)
+        self._replacing = Replacing(files, session, sandbox, resume=resume, keep=keep)
+        self._narrow: list[FolderTransfer] = []
+
+    @staticmethod
+    def makes_links(session: Session) -> bool:
+        """Whether links can be made again; where they cannot, they are followed."""
+        return session.supports(CAPABILITY_LINKS)
+
+    def note_what_is_lost(self, plan: Plan) -> None:
+        """Say which files may be read by more people there than here."""
+        if self._modes:
+            return
+        wider = [item.name for item in plan.folders if _USUAL_FOLDER & ~(item.mode or 0)]
+        wider += [item.name for item in plan.files if _USUAL_FILE & ~(item.mode or 0)]
+        if wider:
+            more = f" and {len(wider) - 1} more" if len(wider) > 1 else ""
+            plan.notes.append(
+                f"{wider[0]}{more}: this executor cannot set permissions; new files there may be "
+                "open to people who may not read them here"
+            )
+
+    # ------------------------------------------------------------------ folders
+
+    async def make_folders(
+        self, folders: list[FolderTransfer], on_error: Callable[[OSError], None] | None
+    ) -> None:
+        """Make folders that are missing, outer ones first; they get their bits at once.
+
+        What their owner may do stays open to the owner until ``finish``.
+        """
+
+        async def make(folder: FolderTransfer) -> None:
+            try:
+                await self._make(folder)
+            except OSError as error:
+                if on_error is None:
+                    raise
+                on_error(error)
+
+        if folders:
+            await self._make(folders[0])  # without it there is nothing to go on with
+        async for _ in ahead(folders[1:], make):
+            pass
+
+    async def _make(self, folder: FolderTransfer) -> None:
+        mode = (folder.mode or 0) | _OWNER_ALL if self._modes else None
+        params = FsCreateDirectoryParams(
+            path=folder.remote, recursive=False, sandbox=self._sandbox, create_mode=mode
         )
+        uri, again = folder.remote, False
+        for attempt in range(MAX_FRUITLESS + 1):
+            try:
+                await self._files._call(self._session, "fs/createDirectory", params, uri)
+            except ConnectionBrokenError:
+                again = True
+                if attempt == MAX_FRUITLESS:
+                    raise
+            except RemoteFileNotFoundError:
+                # The request for the folder above may have been lost with its connection, and
+                # comes again behind this one.
+                if attempt == MAX_FRUITLESS:
+                    raise
+                await asyncio.sleep(0)
+            except RemoteFileExistsError:
+                there = await get_metadata(self._session, uri, self._sandbox)
+                if not is_directory(there):
+                    raise
+                if again and mode is not None:  # it was made by us, most likely
+                    await self._files.chmod(uri, mode, sandbox=self._sandbox)
+                    break
+                return
+            else:
+                break
+        if mode is not None and mode != folder.mode:
+            self._narrow.append(folder)
+
+    async def finish(self, links: list[LinkTransfer], report: Callable[[OSError], None]) -> None:
+        """Make links, and take from folders what their owner may not do."""
+
+        async def make(link: LinkTransfer) -> None:
+            try:
+                said = link.said or b""
+                await self._files.symlink(said, link.remote, overwrite=True, sandbox=self._sandbox)
+            except OSError as error:
+                report(error)
+
+        async for _ in ahead(links, make):
+            pass
+        for folder in reversed(self._narrow):
+            try:
+                await self._files.chmod(folder.remote, folder.mode or 0, sandbox=self._sandbox)
+            except OSError as error:
+                report(error)
+
+    # ------------------------------------------------------------------ files
 
     async def run(self, item: FileTransfer, tally: FileTally) -> None:
         """Copy one file.
@@ -128,7 +269,13 @@ class Upload:
             await self._write_whole(item, data)
             tally.move(item.size, len(data))
         else:
-            await self._copy_large(item, tally)
+            fd = await asyncio.to_thread(os.open, item.local, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                source = _OpenFile(item, fd)
+                asked = Asked(create_mode=item.mode, modified_ms=item.modified_ms)
+                await self._replacing.run(source, item.remote, asked, tally)
+            finally:
+                os.close(fd)
 
     async def _is_complete(self, item: FileTransfer) -> bool:
         """Whether the target has the size of its source, and was written after that changed."""
@@ -142,139 +289,29 @@ class Upload:
 
     async def _write_whole(self, item: FileTransfer, data: bytes) -> None:
         """Write a small file; once more after a lost connection, which changes nothing."""
+        asked = Asked(create_mode=item.mode, modified_ms=item.modified_ms)
         for attempt in range(MAX_FRUITLESS + 1):
             try:
-                await self._files.write_bytes(item.remote, data, sandbox=self._sandbox)
-                return
-            except ConnectionBrokenError:
-                if attempt == MAX_FRUITLESS:
-                    raise
-
-    async def _copy_large(self, item: FileTransfer, tally: FileTally) -> None:
-        fd = await asyncio.to_thread(os.open, item.local, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            target = await self._target(item)
-            if target is None:
-                await self._send(fd, item, item.remote, tally, staged=False)
-                return
-            part = target.parent.join(part_name(name_of(target), item.size, item.modified_ms))
-            await self._session.failed_parts.wait_removed(str(part))
-            try:
-                await self._send(fd, item, part, tally, staged=True)
-                await self._put_in_place(part, target)
-            except RemotePermissionError:
-                # The folder takes no new file; the file itself may well be writable.
-                await self._drop(part)
-                await self._send(fd, item, item.remote, tally, staged=False)
-            except BaseException as error:
-                if not self._keep and not await self._drop(part):
-                    error.add_note(self._left(part))
-                raise
-        finally:
-            os.close(fd)
-
-    async def _target(self, item: FileTransfer) -> PathUri | None:
-        """Return the file that is to be replaced; ``None`` to write to what is there."""
-        if not self._can_stage:
-            return None
-        there = await self._files._look(item.remote, self._sandbox)
-        if there is None:
-            return item.remote
-        if not there.is_file:
-            return None
-        if there.is_symlink:
-            return to_uri(await self._files.realpath(item.remote, sandbox=self._sandbox), None)
-        return item.remote
-
-    async def _send(
-        self, fd: int, item: FileTransfer, to: PathUri, tally: FileTally, *, staged: bool
-    ) -> None:
-        """Send the blocks, again from the first unconfirmed one after a lost connection."""
-        offset = await self._kept(fd, item, to) if staged and self._resume else 0
-        tally.start(offset)
-        fruitless = 0
-        while True:
-            writer: BlockWriter | None = None
-            try:
-                writer = await BlockWriter.opened(
-                    self._session,
-                    to,
-                    self._sandbox,
-                    mode="update" if offset else "replace",
-                    offset=offset,
+                await self._files._write_whole(
+                    self._session, item.remote, data, self._sandbox, asked=asked
                 )
-                await _send_blocks(fd, item, writer, tally)
                 return
             except ConnectionBrokenError:
-                confirmed = writer.confirmed if writer is not None else offset
-                fruitless = 0 if confirmed > offset else fruitless + 1
-                if fruitless > MAX_FRUITLESS:
-                    raise
-                offset = confirmed if staged else 0
-                tally.move(offset, 0)
-            finally:
-                if writer is not None:
-                    await writer.close()
-
-    async def _kept(self, fd: int, item: FileTransfer, part: PathUri) -> int:
-        """Return up to where the part that is there already is good.
-
-        Its last blocks may be in any state, so they are sent again; the one before them has
-        to be the same here and there, or everything is sent again.
-        """
-        there = await self._files._look(part, self._sandbox)
-        size = min(there.size, item.size) if there is not None else 0
-        offset = max(0, size // BLOCK_BYTES - WRITE_BEHIND_BLOCKS) * BLOCK_BYTES
-        if not offset:
-            return 0
-        reader = await BlockReader.opened(self._session, part, self._sandbox)
-        try:
-            theirs, _ = await reader.read(offset - BLOCK_BYTES, BLOCK_BYTES)
-        finally:
-            reader.close()
-        ours = await asyncio.to_thread(os.pread, fd, BLOCK_BYTES, offset - BLOCK_BYTES)
-        return offset if theirs == ours else 0
-
-    async def _put_in_place(self, part: PathUri, target: PathUri) -> None:
-        for attempt in range(MAX_FRUITLESS + 1):
-            try:
-                await self._files.move(part, target, overwrite=True, sandbox=self._sandbox)
-                return
-            except ConnectionBrokenError:
-                if not await self._files.exists(part, sandbox=self._sandbox):
-                    return  # it was moved, and only the answer was lost
                 if attempt == MAX_FRUITLESS:
                     raise
 
-    async def _drop(self, part: PathUri) -> bool:
-        """Remove a part, once there is a connection. Returns whether it is gone already."""
-        params = FsRemoveParams(path=part, recursive=False, force=True, sandbox=self._sandbox)
 
-        async def remove() -> None:
-            # Repeating it changes nothing: nobody else has a file of this name.
-            await self._files._call(self._session, "fs/remove", params, part, idempotent=True)
+class _OpenFile:
+    """A file here, as ``replacing.Source``."""
 
-        return await self._session.failed_parts.remove(str(part), remove)
+    def __init__(self, item: FileTransfer, fd: int) -> None:
+        self.name = item.name
+        self.size = item.size
+        self.version = item.modified_ms
+        self._fd = fd
 
-    def _left(self, part: PathUri) -> str:
-        """Say what becomes of a part that is still there."""
-        if self._session.state in (ClientState.FAILED, ClientState.CLOSED):
-            return f"an unfinished file is left on the executor: {native(part)}"
-        return f"an unfinished file goes once the session is resumed: {native(part)}"
-
-
-async def _send_blocks(fd: int, item: FileTransfer, writer: BlockWriter, tally: FileTally) -> None:
-    while writer.offset < item.size:
-        length = min(BLOCK_BYTES, item.size - writer.offset)
-        data = await asyncio.to_thread(os.pread, fd, length, writer.offset)
-        if not data:
-            raise OSError(errno.EIO, "became shorter while it was being copied", item.local)
-        before = writer.confirmed
-        await writer.write(data)
-        tally.move(writer.confirmed, writer.confirmed - before)
-    before = writer.confirmed
-    await writer.flush()
-    tally.move(writer.confirmed, writer.confirmed - before)
+    async def read(self, offset: int, length: int) -> bytes:
+        return await asyncio.to_thread(os.pread, self._fd, length, offset)
 
 
 def _read_file(path: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Writing a file from its beginning, block by block, several of them on their way at once.
+"""Writing a file, block by block, several of them on their way at once.
 
 A handle ends with its connection, and opening a file for writing empties it: so a file that
 is being written is lost with the connection, and says so from then on.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ..connection.generation import DISCONNECTED, GenerationLost
 from ..errors import ClientError
 from .errors import FileError, FileHandleLostError
-from .handles import BLOCK_BYTES, Handle, HandleMode
+from .handles import Handle, HandleMode, new_handle
 from .paths import native
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..session import Session
 
-__all__ = ["WRITE_BEHIND_BLOCKS", "BlockWriter", "blocks_of"]
+__all__ = ["WRITE_BEHIND_BLOCKS", "BlockWriter"]
 
 WRITE_BEHIND_BLOCKS: Final = 4
 """Blocks that are on their way at once; see ``READ_AHEAD_BLOCKS``."""
@@ -52,6 +52,9 @@ class BlockWriter:
         *,
         mode: HandleMode = "replace",
         offset: int = 0,
+        create_mode: int | None = None,
+        lock: bool = False,
+        own: bool = False,
     ) -> BlockWriter:
         """Open a file for writing.
 
@@ -59,19 +62,23 @@ class BlockWriter:
             session: Where it is.
             uri: Which.
             sandbox: Under which policy.
-            mode: ``replace`` empties it at once, ``update`` does not.
+            mode: ``replace`` empties it at once, ``update`` does not, ``create`` makes it, and
+                ``append`` goes on at its end.
             offset: Where the first block goes.
+            create_mode: Permission bits of a file that is made; needs ``fsFileModes``.
+            lock: Refuse a file that somebody else has locked; needs ``fsCreateAppend``.
+            own: See ``HandleSlots.take``.
 
         Raises:
             FileError: The executor refused.
             FileHandleLostError: The connection was lost meanwhile.
         """
         while True:
-            generation = await session.live_generation()
-            handle = Handle(session, generation, uri)
+            handle = await new_handle(session, uri, own=own)
             try:
-                await handle.open(mode, sandbox)
+                await handle.open(mode, sandbox, create_mode=create_mode, lock=lock)
             except GenerationLost as error:
+                handle.close()
                 if not error.sent:
                     continue
                 raise FileHandleLostError(
@@ -152,9 +159,3 @@ class BlockWriter:
 
     def __repr__(self) -> str:
         return f"<BlockWriter {self._offset} bytes, {self.confirmed} written>"
-
-
-def blocks_of(data: bytes | bytearray | memoryview) -> list[memoryview]:
-    """Return ``data`` in pieces of a block each."""
-    view = memoryview(data).cast("B")
-    return [view[start : start + BLOCK_BYTES] for start in range(0, len(view), BLOCK_BYTES)]
