@@ -26,7 +26,7 @@ OF_THE_MACHINE = {
     "another_convention", "io_uring", "keyrings", "make_device", "mount_proc_in_namespace",
     "open_by_handle", "open_devices", "remount_in_namespace", "look_below_mounts", "vsock",
     "write_devices_settings", "write_kernel_settings", "leave_chroot", "shared_memory_folder",
-    "trace_server", "read_memory", "copy_memory", "steal_descriptor",
+    "trace_server", "read_memory", "copy_memory", "steal_descriptor", "receive_mounts",
 }  # fmt: skip
 """What a machine, a container or a user other than root may be refused without a sandbox."""
 ONLY_INSIDE = {"unmount_in_namespace", "type_into_terminal"}
