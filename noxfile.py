@@ -173,7 +173,7 @@ def types(session: nox.Session) -> None:
         parts = [f"packages/{folder}/{part}" for part in ("src", "tests")]
         session.run("mypy", *(part for part in parts if any((ROOT / part).rglob("*.py"))))
     session.run("mypy", "testkit", "tests", "scripts", "bench", "noxfile.py")
-    for example in sorted(Path("examples").glob("*.py")):
+    for example in sorted(Path("examples").rglob("*.py")):
         session.run("mypy", str(example))
 
 

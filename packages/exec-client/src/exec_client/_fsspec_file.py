@@ -7,13 +7,18 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 try:
-    from fsspec.asyn import AsyncFileSystem, sync, sync_teardown  # type: ignore[import-untyped]
+    from fsspec.asyn import AsyncFileSystem, sync  # type: ignore[import-untyped]
     from fsspec.callbacks import DEFAULT_CALLBACK  # type: ignore[import-untyped]
     from fsspec.spec import AbstractBufferedFile  # type: ignore[import-untyped]
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "exec_client.fsspec needs fsspec: pip install 'exec-client[fsspec]'", name="fsspec"
     ) from error
+
+try:
+    from fsspec.asyn import sync_teardown
+except ImportError:  # of releases before 2026.9
+    sync_teardown = sync
 
 from .filesystem.handles import BLOCK_BYTES
 

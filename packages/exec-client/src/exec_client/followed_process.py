@@ -277,8 +277,9 @@ class FollowedProcess:
 
         Kept are the last 256 events and 1 MiB. A subscriber that falls 256 events behind
         gets an ``OutputLostError`` once and goes on with the oldest that is left; ``read``
-        returns what the executor still has of the rest. Who takes events and never reads
-        ``stdout`` and ``stderr`` does not have to: they give way, see ``OutputStream``.
+        returns what the executor still has of the rest. A caller
+        that takes events does not have to read ``stdout`` and ``stderr``: unread, these two do
+        not make the process wait, see ``OutputStream``.
         """
         self._give_way()
         return self._log.subscribe()
