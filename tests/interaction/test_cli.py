@@ -198,6 +198,31 @@ def test_a_command_that_takes_too_long_is_killed(cli: Cli, server_url: str, tmp_
     assert not is_running(int((tmp_path / "pid").read_text()))
 
 
+def test_a_command_is_asked_to_end_before_it_is_killed(cli: Cli, server_url: str) -> None:
+    options = ["run", "--url", server_url, "--timeout", "0.5", "--kill-after"]
+    obeys = "trap 'echo bye; exit 0' TERM; echo hi; while :; do sleep 0.05; done"
+    done = cli.run(*options, "20s", "--", "sh", "-c", obeys)
+    assert (done.returncode, done.stdout) == (124, b"hi\nbye\n")
+    done = cli.run(
+        *options, "0.2", "--", "sh", "-c", "trap '' TERM; echo hi; sleep 600 & wait; wait"
+    )
+    assert (done.returncode, done.stdout) == (124, b"hi\n")
+    assert b"killed after 0.7 s" in done.stderr
+
+
+def test_output_is_written_up_to_a_limit(cli: Cli, server_url: str) -> None:
+    script = "seq 100000; echo err >&2; seq 100000; exit 3"
+    run = ["run", "--url", server_url, "--max-output"]
+    done = cli.run(*run, "1K", "--", "sh", "-c", script)
+    wanted = "".join(f"{i}\n" for i in range(1, 1000)).encode()[:1024]
+    assert (done.returncode, done.stdout) == (3, wanted)
+    assert done.stderr.count(b"stdout is longer than --max-output") == 1
+    assert b"err\n" in done.stderr
+    exact = cli.run(*run, "6", "--", "seq", "3")
+    assert (exact.stdout, exact.stderr) == (b"1\n2\n3\n", b"")
+    assert cli.run(*run, "many", "--", "true").returncode == 125
+
+
 @pytest.mark.parametrize(
     ("number", "name"),
     [

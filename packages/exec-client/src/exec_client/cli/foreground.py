@@ -65,6 +65,8 @@ class Command:
         inherit_env: What of the executor's environment the command gets.
         tty: Whether it gets a terminal.
         timeout: Seconds until it is killed; ``None`` for no limit.
+        kill_after: Seconds between SIGTERM and that, then; ``None`` for no SIGTERM.
+        max_output: Most bytes to write of each stream; ``None`` for all.
         sandbox: What it may do; ``None`` for everything.
         lost_output: What happens when output of it is lost.
         is_shell: Whether somebody works in it: it ends with its terminal, like a shell that
@@ -77,6 +79,8 @@ class Command:
     inherit_env: Literal["core", "all", "none"] = "core"
     tty: bool = False
     timeout: float | None = None
+    kill_after: float | None = None
+    max_output: int | None = None
     sandbox: SandboxContext | None = None
     lost_output: LostOutput = "fail"
     is_shell: bool = False
@@ -90,6 +94,8 @@ async def run_in_foreground(client: Client, command: Command, messages: Messages
         ClientError: The connection was lost for good.
     """
     supports = client.environment_info.supports
+    if command.kill_after is not None:
+        client.require(CAPABILITY_SIGNALS, "--kill-after")
     stdin = _stdin_to_connect(command, closable=supports(CAPABILITY_CLOSE_STDIN))
     size = terminal_size() if command.tty and supports(CAPABILITY_RESIZE) else None
     try:
@@ -215,8 +221,19 @@ class _Foreground:
     async def _copy(self, source: OutputStream, fd: int) -> None:
         writer = StreamWriter(fd)
         shown = os.isatty(fd)
+        left = self._command.max_output
         try:
-            async for data in source:
+            async for piece in source:
+                data = piece if left is None else piece[: max(left, 0)]
+                if left is not None:
+                    if 0 <= left < len(piece):
+                        name = "stdout" if fd == STDOUT else "stderr"
+                        self._messages.note(
+                            f"{name} is longer than --max-output: the rest is dropped"
+                        )
+                    left = left - len(piece) if left >= len(piece) else -1
+                if not data:
+                    continue
                 if shown:
                     self._messages.before_output(data)
                 await writer.write(data)
@@ -260,8 +277,18 @@ class _Foreground:
 
     async def _expire(self, timeout: float) -> None:
         await asyncio.sleep(timeout)
+        if self._command.kill_after is not None:
+            self._messages.note(f"the command was asked to end after {timeout:g} s")
+            self._exit_code = TIMED_OUT
+            async with _running([self._terminate()]):
+                await asyncio.sleep(self._command.kill_after)
+            timeout += self._command.kill_after
         self._messages.note(f"the command was killed after {timeout:g} s")
         await self._kill(TIMED_OUT)
+
+    async def _terminate(self) -> None:
+        with suppress(ClientError, RpcError):
+            await self._process.send_signal("terminate")
 
     async def _kill(self, exit_code: int) -> None:
         """Kill the command, and soon stop waiting for its output.

@@ -16,6 +16,8 @@ __all__ = ["SUMMARY", "add_command_arguments", "configure", "execute", "parse_en
 
 SUMMARY: Final = "run a command and exit with its code"
 
+_UNITS: Final = {"K": 1024, "M": 1024**2, "G": 1024**3}
+
 _DESCRIPTION: Final = """\
 Run a command on an executor. Its stdout and stderr come out here, apart and at once; stdin
 and signals go there. Ctrl-C interrupts the command, not exec-client.
@@ -85,7 +87,26 @@ def configure(parser: ArgumentParser) -> None:
         type=duration,
         help="kill the command after so long: seconds, or 500ms, 5m, 1h30m",
     )
+    parser.add_argument(
+        "--kill-after",
+        metavar=DURATION,
+        type=duration,
+        help="at the end of --timeout ask the command to end (SIGTERM), and kill it so much later",
+    )
+    parser.add_argument(
+        "--max-output",
+        metavar="BYTES",
+        type=_size,
+        help="write so much of stdout and of stderr each, and drop the rest: bytes, or 64K, 10M",
+    )
     parser.add_argument("command", metavar="CMD", nargs=argparse.REMAINDER, help="what to run")
+
+
+def _size(text: str) -> int:
+    digits = text[:-1] if text[-1:].upper() in _UNITS else text
+    if not (digits.isascii() and digits.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes, as 5000, 64K or 10M")
+    return int(digits) * _UNITS.get(text[-1:].upper(), 1)
 
 
 def execute(arguments: Namespace) -> int:
@@ -112,6 +133,8 @@ async def _run(arguments: Namespace) -> int:
             inherit_env=arguments.inherit_env,
             tty=arguments.tty,
             timeout=arguments.timeout,
+            kill_after=arguments.kill_after,
+            max_output=arguments.max_output,
             sandbox=sandbox_of(arguments, client),
             lost_output=arguments.lost_output,
         )
