@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 import pytest
 from exec_client import connect
 from exec_server_protocol import SandboxContext
-from exec_testkit.server import ServerProcess
+from exec_testkit.server import ServerProcess, program
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -58,3 +59,13 @@ async def test_the_handle_of_a_group_lives_as_long_as_the_group() -> None:
             async with asyncio.timeout(20):
                 while server.open_files > before:  # noqa: ASYNC110 - nothing tells of it
                     await asyncio.sleep(0.02)
+
+
+async def test_a_sandbox_starts_on_a_server_with_few_descriptors(tmp_path: Path) -> None:
+    policy = SandboxContext.workspace_write([tmp_path])
+    few = ["prlimit", "--nofile=64:64", program("exec-server"), "--listen", "ws://127.0.0.1:0"]
+    with ServerProcess(command=few) as server:
+        async with connect(server.url) as client:
+            for tty in (False, True):
+                done = await client.run(["true"], tty=tty, sandbox=policy)
+                assert done.returncode == 0

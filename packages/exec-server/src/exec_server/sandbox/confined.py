@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import select
 import signal
 import threading
@@ -42,6 +43,8 @@ _PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 
 _FEW: Final = 32
 """Mounts that bubblewrap makes in less time than another program takes to start."""
+_SHARE: Final = 4
+"""One launch holds a quarter of the descriptors for its mounts, at most: several start at once."""
 _BY_BUBBLEWRAP_MAX: Final = 512
 """It takes half a second for them; the time grows with the square."""
 _MENDS_MAX: Final = 6
@@ -314,6 +317,15 @@ class ConfinedLaunch(Launch):
         return descriptor
 
 
+def _has_descriptors_for(plan: Plan) -> bool:
+    """Return whether a descriptor for each mount is a small part of those there may be.
+
+    Otherwise bubblewrap gets paths; what it has mounted is compared with the plan either way.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limit < 0 or len(plan.mounts) <= limit // _SHARE
+
+
 def _changed() -> PolicyNotEnforceableError:
     return PolicyNotEnforceableError(
         "a path of the sandbox policy changed while the sandbox was set up"
@@ -345,7 +357,7 @@ def confine(
             env,
             None if stage else arg0,
             own_session=not terminal,
-            with_descriptors=found.mounts_descriptors,
+            with_descriptors=found.mounts_descriptors and _has_descriptors_for(plan),
         )
     except OSError as error:
         launch.close()
