@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,29 +43,45 @@ def _save(file: Path, text: str = "SECRET") -> None:
     new.rename(file)
 
 
+def _put(new: Path, place: Path) -> None:
+    """Move something to a place, whatever a sandbox that is mended meanwhile puts there."""
+    for number in range(1000):
+        with suppress(FileNotFoundError):
+            place.rename(place.with_name(f"old{number}"))
+        with suppress(OSError):
+            new.rename(place)
+            return
+    pytest.fail(f"{place.name} was always taken")
+
+
 def _replace_folder(folder: Path) -> None:
-    folder.rename(folder.with_name("old"))
-    folder.mkdir()
+    new = folder.with_name("new")
+    new.mkdir()
+    _put(new, folder)
 
 
 def _replace_above(ws: Path) -> None:
-    _replace_folder(ws / "sub")
-    (ws / "sub/.env").write_text("SECRET")
+    (ws / "new").mkdir()
+    (ws / "new/.env").write_text("SECRET")
+    _put(ws / "new", ws / "sub")
+
+
+def _replace_file(file: Path) -> None:
+    new = file.with_name("new")
+    new.write_text("SECRET")
+    _put(new, file)
 
 
 def _clone(ws: Path) -> None:
-    shutil.rmtree(ws / ".git", ignore_errors=True)
     (ws / "cloned").mkdir()
     (ws / "cloned/config").write_text("cloned")
-    (ws / "cloned").rename(ws / ".git")
+    _put(ws / "cloned", ws / ".git")
 
 
 def _make_later(ws: Path) -> None:
-    shutil.rmtree(ws / "later", ignore_errors=True)
-    if (ws / "later").exists():
-        (ws / "later").unlink()
-    (ws / "later").mkdir()
-    (ws / "later/key").write_text("SECRET")
+    (ws / "new").mkdir()
+    (ws / "new/key").write_text("SECRET")
+    _put(ws / "new", ws / "later")
 
 
 def _unmark(ws: Path) -> None:
@@ -75,7 +91,7 @@ def _unmark(ws: Path) -> None:
 
 CHANGES: list[Callable[[Path], object]] = [
     lambda ws: _save(ws / "sub/.env"),
-    lambda ws: (ws / "sub/.env").rename(ws / "away") and (ws / "sub/.env").write_text("SECRET"),
+    lambda ws: _replace_file(ws / "sub/.env"),
     _replace_above,
     lambda ws: (ws / ".git").rmdir(),
     lambda ws: _replace_folder(ws / ".git"),
