@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
 import os
 import pickle
 import random
 from collections.abc import Iterator
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from exec_client.environment.config import URL_VARIABLES
 from exec_client.fsspec import ExecFileSystem
 from exec_server_protocol import SandboxContext
 from exec_testkit.server import ServerProcess
+from fsspec.asyn import sync  # type: ignore[import-untyped]
 from fsspec.callbacks import Callback  # type: ignore[import-untyped]
 from fsspec.generic import rsync  # type: ignore[import-untyped]
 from fsspec.tests import abstract  # type: ignore[import-untyped]
@@ -351,3 +354,35 @@ def test_no_file_stays_open_when_a_block_fails(executor: ExecFileSystem, folder:
         for mode in ("wb", "rb"):
             with pytest.raises(ZeroDivisionError):
                 fail(mode)
+
+
+@pytest.mark.parametrize("mode", ["rb", "wb"])
+def test_dropped_files_end_where_the_collector_finds_them(
+    executor: ExecFileSystem, folder: Path, mode: str
+) -> None:
+    """That may be the thread of fsspec's loop, in which nothing may wait for the loop."""
+    executor.touch(f"{folder}/f")
+
+    async def collect() -> None:
+        gc.collect()
+
+    gc.disable()
+    try:
+        for number in range(200):
+            file = executor.open(f"{folder}/{'f' if mode == 'rb' else number}", mode)
+            if mode == "wb":
+                file.write(b"%d" % number)
+            file.cycle = file
+            del file
+            if number % 20 == 19:
+                sync(executor.loop, collect)
+    finally:
+        gc.enable()
+    assert executor.cat_file(f"{folder}/f") == b""
+    if mode == "wb":
+        wait(list(executor._ending), timeout=30)
+        assert {f"{n}": b"%d" % n for n in range(200)} == {
+            path.name: path.read_bytes() for path in folder.iterdir() if path.name != "f"
+        }
+        executor.open(f"{folder}/at once", "wb").write(b"x")
+        assert (folder / "at once").read_bytes() == b"x"

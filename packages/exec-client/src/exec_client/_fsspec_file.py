@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import posixpath
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ try:
 except ImportError:  # of releases before 2026.9
     sync_teardown = sync
 
+from .errors import ExecError
 from .filesystem.handles import BLOCK_BYTES
 
 if TYPE_CHECKING:
@@ -29,10 +32,14 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_CALLBACK", "AsyncFileSystem", "ExecFile", "sync", "sync_teardown"]
 
 
+logger = logging.getLogger(__name__)
+
+
 class ExecFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed
     """A file that is read with fsspec's caches, or written in blocks."""
 
     fs: ExecFileSystem
+    closed: bool  # a property of the base class
 
     def __init__(self, fs: ExecFileSystem, path: str, mode: str, **options: Any) -> None:
         self._reader: BinaryReader | None = None
@@ -93,3 +100,38 @@ class ExecFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typ
             for file in (self._reader, self._writer):
                 if file is not None and not file.closed and self.fs.loop.is_running():
                     sync(self.fs.loop, file.__aexit__, OSError, OSError(), None)
+
+    def __del__(self) -> None:
+        """Close the file, though nobody did.
+
+        The garbage collector comes by in any thread, and waiting in that of an event loop would
+        stop the loop: in fsspec's own for good. There, the end is left to fsspec's loop.
+        """
+        if self.closed:
+            return
+        if self._writer is not None and not _is_in_a_loop():
+            self.close()  # as files do: what comes next sees what was written
+            return
+        self.closed = True
+        file = self._reader or self._writer
+        if file is not None and not file.closed and self.fs.loop.is_running():
+            rest = b"" if self._writer is None else self.buffer.getvalue()
+            self.fs.end_later(_end(file, rest))
+
+
+def _is_in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _end(file: BinaryReader | BinaryWriter, rest: bytes) -> None:
+    # Has nothing of the dropped file itself, which would come back to life.
+    try:
+        if rest:
+            await file.write(rest)  # type: ignore[union-attr]  # only a writer has a rest
+        await file.close()
+    except (OSError, ExecError) as error:
+        logger.warning("a file that nobody closed was not written: %s", type(error).__name__)

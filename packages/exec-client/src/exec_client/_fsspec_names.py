@@ -7,12 +7,14 @@ every executor has a URL that leads back to it and to no other.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
+from .environment.config import url_from_environ
 from .urls import executor_url
 
-__all__ = ["LOCAL", "PROTOCOLS", "canonical", "joined", "parsed"]
+__all__ = ["LOCAL", "PROTOCOLS", "Stripping", "Variable", "canonical", "joined", "parsed"]
 
 LOCAL: Final = "local"
 """The executor of ``exec://local/path``: a server of one's own on this machine."""
@@ -64,3 +66,18 @@ def joined(address: str, path: str) -> str:
     # fsspec takes two colons, as in IPv6 addresses, for the end of a URL.
     quoted = quote(place, safe=":[]@").replace("::", "%3A%3A")
     return f"{_PROTOCOLS[websocket]}://{quoted}{path}"
+
+
+class Stripping:
+    """``_strip_protocol`` as fsspec has it on a class, which an instance holds to its executor."""
+
+    def __get__(self, instance: Any, owner: Any) -> Callable[[Any], Any]:
+        strip: Callable[[Any], Any] = owner._strip if instance is None else instance._strip_own
+        return strip
+
+
+class Variable:
+    """What the variables name now: fsspec hands out an instance again where this is the same."""
+
+    def __get__(self, instance: object, owner: Any) -> str | None:
+        return url_from_environ(os.environ)

@@ -18,17 +18,19 @@ this machine. ``exec:///path`` has no executor in it: that of ``$EXEC_SERVER_URL
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import os
 import posixpath
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from exec_server_protocol.filesystem import CAPABILITY_MOVE
 
 from ._fsspec_file import DEFAULT_CALLBACK, AsyncFileSystem, ExecFile, sync, sync_teardown
-from ._fsspec_names import LOCAL, PROTOCOLS, canonical, joined, parsed
+from ._fsspec_names import LOCAL, PROTOCOLS, Stripping, Variable, canonical, joined, parsed
 from .environment import Environment, EnvironmentConfigError
 from .environment.config import URL_VARIABLES, is_disabled, normalize_url, url_from_environ
 
@@ -43,21 +45,6 @@ __all__ = ["ExecFileSystem"]
 T = TypeVar("T")
 
 _CLOSE_SECONDS: Final = 5.0
-
-
-class _Stripping:
-    """``_strip_protocol`` as fsspec has it on a class, which an instance holds to its executor."""
-
-    def __get__(self, instance: ExecFileSystem | None, owner: Any) -> Callable[[Any], Any]:
-        strip: Callable[[Any], Any] = owner._strip if instance is None else instance._strip_own
-        return strip
-
-
-class _Variable:
-    """What the variables name now: fsspec hands out an instance again where this is the same."""
-
-    def __get__(self, instance: object, owner: Any) -> str | None:
-        return url_from_environ(os.environ)
 
 
 class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not typed
@@ -81,7 +68,7 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
 
     protocol = PROTOCOLS
     root_marker = "/"
-    _from_environ = _Variable()
+    _from_environ = Variable()
     _extra_tokenize_attributes = ("_from_environ",)
 
     def __init__(
@@ -109,6 +96,7 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
         )
         self._sandbox = sandbox
         self._auto_mkdir = auto_mkdir
+        self._ending: set[Future[None]] = set()  # one for each open file that was dropped
         if not self.asynchronous:
             # It runs on fsspec's loop, which goes on without us.
             weakref.finalize(self, _close, self.loop, self._environment)
@@ -129,7 +117,16 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
 
     async def _aclose(self) -> None:
         """End the connection, and the server of its own, for good."""
+        if self._ending:
+            endings = [asyncio.wrap_future(one) for one in list(self._ending)]
+            await asyncio.wait(endings, timeout=_CLOSE_SECONDS)
         await self._environment.aclose()
+
+    def end_later(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Let the loop end a file that was dropped; ``close`` waits for it."""
+        future = asyncio.run_coroutine_threadsafe(ending, self.loop)
+        self._ending.add(future)
+        future.add_done_callback(self._ending.discard)
 
     def close(self) -> None:
         """End the connection, and the server of its own, for good."""
@@ -138,7 +135,7 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
 
     # ------------------------------------------------------------------ names
 
-    _strip_protocol: Any = _Stripping()
+    _strip_protocol: Any = Stripping()
 
     @classmethod
     def _strip(cls, path: Any) -> Any:
