@@ -9,7 +9,7 @@ import os
 import pickle
 import random
 from collections.abc import Iterator
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,11 @@ def test_listings_have_what_fsspec_knows(executor: ExecFileSystem, folder: Path)
         "e": "directory",
         "f.txt": "file",
         "link": "file",
+        "broken": "other",
     }
+    assert found[f"{folder}/d/broken"]["islink"]
+    assert found[f"{folder}/d/broken"] == executor.info(f"{folder}/d/broken")
+    assert not executor.exists(f"{folder}/d/broken")
     file = found[f"{folder}/d/f.txt"]
     assert (file["size"], file["mtime"], file["islink"]) == (3, 1_600_000_000, False)
     assert executor.info(f"exec://{folder}/d/f.txt") == file
@@ -191,7 +195,11 @@ def test_listings_have_what_fsspec_knows(executor: ExecFileSystem, folder: Path)
         f"{folder}/d",
         f"{folder}/d/e",
     ]
-    assert executor.find(str(folder)) == [f"{folder}/d/f.txt", f"{folder}/d/link"]
+    assert executor.find(str(folder)) == [
+        f"{folder}/d/broken",
+        f"{folder}/d/f.txt",
+        f"{folder}/d/link",
+    ]
     assert executor.du(str(folder)) == 6
     with pytest.raises(FileNotFoundError) as caught:
         executor.info(str(folder / "none"))
@@ -220,12 +228,50 @@ def test_a_file_is_read_and_written_in_pieces(executor: ExecFileSystem, folder: 
     assert executor.cat(path) == data
     assert executor.head(path, 3) == data[:3]
     assert executor.tail(path, 3) == data[-3:]
+    with executor.open(path, "ab") as file:
+        assert file.tell() == len(data)
+        file.write(b"more")
+        assert file.tell() == len(data) + 4
+    assert (folder / "f").read_bytes() == data + b"more"
     with pytest.raises(NotImplementedError, match="replaces"):
-        executor.open(path, "ab")
+        executor.open(path, "r+b")
     with pytest.raises(FileExistsError):
         executor.open(path, "xb")
     executor.touch(f"{folder}/new/empty")
     assert (folder / "new/empty").read_bytes() == b""
+    with executor.open(f"{folder}/log/new", "ab") as file:
+        file.write(b"1")
+    os.utime(folder / "log/new", (1, 1))
+    executor.touch(f"{folder}/log/new", truncate=False)
+    assert (folder / "log/new").read_bytes() == b"1"
+    assert (folder / "log/new").stat().st_mtime > 1
+    ranges = executor.cat_ranges([path] * 500, list(range(500)), [n + 3 for n in range(500)])
+    assert ranges == [data[n : n + 3] for n in range(500)]
+
+
+def test_one_of_several_makes_a_file(executor: ExecFileSystem, folder: Path) -> None:
+    def open_it(number: int) -> bool:
+        try:
+            with executor.open(f"{folder}/opened", "xb") as file:
+                file.write(b"%d" % number)
+        except FileExistsError:
+            return False
+        return True
+
+    def pipe_it(number: int) -> bool:
+        try:
+            executor.pipe_file(f"{folder}/piped", b"%d" % number, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        for make, name in ((open_it, "opened"), (pipe_it, "piped")):
+            for _ in range(20):
+                won = list(threads.map(make, range(8)))
+                assert sum(won) == 1
+                assert (folder / name).read_text() == str(won.index(True))
+                (folder / name).unlink()
 
 
 def test_a_transaction_shows_all_files_or_none(executor: ExecFileSystem, folder: Path) -> None:

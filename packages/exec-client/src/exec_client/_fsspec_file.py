@@ -46,22 +46,26 @@ class ExecFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typ
         self._writer: BinaryWriter | None = None
         self._target = path
         # Opened before the base class knows of it: it would close what never was.
-        if mode == "wb":
+        if mode != "rb":
             if not options.get("autocommit", True):
+                if mode == "ab":
+                    raise NotImplementedError("a transaction replaces files, and appends to none")
                 folder, name = posixpath.split(path)
                 part = f".{name[:100]}.{uuid.uuid4().hex[:12]}.part"
                 self._target = posixpath.join(folder, part)
-            self._writer = sync(fs.loop, self._create, fs)
+            self._writer = sync(fs.loop, self._create, fs, mode)
             options["block_size"] = BLOCK_BYTES
         else:
             reader = sync(fs.loop, fs.open_async, path, "rb")
             self._reader = reader
             options.setdefault("size", reader.size)
         super().__init__(fs, path, mode, **options)
+        if self._writer is not None:
+            self.loc = self._writer.tell()
 
-    async def _create(self, fs: ExecFileSystem) -> BinaryWriter:
-        async def create() -> BinaryWriter:
-            return await fs.files.open(self._target, "wb")
+    async def _create(self, fs: ExecFileSystem, mode: Any) -> BinaryWriter:
+        async def create() -> Any:
+            return await fs.open_async(self._target, mode)
 
         return await fs.making_folders(self._target, create)
 
@@ -83,7 +87,8 @@ class ExecFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typ
         """Give the file its name, at the end of a transaction."""
         if self._target != self.path:
             files = self.fs.files
-            sync(self.fs.loop, files.move, self._target, self.path, overwrite=True)
+            overwrite = self.mode != "xb"
+            sync(self.fs.loop, files.move, self._target, self.path, overwrite=overwrite)
 
     def discard(self) -> None:
         """Throw the file away, when a transaction fails."""

@@ -27,8 +27,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from exec_server_protocol.filesystem import CAPABILITY_MOVE
+from exec_server_protocol.filesystem import (
+    CAPABILITY_CREATE_APPEND,
+    CAPABILITY_FILE_MODES,
+    CAPABILITY_MOVE,
+)
 
+from ._fsspec_facts import facts, facts_of_link, follower, time_of
 from ._fsspec_file import DEFAULT_CALLBACK, AsyncFileSystem, ExecFile, sync, sync_teardown
 from ._fsspec_names import LOCAL, PROTOCOLS, Stripping, Variable, canonical, joined, parsed
 from .environment import Environment, EnvironmentConfigError
@@ -37,7 +42,7 @@ from .environment.config import URL_VARIABLES, is_disabled, normalize_url, url_f
 if TYPE_CHECKING:
     from exec_server_protocol.sandbox import SandboxContext
 
-    from .filesystem import BinaryReader, BinaryWriter, FileStat, FileSystem
+    from .filesystem import BinaryReader, BinaryWriter, DirectoryItem, FileSystem
     from .options import ClientOptions
 
 __all__ = ["ExecFileSystem"]
@@ -165,7 +170,18 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
 
     async def _info(self, path: str, **_: Any) -> dict[str, Any]:
         path = self._strip_protocol(path)
-        return _facts(path, await self.files.stat(path))
+        try:
+            return facts(path, await self.files.stat(path))
+        except FileNotFoundError:
+            # What ``ls`` names has an ``info``: a link that leads nowhere, too.
+            if not (await self.files.session()).supports(CAPABILITY_FILE_MODES):
+                raise
+            if not (await self.files.lstat(path)).is_symlink:
+                raise
+            return facts_of_link(path)
+
+    async def _exists(self, path: str, **_: Any) -> bool:
+        return await self.files.exists(self._strip_protocol(path))
 
     async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         from .filesystem.errors import FileError, is_missing
@@ -180,24 +196,24 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
         if not detail:
             return [item.path for item in items]
 
-        async def look(name: str) -> FileStat | None:
+        async def look(item: DirectoryItem) -> dict[str, Any] | None:
             try:
-                return await self.files.stat(name)
+                return facts(item.path, await self.files.stat(item.path))
             except FileError as error:
                 if is_missing(error):
-                    return None  # gone meanwhile
+                    # It leads nowhere, or is gone meanwhile.
+                    return facts_of_link(item.path) if item.is_symlink else None
                 raise
 
-        found = [pair async for pair in ahead([item.path for item in items], look)]
-        return [_facts(name, status) for name, status in found if status is not None]
+        return [info async for _item, info in ahead(items, look) if info is not None]
 
     def created(self, path: str) -> datetime.datetime:
         """Return when a file was made, in UTC."""
-        return _time(path, self.info(path)["created"])
+        return time_of(path, self.info(path)["created"])
 
     def modified(self, path: str) -> datetime.datetime:
         """Return when a file was last changed, in UTC."""
-        return _time(path, self.info(path)["mtime"])
+        return time_of(path, self.info(path)["mtime"])
 
     # ------------------------------------------------------------------ contents
 
@@ -213,9 +229,8 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
 
     async def _pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
         path = self._strip_protocol(path)
-        if mode == "create" and await self.files.exists(path):
-            raise FileExistsError(path)
-        await self.making_folders(path, lambda: self.files.write_bytes(path, value))
+        new = mode == "create" and not await self._refuses_what_is_there(path)
+        await self.making_folders(path, lambda: self.files.write_bytes(path, value, exclusive=new))
 
     async def _put_file(
         self,
@@ -232,7 +247,7 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
         if mode == "create" and await self.files.exists(rpath):
             raise FileExistsError(rpath)
         await self.making_folders(
-            rpath, lambda: self.files.upload(lpath, rpath, progress=_follower(callback))
+            rpath, lambda: self.files.upload(lpath, rpath, progress=follower(callback))
         )
 
     async def _get_file(
@@ -243,24 +258,39 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
             _make_folder(lpath)
             return
         _make_folder(os.path.dirname(lpath))
-        await self.files.download(rpath, lpath, progress=_follower(callback))
+        await self.files.download(rpath, lpath, progress=follower(callback))
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> ExecFile:
-        if mode == "xb":
-            if self.exists(path):
-                raise FileExistsError(path)
-            mode = "wb"
-        if mode not in ("rb", "wb"):
-            raise NotImplementedError(f"mode {mode!r}: the protocol reads and replaces files")
+        if mode not in ("rb", "wb", "xb", "ab"):
+            raise NotImplementedError(f"mode {mode!r}: fsspec reads, replaces, creates and appends")
         return ExecFile(self, self._strip_protocol(path), mode, **options)
 
     async def open_async(
-        self, path: str, mode: Literal["rb", "wb"] = "rb", **_: Any
+        self, path: str, mode: Literal["rb", "wb", "xb", "ab"] = "rb", **_: Any
     ) -> BinaryReader | BinaryWriter:
         """Open a file for use on this event loop; see ``exec_client.FileSystem.open``."""
-        if mode == "wb":
-            return await self.files.open(self._strip_protocol(path), "wb")
-        return await self.files.open(self._strip_protocol(path), mode)
+        path = self._strip_protocol(path)
+        if mode == "rb":
+            return await self.files.open(path, mode)
+        if mode == "xb" and await self._refuses_what_is_there(path):
+            mode = "wb"
+        return await self.files.open(path, mode)
+
+    async def _refuses_what_is_there(self, path: str) -> bool:
+        """Look at once whether a file may be made, for executors that cannot refuse to write it."""
+        if (await self.files.session()).supports(CAPABILITY_CREATE_APPEND):
+            return False
+        if await self.files.exists(path):
+            raise FileExistsError(path)
+        return True
+
+    def touch(self, path: str, truncate: bool = True, **options: Any) -> None:
+        """Make an empty file, or empty one; with ``truncate=False``, set only its times."""
+        if truncate:
+            super().touch(path, **options)
+        else:
+            name = self._strip_protocol(path)
+            sync(self.loop, self.making_folders, name, lambda: self.files.touch(name))
 
     # ------------------------------------------------------------------ changes
 
@@ -344,31 +374,6 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
             # Others may be making it at this moment.
             await self._makedirs(posixpath.dirname(path), exist_ok=True)
             return await act()
-
-
-def _facts(path: str, status: FileStat) -> dict[str, Any]:
-    return {
-        "name": path,
-        "size": status.size,
-        "type": "directory" if status.is_dir else "file" if status.is_file else "other",
-        "islink": status.is_symlink,
-        "mtime": status.modified_at,
-        "created": status.created_at,
-    }
-
-
-def _time(path: str, seconds: float | None) -> datetime.datetime:
-    if seconds is None:
-        raise NotImplementedError(f"the executor does not tell for {path}")
-    return datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
-
-
-def _follower(callback: Any) -> Callable[[Any], None]:
-    def follow(progress: Any) -> None:
-        callback.set_size(progress.total_bytes)
-        callback.absolute_update(progress.done_bytes)
-
-    return follow
 
 
 def _is_folder(path: str) -> bool:
