@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ __all__ = ["facts", "facts_of_link", "follower", "time_of"]
 
 def facts(path: str, status: FileStat) -> dict[str, Any]:
     """Return what ``info`` has: of a link, its target with a note that there is a link."""
+    kind = stat.S_IFDIR if status.is_dir else stat.S_IFREG if status.is_file else 0
     return {
         "name": path,
         "size": status.size,
@@ -21,7 +23,7 @@ def facts(path: str, status: FileStat) -> dict[str, Any]:
         "islink": status.is_symlink,
         "mtime": status.modified_at,
         "created": status.created_at,
-        "mode": status.mode,
+        "mode": None if status.mode is None else kind | status.mode,  # as fsspec's local files
         "uid": status.uid,
         "gid": status.gid,
     }
