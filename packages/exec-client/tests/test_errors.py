@@ -34,7 +34,7 @@ INTERNAL = {
 }
 """Caught inside, or a program's own, or a plain ``ValueError`` with another name."""
 
-OPTIONAL = {"fsspec", "mcp", "transport", "sync_transport", "otel", "_fsspec_file"}
+OPTIONAL = {"fsspec", "mcp", "transport", "sync_transport", "otel", "_fsspec_file", "_upath"}
 """Modules that need an extra."""
 
 _NAMED: dict[str, Callable[[], ExecError]] = {
