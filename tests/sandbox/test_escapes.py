@@ -9,11 +9,9 @@ import sys
 from typing import Any
 
 import pytest
-from exec_server.sandbox.check import policy
 from exec_server.sandbox.escapes import ESCAPED, PROBES
-from exec_server.sandbox.interpreter import own_files
-from exec_server.sandbox.target import Target, attempt
-from exec_testkit.sandboxes import context, path, place
+from exec_server.sandbox.families import FAMILIES, Family
+from exec_server.sandbox.target import Target, attempt, read_results
 from exec_testkit.server import program
 
 pytestmark = [
@@ -27,30 +25,22 @@ OF_THE_MACHINE = {
     "open_by_handle", "open_devices", "remount_in_namespace", "look_below_mounts", "vsock",
     "write_devices_settings", "write_kernel_settings", "leave_chroot", "shared_memory_folder",
     "trace_server", "read_memory", "copy_memory", "steal_descriptor", "receive_mounts",
+    "write_server_code", "replace_server_code",
 }  # fmt: skip
 """What a machine, a container or a user other than root may be refused without a sandbox."""
 ONLY_INSIDE = {"unmount_in_namespace", "type_into_terminal"}
 """What makes sense in a sandbox, or on a terminal, only."""
-BESIDE_THE_POINT = {"write_start_up_files"}
-"""Where reading is restricted, a home is made of memory, and what is written there is lost."""
-BY_THE_NETWORK = {
-    "connect_tcp", "send_udp", "netlink", "connect_named_socket", "connect_abstract_socket",
-    "send_to_named_socket",
-}  # fmt: skip
-"""Allowed when the policy allows the network."""
 
 
 @pytest.mark.parametrize("name", sorted(PROBES.keys() - ONLY_INSIDE))
-def test_an_attempt_succeeds_without_a_sandbox(name: str, tmp_path_factory: Any) -> None:
+def test_an_attempt_succeeds_without_a_sandbox(name: str) -> None:
     # Otherwise it would show nothing that it fails inside.
-    home = tmp_path_factory.mktemp("home")
     ours, theirs = socket.socketpair()
     with Target() as target, ours, theirs:
         done = subprocess.run(
-            attempt(name, target.site),
+            attempt([name], target.site),
             capture_output=True,
             check=False,
-            env={**os.environ, "HOME": str(home)},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             text=True,
@@ -58,46 +48,30 @@ def test_an_attempt_succeeds_without_a_sandbox(name: str, tmp_path_factory: Any)
     if done.returncode != ESCAPED and name in OF_THE_MACHINE:
         pytest.skip(f"refused without a sandbox as well: {done.stdout.strip()}")
     assert done.returncode == ESCAPED, done.stdout + done.stderr
+    assert read_results(done.stdout.encode())[name][0] == "ESCAPED"
 
 
-@pytest.mark.parametrize("name", PROBES)
-async def test_an_attempt_fails_in_a_sandbox(name: str, executor: Any) -> None:
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+async def test_no_attempt_gets_out_that_a_family_of_policies_promises_to_refuse(
+    family: Family, executor: Any
+) -> None:
     with executor.target() as target:
-        got = await executor.attempt(name, target.site, policy(target.site).to_wire())
-        assert got is None
+        policy = family.policy(target.site).to_wire()
+        ended = await executor.attempt(family.promised, target.site, policy)
+        assert {name: how for name, (verdict, how) in ended.items() if verdict != "refused"} == {}
+        assert [*ended] == family.promised
         assert target.signs() == []
 
 
-@pytest.mark.parametrize("name", sorted(PROBES.keys() - BY_THE_NETWORK))
-async def test_a_network_opens_no_other_way(name: str, executor: Any) -> None:
-    with executor.target() as target:
-        wire = policy(target.site).to_wire()
-        wire["permissions"]["network"] = "enabled"
-        assert await executor.attempt(name, target.site, wire) is None
-        assert target.signs() == []
-
-
-@pytest.mark.parametrize("name", sorted(PROBES.keys() - BESIDE_THE_POINT))
-async def test_an_attempt_fails_where_reading_is_restricted(name: str, executor: Any) -> None:
-    with executor.target() as target:
-        site = target.site
-        entries = [
-            place("minimal"),
-            *(path(os.fsdecode(file), "read") for file in own_files()),
-            path(os.path.dirname(attempt.__code__.co_filename), "read"),
-            path(site.root, "write"),
-            path(f"{site.root}/denied", "deny"),
-            path(f"{site.root}/sub/denied-file", "deny"),
-        ]
-        assert await executor.attempt(name, site, context(entries)) is None
-        assert target.signs() == []
+def test_every_attempt_is_promised_to_be_refused_by_a_family() -> None:
+    assert {name for family in FAMILIES for name in family.promised} == PROBES.keys()
 
 
 @pytest.mark.parametrize("name", ["write_outside", "create_protected", "connect_tcp"])
 def test_signs_of_a_break_in_are_seen_from_outside(name: str) -> None:
     with Target() as target:
         assert target.signs() == []
-        subprocess.run(attempt(name, target.site), check=False, stdout=subprocess.DEVNULL)
+        subprocess.run(attempt([name], target.site), check=False, stdout=subprocess.DEVNULL)
         assert target.signs() != []
 
 
@@ -108,22 +82,43 @@ def test_the_program_prints_a_table_and_ends_with_0() -> None:
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stdout + done.stderr
     assert lines[0].startswith("bubblewrap ")
-    assert lines[-1] == f"{len(PROBES)} ways out tried, 0 succeeded"
-    assert sum(" refused " in line for line in lines) == len(PROBES)
+    tried = sum(len(family.promised) for family in FAMILIES)
+    assert lines[-1] == (
+        f"{len(PROBES)} ways out of {len(FAMILIES)} families of policies: "
+        f"{tried} attempts, 0 succeeded"
+    )
+    assert sum(" refused " in line for line in lines) == tried
+    assert len(lines) == 2 + len(FAMILIES) * len(PROBES)
+    rest = [line for line in lines[1:-1] if " refused " not in line]
+    assert all(line.endswith(" not promised") for line in rest)
 
 
-def test_the_program_ends_with_1_when_something_gets_out(tmp_path: Any) -> None:
+def test_the_program_ends_with_1_when_something_gets_out() -> None:
     code = (
         "import sys; from exec_server.sandbox import check, facade, rules;"
         "check.plan_for_process = lambda *_, **__: facade.NO_SANDBOX;"
         "sys.exit(check.run_check(print))"
     )
-    env = {**os.environ, "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, check=False, env=env, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "write outside              ESCAPED" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    for family in FAMILIES:
+        got = [row for row in rows if " ".join(row).startswith(family.name) and "ESCAPED" in row]
+        assert got, family.name
+    assert "workspace-write write outside            files      ESCAPED  wrote " in done.stdout
+    assert " seen from outside " in done.stdout
+
+
+def test_the_program_ends_with_2_when_an_attempt_was_not_made() -> None:
+    code = (
+        "import sys; from exec_server.sandbox import check;"
+        "make = check.attempt;"
+        "check.attempt = lambda names, *_, **__: make(names[:-1], *_, **__);"
+        "sys.exit(check.run_check(print))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"{[*PROBES][-1]} was not tried under {FAMILIES[0].name}" in done.stdout
 
 
 def test_the_program_ends_with_2_where_nothing_can_be_confined() -> None:

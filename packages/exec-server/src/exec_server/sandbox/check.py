@@ -7,89 +7,81 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
-
-from exec_server_protocol.path_uri import PathUri
-from exec_server_protocol.sandbox import SandboxContext
+from typing import TYPE_CHECKING, Final
 
 from .bubblewrap import find_bubblewrap
 from .errors import SandboxError, SandboxUnavailableError
-from .escapes import ESCAPED, PROBES, Site
+from .escapes import NEEDS, Need, Site
 from .facade import plan_for_process
+from .families import FAMILIES, Family
+from .interpreter import executable
 from .launch import prepare
-from .target import Target, attempt
+from .target import Target, attempt, read_results
 
-__all__ = ["CANNOT_CHECK", "Outcome", "check_sandbox", "policy", "run_check"]
+if TYPE_CHECKING:
+    from exec_server_protocol.sandbox import SandboxContext
+
+__all__ = ["CANNOT_CHECK", "Outcome", "check_sandbox", "run_check"]
 
 CANNOT_CHECK: Final = 2
 """Exit status when there is no sandbox to try."""
 
-_SECONDS: Final = 30
-"""For one attempt; each ends itself before."""
-_NAME_WIDTH: Final = 26
+_SECONDS: Final = 60
+"""For one sandbox with all its attempts, which take a second."""
+_NAME_WIDTH: Final = 24
+_FAMILY_WIDTH: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one attempt ended.
+    """How one attempt ended under one family of policies.
 
     Attributes:
-        name: Of the attempt.
-        escaped: It succeeded.
+        family: Name of the family.
+        name: Of the attempt; "seen from outside" for what no attempt reported.
+        need: What the family would have to promise; ``None`` for what was seen from outside.
+        escaped: It succeeded; ``None`` where it is not promised, and was not made.
         how: What it reported, or what gave it away.
     """
 
+    family: str
     name: str
-    escaped: bool
+    need: Need | None
+    escaped: bool | None
     how: str
 
 
-def policy(site: Site) -> SandboxContext:
-    """Return the policy to escape from: all can be read but two things, one folder written."""
-
-    def entry(place: dict[str, object], access: str) -> dict[str, object]:
-        return {"path": place, "access": access}
-
-    def path(text: str) -> dict[str, object]:
-        return {"type": "path", "path": str(PathUri.from_native(os.fsencode(text)))}
-
-    entries = [
-        entry({"type": "special", "value": {"kind": "root"}}, "read"),
-        entry(path(site.root), "write"),
-        entry(path(f"{site.root}/denied"), "deny"),
-        entry({"type": "glob_pattern", "pattern": f"{site.root}/**/denied-*"}, "deny"),
-    ]
-    return SandboxContext.model_validate(
-        {
-            "permissions": {
-                "type": "managed",
-                "file_system": {"type": "restricted", "entries": entries},
-                "network": "restricted",
-            },
-            "windowsSandboxLevel": "disabled",
-        }
-    )
-
-
-def check_sandbox() -> Iterator[Outcome]:
-    """Try every way out, each from a sandbox of its own.
+def check_sandbox(family: Family) -> Iterator[Outcome]:
+    """Try every way out that a family of policies promises to close, in one sandbox.
 
     Raises:
-        SandboxError: Nothing can be confined here.
+        SandboxError: Nothing can be confined here, or an attempt was not made.
     """
-    for name in PROBES:
-        with Target() as target:
-            code, text = _confined(attempt(name, target.site), target.site)
-            signs = target.signs()
-        lines = text.decode("utf-8", "replace").split("\n")
-        last = next((line for line in reversed(lines) if line), f"ended with {code}")
-        yield Outcome(name, code == ESCAPED or bool(signs), "; ".join(signs) or last)
+    promised = family.promised
+    with Target() as target:
+        site = target.site
+        command = attempt(promised, site, python=os.fsdecode(executable()))
+        output = _confined(command, site, family.policy(site))
+        signs = target.signs()
+    ended = read_results(output)
+    for name, need in NEEDS.items():
+        if name not in promised:
+            yield Outcome(family.name, name, need, None, "")
+        elif name in ended and ended[name][0] != "failed":
+            verdict, how = ended[name]
+            yield Outcome(family.name, name, need, verdict == "ESCAPED", how)
+    for sign in signs:
+        yield Outcome(family.name, "seen from outside", None, True, sign)
+    for name in promised:
+        if ended.get(name, ("failed",))[0] == "failed":
+            said = ended[name][1] if name in ended else output.decode("utf-8", "replace")
+            raise SandboxUnavailableError(f"{name} was not tried under {family.name}: {said}")
 
 
-def _confined(command: list[str], site: Site) -> tuple[int, bytes]:
+def _confined(command: list[str], site: Site, policy: SandboxContext) -> bytes:
     cwd = os.fsencode(site.root)
-    env = {b"PATH": os.fsencode(os.environ.get("PATH", os.defpath)), b"HOME": b"/root"}
-    plan = plan_for_process(policy(site), cwd=cwd, env=env)
+    env = {b"PATH": os.fsencode(os.environ.get("PATH", os.defpath))}
+    plan = plan_for_process(policy, cwd=cwd, env=env)
     launch = prepare(plan, [os.fsencode(part) for part in command], env=env, cwd=cwd)
     try:
         with subprocess.Popen(
@@ -110,7 +102,7 @@ def _confined(command: list[str], site: Site) -> tuple[int, bytes]:
             except BaseException:
                 os.killpg(popen.pid, signal.SIGKILL)
                 raise
-        return launch.exit_code(popen.returncode), output
+        return output
     finally:
         launch.close()
 
@@ -123,23 +115,31 @@ def run_check(say: Callable[[str], object]) -> int:
 
     Returns:
         Exit status: 0 when all were refused, 1 when one succeeded, 2 when there is no
-        sandbox to try.
+        sandbox to try or an attempt was not made.
     """
     escaped = tried = 0
     try:
         found = find_bubblewrap()
         version = ".".join(str(part) for part in found.version) or "of unknown version"
         say(f"bubblewrap {version} at {os.fsdecode(found.path)}, as user {os.geteuid()}")
-        for outcome in check_sandbox():
-            tried += 1
-            escaped += outcome.escaped
-            verdict = "ESCAPED" if outcome.escaped else "refused"
-            say(f"{outcome.name.replace('_', ' '):{_NAME_WIDTH}} {verdict}  {outcome.how}")
-    except SandboxUnavailableError as error:
-        say(f"cannot check: {error}")
-        return CANNOT_CHECK
+        for family in FAMILIES:
+            for outcome in check_sandbox(family):
+                tried += outcome.need is not None and outcome.escaped is not None
+                escaped += outcome.escaped is True
+                say(_row(outcome))
     except (SandboxError, subprocess.TimeoutExpired) as error:
-        say(f"cannot check: an attempt could not be made: {error}")
-        return CANNOT_CHECK
-    say(f"{tried} ways out tried, {escaped} succeeded")
+        say(f"cannot check: {error}")
+        return 1 if escaped else CANNOT_CHECK
+    say(
+        f"{len(NEEDS)} ways out of {len(FAMILIES)} families of policies: "
+        f"{tried} attempts, {escaped} succeeded"
+    )
     return 1 if escaped else 0
+
+
+def _row(outcome: Outcome) -> str:
+    name = outcome.name.replace("_", " ")
+    start = f"{outcome.family:{_FAMILY_WIDTH}} {name:{_NAME_WIDTH}} {outcome.need or '':10}"
+    if outcome.escaped is None:
+        return f"{start} not promised"
+    return f"{start} {'ESCAPED' if outcome.escaped else 'refused'}  {outcome.how}"

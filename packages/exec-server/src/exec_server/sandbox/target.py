@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from .escapes import SECRET, Site
 
-__all__ = ["Target", "attempt"]
+__all__ = ["Target", "attempt", "read_results"]
 
 _IPC_CREAT: Final = 0o1000
 _IPC_RMID: Final = 0
@@ -31,10 +31,17 @@ _RUN: Final = (
 )
 
 
-def attempt(name: str, site: Site, *, python: str = sys.executable) -> list[str]:
-    """Return the command that tries one way out, for whoever can read this package."""
+def attempt(names: Iterable[str], site: Site, *, python: str = sys.executable) -> list[str]:
+    """Return the command that tries some ways out, for whoever can read this package."""
     folder = os.path.dirname(__file__)
-    return [python, "-I", "-S", "-c", _RUN, folder, name, site.to_json()]
+    return [python, "-I", "-S", "-c", _RUN, folder, ",".join(names), site.to_json()]
+
+
+def read_results(output: bytes) -> dict[str, tuple[str, str]]:
+    """Return how attempts ended, by name: ``ESCAPED``, ``refused`` or ``failed``, and how."""
+    lines = output.decode("utf-8", "replace").split("\n")
+    rows = [line.split("\t", 2) for line in lines]
+    return {row[0]: (row[1], row[2]) for row in rows if len(row) == 3}
 
 
 class Target:
@@ -59,8 +66,8 @@ class Target:
         with ExitStack() as stack:
             base = Path(os.path.realpath(tempfile.mkdtemp(prefix="escape-")))
             stack.callback(shutil.rmtree, base, ignore_errors=True)
-            root, outside = base / "workspace", base / "outside"
-            for folder in (root / ".git/hooks", root / "denied", root / "sub", outside):
+            root, outside, home = base / "workspace", base / "outside", base / "home"
+            for folder in (root / ".git/hooks", root / "denied", root / "sub", outside, home):
                 folder.mkdir(parents=True)
             for file in (root / "denied/file", root / "sub/denied-file", outside / "file"):
                 file.write_text("unchanged", encoding="utf-8")
@@ -71,6 +78,7 @@ class Target:
             self.site = Site(
                 root=str(root),
                 outside=str(outside),
+                home=str(home),
                 server=keeper.pid,
                 port=self._listen(stack, socket.AF_INET, ("127.0.0.1", 0)).getsockname()[1],
                 stream=self._named(stack, outside / "stream", socket.SOCK_STREAM),
@@ -138,6 +146,8 @@ class Target:
         expected = {"file", "stream", "datagram"}
         if set(os.listdir(site.outside)) != expected:
             found.append("something was made outside")
+        if os.listdir(site.home):
+            found.append("a start-up file was made")
         if os.path.islink(site.root) or os.stat(site.root).st_ino != self._root_number:
             found.append("the root was replaced")
         elif os.listdir(f"{site.root}/.git") != ["hooks"] or os.listdir(f"{site.root}/.git/hooks"):

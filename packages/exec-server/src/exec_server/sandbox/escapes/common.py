@@ -8,13 +8,15 @@ import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Final, Literal
 
 __all__ = [
     "ESCAPED",
+    "NEEDS",
     "PROBES",
     "REFUSED",
     "SECRET",
+    "Need",
     "Probe",
     "Site",
     "check",
@@ -38,7 +40,8 @@ class Site:
 
     Attributes:
         root: The writable folder; holds ``.git/hooks``, ``denied`` and ``sub/denied-file``.
-        outside: A folder that can be read and not written; holds ``file``.
+        outside: A folder that cannot be written; holds ``file``.
+        home: The user's home, as far as attempts go.
         server: Process id of whoever has ``SECRET`` in its environment and its memory.
         port: A TCP port of this machine, on which somebody listens.
         stream: A named socket, on which somebody listens.
@@ -49,6 +52,7 @@ class Site:
 
     root: str
     outside: str
+    home: str
     server: int
     port: int
     stream: str
@@ -65,11 +69,23 @@ Probe = Callable[[Site], object]
 PROBES: Final[dict[str, Probe]] = {}
 """By name. Each returns what it got, or nothing; an ``OSError`` is a refusal as well."""
 
+Need = Literal["always", "files", "reading", "denied", "protected", "network"]
+"""What a policy has to promise for an attempt to be one: nothing (every policy that confines
+anything refuses it), that what it does not name cannot be written, or cannot be read, that
+what it denies is hidden, that protected names are, that there is no network."""
+NEEDS: Final[dict[str, Need]] = {}
+"""By name of the attempt."""
 
-def probe(function: Probe) -> Probe:
+
+def probe(need: Need) -> Callable[[Probe], Probe]:
     """Register an attempt."""
-    PROBES[function.__name__] = function
-    return function
+
+    def register(function: Probe) -> Probe:
+        PROBES[function.__name__] = function
+        NEEDS[function.__name__] = need
+        return function
+
+    return register
 
 
 libc: Final = ctypes.CDLL(None, use_errno=True)

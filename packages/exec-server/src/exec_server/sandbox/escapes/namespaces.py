@@ -31,7 +31,7 @@ def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
     check(libc.mount(source.encode(), target.encode(), name, flags, None))
 
 
-@probe
+@probe("denied")
 def unmount_in_namespace(site: Site) -> str | None:
     """As root of a namespace of our own, take the mask off what is denied."""
     _become_root_of_a_namespace()
@@ -39,7 +39,7 @@ def unmount_in_namespace(site: Site) -> str | None:
     return read(f"{site.root}/denied/file")
 
 
-@probe
+@probe("files")
 def remount_in_namespace(site: Site) -> str:
     """The same, and mount everything writable."""
     _become_root_of_a_namespace()
@@ -47,7 +47,7 @@ def remount_in_namespace(site: Site) -> str:
     return write(f"{site.outside}/file")
 
 
-@probe
+@probe("denied")
 def look_below_mounts(site: Site) -> str | None:
     """The same, and look at the folder without what is mounted in it."""
     _become_root_of_a_namespace()
@@ -56,7 +56,7 @@ def look_below_mounts(site: Site) -> str | None:
     return read(f"{site.root}/view/denied/file")
 
 
-@probe
+@probe("always")
 def mount_proc_in_namespace(site: Site) -> str:
     """The same, and mount a process folder whose settings can be written."""
     _become_root_of_a_namespace(_NEW_PID)
@@ -74,7 +74,7 @@ def mount_proc_in_namespace(site: Site) -> str:
     return "can write the kernel's settings"
 
 
-@probe
+@probe("always")
 def receive_mounts(site: Site) -> str | None:
     """Find a mount under which those that are made outside later appear."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
@@ -82,7 +82,7 @@ def receive_mounts(site: Site) -> str | None:
     return "receives mounts" if " shared:" in text or " master:" in text else None
 
 
-@probe
+@probe("files")
 def leave_chroot(site: Site) -> str:
     """Leave a root folder of our own by one that is open outside it."""
     with contextlib.suppress(OSError):

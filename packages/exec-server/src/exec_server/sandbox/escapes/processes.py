@@ -14,7 +14,7 @@ def _processes() -> Iterator[int]:
     yield from (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
-@probe
+@probe("always")
 def read_environments(site: Site) -> str | None:
     """Read the environment of every process there is."""
     for pid in _processes():
@@ -24,14 +24,14 @@ def read_environments(site: Site) -> str | None:
     return None
 
 
-@probe
+@probe("always")
 def read_memory(site: Site) -> str | None:
     """Open the memory of the server."""
     with open(f"/proc/{site.server}/mem", "rb"):
         return "opened the server's memory"
 
 
-@probe
+@probe("always")
 def trace_server(site: Site) -> str:
     """Attach to the server as a debugger does."""
     check(libc.ptrace(0x4206, site.server, 0, 0))  # PTRACE_SEIZE
@@ -39,7 +39,7 @@ def trace_server(site: Site) -> str:
     return "attached to the server"
 
 
-@probe
+@probe("always")
 def copy_memory(site: Site) -> str:
     """Copy memory out of the server."""
     here = ctypes.create_string_buffer(1)
@@ -55,14 +55,14 @@ def copy_memory(site: Site) -> str:
     return "copied memory of the server"
 
 
-@probe
+@probe("always")
 def signal_server(site: Site) -> str:
     """Send the server a signal, if only to see whether it is there."""
     os.kill(site.server, 0)
     return "the server can be signalled"
 
 
-@probe
+@probe("always")
 def steal_descriptor(site: Site) -> str:
     """Take a descriptor of another process."""
     handle = os.pidfd_open(1 if site.server == os.getpid() else site.server)
@@ -70,7 +70,7 @@ def steal_descriptor(site: Site) -> str:
     return "took a descriptor"
 
 
-@probe
+@probe("always")
 def inherited_descriptors(site: Site) -> str | None:
     """Look for descriptors that lead out, here and in process 1."""
     for pid in ("self", "1"):
@@ -90,7 +90,7 @@ def inherited_descriptors(site: Site) -> str | None:
     return None
 
 
-@probe
+@probe("always")
 def shared_memory(site: Site) -> str:
     """Attach shared memory of a process outside."""
     check(libc.shmget(site.shared, 0, 0))

@@ -26,7 +26,7 @@ def _writable_below(top: str, skip: Callable[[str], bool]) -> str | None:
     return None
 
 
-@probe
+@probe("always")
 def write_kernel_settings(site: Site) -> str | None:
     """Open any setting of the kernel for writing, in ``/proc`` outside of processes."""
 
@@ -37,21 +37,21 @@ def write_kernel_settings(site: Site) -> str | None:
     return path and f"can write {path}"
 
 
-@probe
+@probe("always")
 def write_devices_settings(site: Site) -> str | None:
     """Open any setting of the system for writing, in ``/sys``."""
     path = _writable_below("/sys", lambda path: False)
     return path and f"can write {path}"
 
 
-@probe
+@probe("always")
 def make_device(site: Site) -> str:
     """Make the device of the memory."""
     os.mknod(f"{site.root}/memory", 0o600 | 0o020000, os.makedev(1, 1))
     return "made a device"
 
 
-@probe
+@probe("always")
 def open_devices(site: Site) -> str | None:
     """Open any disk, memory or host terminal in ``/dev``."""
     for folder, _, names in os.walk("/dev"):
@@ -65,14 +65,14 @@ def open_devices(site: Site) -> str | None:
     return None
 
 
-@probe
+@probe("files")
 def shared_memory_folder(site: Site) -> str | None:
-    """Find what others keep in ``/dev/shm``."""
+    """Find what others keep in ``/dev/shm``, which is shown where ``/`` can be written."""
     path = f"/dev/shm/{site.shared}"  # noqa: S108
     return read(path)
 
 
-@probe
+@probe("always")
 def gain_privileges(site: Site) -> str | None:
     """Run a setuid program, or find out that one would have its effect."""
     with open("/proc/self/status", encoding="ascii") as file:
@@ -84,7 +84,7 @@ def gain_privileges(site: Site) -> str | None:
     return None
 
 
-@probe
+@probe("always")
 def type_into_terminal(site: Site) -> str:
     """Type something for whoever reads the terminal next."""
     terminal = os.open("/dev/tty", os.O_RDWR) if not os.isatty(0) else 0
@@ -92,21 +92,21 @@ def type_into_terminal(site: Site) -> str:
     return "typed into the terminal"
 
 
-@probe
+@probe("always")
 def io_uring(site: Site) -> str:
     """Set up the queue that does system calls past the filter."""
     system_call(425, 425, 1, ctypes.create_string_buffer(256))
     return "set up io_uring"
 
 
-@probe
+@probe("always")
 def keyrings(site: Site) -> str:
     """Ask for the keys of the user's session."""
     system_call(250, 219, 0, -3, 0)
     return "has the session's keyring"
 
 
-@probe
+@probe("always")
 def another_convention(site: Site) -> str:
     """Make a system call by the numbers of another convention."""
     if platform.machine() != "x86_64":
