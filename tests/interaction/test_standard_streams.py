@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +27,20 @@ LONG = 200_000
 """Bytes: several times what a pipe holds."""
 
 
+def _without(closed: set[int], command: list[str]) -> list[str]:
+    """Return a command whose program begins with descriptors closed."""
+    # A shell closes them: nothing of ours is in the way between fork and exec.
+    closing = " ".join(f"{fd}{'<' if fd == 0 else '>'}&-" for fd in sorted(closed))
+    return ["sh", "-c", f'exec "$@" {closing}', "sh", *command]
+
+
 def _run_without(
     closed: set[int], command: list[str], env: dict[str, str]
 ) -> tuple[int, bytes, bytes]:
     """Run a command with descriptors closed; returns code, stdout and stderr as far as open."""
-    # A shell closes them: nothing of ours is in the way between fork and exec.
-    closing = " ".join(f"{fd}{'<' if fd == 0 else '>'}&-" for fd in sorted(closed))
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         code = subprocess.run(
-            ["sh", "-c", f'exec "$@" {closing}', "sh", *command],
+            _without(closed, command),
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -66,10 +74,34 @@ def test_what_is_printed_may_go_nowhere(cli: Cli, server_url: str) -> None:
 def test_a_server_runs_whichever_streams_are_closed_until_it_is_told_to_stop(
     closed: set[int],
 ) -> None:
-    command = ["timeout", "--preserve-status", "-s", "INT", "2", str(BIN / "exec-server")]
-    code, out, err = _run_without(closed, command, dict(os.environ))
-    assert (code, err) == (0, b"")
-    assert out.startswith(b"ws://") or 1 in closed
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [str(BIN / "exec-server"), "--listen", f"ws://127.0.0.1:{port}"]
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        server = subprocess.Popen(
+            _without(closed, command), stdin=subprocess.DEVNULL, stdout=out, stderr=err
+        )
+        try:
+            _wait_for_listener(server, port)
+            server.send_signal(signal.SIGINT)
+            assert server.wait(WAIT_S) == 0
+        finally:
+            server.kill()
+            server.wait()
+        out.seek(0)
+        err.seek(0)
+        assert err.read() == b""
+        assert out.read() == (b"" if 1 in closed else f"ws://127.0.0.1:{port}\n".encode())
+
+
+def _wait_for_listener(server: subprocess.Popen[bytes], port: int) -> None:
+    """Wait until somebody takes connections: with stdout closed, a server cannot say so."""
+    deadline = time.monotonic() + WAIT_S
+    while server.poll() is None and time.monotonic() < deadline:
+        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.01)
+    pytest.fail(f"nobody listens, exit code {server.returncode}")
 
 
 @pytest.mark.parametrize("closed", [{0}, set()])
