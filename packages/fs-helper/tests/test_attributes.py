@@ -222,7 +222,7 @@ def test_create_makes_a_file_and_modify_and_append_go_on_with_one(
     ask("fs/writeBlock", handleId="c", offset=0, chunk=b"abc")
     assert mode_of(path) == 0o600
     assert "(os error 17)" in fails(-32603, "fs/open", handleId="d", path=path, mode="create")
-    ask("fs/open", handleId="a", path=path, mode="append")
+    ask("fs/open", handleId="a", path=path, mode="extend")
     ask("fs/writeBlock", handleId="a", offset=0, chunk=b"def")
     ask("fs/open", handleId="m", path=path, mode="modify")
     ask("fs/writeBlock", handleId="m", offset=1, chunk=b"B")

@@ -90,7 +90,7 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
     "FsOpenParams": (
         ("handle_id", "handleId", "text", REQUIRED),
         ("path", "path", "uri", REQUIRED),
-        ("mode", "mode", ("one of", "read", "replace", "update", "create", "append", "modify"), "read"),
+        ("mode", "mode", ("one of", "read", "replace", "update", "create", "extend", "modify"), "read"),
         ("sandbox", "sandbox", ("or null", ("remembered", ("record", "SandboxContext"))), None),
         ("create_mode", "createMode", ("or null", ("integer", 0, 4095)), None),
         ("lock", "lock", ("or null", "flag"), None),

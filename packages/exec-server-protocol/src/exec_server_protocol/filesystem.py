@@ -75,7 +75,7 @@ CAPABILITY_FILE_MODES: Final = "fsFileModes"
 ``modifiedAtMs`` wherever they are; ``keepAttributes`` of ``fs/move``; ``atomic`` of ``fs/copy``;
 ``flush`` of ``fs/writeFile``."""
 CAPABILITY_CREATE_APPEND: Final = "fsCreateAppend"
-"""``exclusive`` of ``fs/writeFile``; ``create``, ``append`` and ``modify`` as modes of ``fs/open``,
+"""``exclusive`` of ``fs/writeFile``; ``create``, ``extend`` and ``modify`` as modes of ``fs/open``,
 and its ``lock``."""
 CAPABILITY_LINKS: Final = "fsLinks"
 """``fs/createSymlink`` and ``fs/readLink``; ``details`` of ``fs/readDirectory``; ``listSkipped``
@@ -297,10 +297,10 @@ class FsOpenParams(WireModel):
     handle_id: str
     """Chosen by the client, at most 32 bytes of UTF-8, unique on the connection."""
     path: WirePathUri
-    mode: Literal["read", "replace", "update", "create", "append", "modify"] = "read"
+    mode: Literal["read", "replace", "update", "create", "extend", "modify"] = "read"
     """``update`` keeps what the file holds, and makes it when it is missing: for going on
     with a transfer that broke. Extension: ``fsOpenUpdate``. ``create`` makes a file that must not
-    be there; ``append`` writes every block at the end, whatever its offset; ``modify`` reads and
+    be there; ``extend`` writes every block at the end, whatever its offset; ``modify`` reads and
     writes a file that must be there. Extension: ``fsCreateAppend``."""
     sandbox: WireSandbox | None = None
     create_mode: FileMode | None = _extension()

@@ -29,7 +29,7 @@ _FLAGS: Final = {
     "replace": os.O_WRONLY | os.O_CREAT,
     "update": os.O_WRONLY | os.O_CREAT,
     "create": os.O_WRONLY | os.O_CREAT | os.O_EXCL,
-    "append": os.O_WRONLY | os.O_CREAT | os.O_APPEND,
+    "extend": os.O_WRONLY | os.O_CREAT | os.O_APPEND,
     "modify": os.O_RDWR,
 }
 """How files are opened that are written to."""
@@ -56,7 +56,7 @@ class Handles:
     def open(self, params: Params) -> bytes:
         """Open a file. Return the text for ``fs/open``.
 
-        ``replace`` empties the file at once, ``update`` keeps what it holds, ``append`` goes on
+        ``replace`` empties the file at once, ``update`` keeps what it holds, ``extend`` goes on
         at its end: all make a file that is missing. ``create`` makes one that must be missing,
         ``modify`` reads and writes one that must not. With ``lock`` nobody else has it locked.
 
@@ -86,7 +86,7 @@ class Handles:
         self._opened = fd if mode == "read" else None
         if mode != "read":
             self._writers.add(handle_id)
-        if mode == "append":
+        if mode == "extend":
             self._appenders.add(handle_id)
         return dump({"handleId": handle_id})
 

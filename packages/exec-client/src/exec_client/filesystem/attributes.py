@@ -190,7 +190,7 @@ class Attributes(FileSystemBase):
         except RemoteFileNotFoundError:
             # Appending nothing makes it, also where a link leads; somebody may be faster.
             writer = await BlockWriter.opened(
-                session, uri, sandbox, mode="append", create_mode=mode
+                session, uri, sandbox, mode="extend", create_mode=mode
             )
             await writer.close()
 

@@ -39,7 +39,7 @@ __all__ = ["BLOCK_BYTES", "Handle", "HandleMode", "new_handle"]
 BLOCK_BYTES: Final = FILE_BLOCK_MAX_BYTES
 """The largest block of the wire: 1 MiB."""
 
-HandleMode = Literal["read", "replace", "update", "create", "append", "modify"]
+HandleMode = Literal["read", "replace", "update", "create", "extend", "modify"]
 
 
 async def new_handle(session: Session, uri: PathUri, *, own: bool) -> Handle:

@@ -35,7 +35,7 @@ MODES: Final = {
 }  # fmt: skip
 """As they are written, and what they mean."""
 
-_WRITES: Final[dict[str, HandleMode]] = {"w": "replace", "x": "create", "a": "append"}
+_WRITES: Final[dict[str, HandleMode]] = {"w": "replace", "x": "create", "a": "extend"}
 
 
 class OpenFiles(FileSystemBase):

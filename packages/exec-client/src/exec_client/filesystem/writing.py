@@ -63,7 +63,7 @@ class BlockWriter:
             uri: Which.
             sandbox: Under which policy.
             mode: ``replace`` empties it at once, ``update`` does not, ``create`` makes it, and
-                ``append`` goes on at its end.
+                ``extend`` goes on at its end.
             offset: Where the first block goes.
             create_mode: Permission bits of a file that is made; needs ``fsFileModes``.
             lock: Refuse a file that somebody else has locked; needs ``fsCreateAppend``.
