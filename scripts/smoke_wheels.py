@@ -44,6 +44,7 @@ module, *absent = sys.argv[1:]
 of_extras = {
     "app_server_protocol.validate": "app-server-protocol[validate]",
     "exec_client._fsspec_file": "exec-client[fsspec]",
+    "exec_client._upath": "exec-client[fsspec]",
     "exec_client.fsspec": "exec-client[fsspec]",
     "exec_client.http.sync_transport": "exec-client[httpx]",
     "exec_client.http.transport": "exec-client[httpx]",

@@ -7,8 +7,15 @@ from __future__ import annotations
 
 import os
 
-from fsspec import get_filesystem_class  # type: ignore[import-untyped]
-from upath import UPath
+try:
+    from fsspec import get_filesystem_class  # type: ignore[import-untyped]
+    from upath import UPath
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "paths on an executor need fsspec and universal_pathlib: "
+        "pip install 'exec-client[fsspec]' universal-pathlib",
+        name=error.name,
+    ) from error
 
 from ._fsspec_names import PROTOCOLS, canonical, joined
 from .environment.config import url_from_environ
