@@ -43,6 +43,12 @@ def test_links_inside_the_repository_lead_somewhere(file: Path) -> None:
             assert (file.parent / target.split("#")[0]).exists(), target
 
 
+@pytest.mark.parametrize("file", DOCUMENTS, ids=_name)
+def test_a_test_that_a_document_names_is_there(file: Path) -> None:
+    named = re.findall(r"`((?:tests|packages)/[\w/.-]+\.py)`", file.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 @pytest.mark.parametrize(
     "block", [b for _, b in _python_blocks()], ids=[n for n, _ in _python_blocks()]
 )
