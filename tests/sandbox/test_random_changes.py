@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from exec_server.sandbox.errors import SandboxError
 from exec_server.sandbox.facade import plan_for_process
-from exec_server.sandbox.marks import is_mark
+from exec_server.sandbox.marks import is_mark, looks_like_mark
 from exec_server.sandbox.mounter import can_mount
 from exec_server_protocol.sandbox import PROTECTED_NAMES, SandboxContext
 from exec_testkit.sandboxes import context, deny_glob, path, place
@@ -147,7 +147,21 @@ class Case:
                 and self.access(where) in ("read", "write")
             )
         above = self._at(os.path.dirname(where) or ".")
-        return above.is_dir() and not target.is_dir() and self.access(where) == "write"
+        return (
+            above.is_dir()
+            and not target.is_dir()
+            and self.access(where) == "write"
+            and not self._is_moved_placeholder(target if target.exists() else above)
+        )
+
+    @staticmethod
+    def _is_moved_placeholder(place: Path) -> bool:
+        """Whether something has come to a writable place that was put elsewhere for a missing name.
+
+        A change outside moves, links or copies these, too. Their mode goes along and lets nobody
+        write; a folder keeps it when something is put into it.
+        """
+        return looks_like_mark(place.lstat())
 
     def has(self, where: str, text: str) -> bool:
         """Whether a text is in a file outside: inside there may be folders that are of memory."""
