@@ -71,6 +71,7 @@ def test_a_reference_leads_where_it_leads_in_httpx(base: str, reference: str) ->
             "http://h:8a/",
             "http://h:٣/",
             "http://[::1",
+            "http://[fe80::1%25eth0]/",
             "http://a b/",
         ],
         *["http://h/\n", "http://h/\x7f", "http://1.2.3.256/", "http://" + "a" * 70_000],

@@ -114,7 +114,7 @@ async def test_a_command_is_ended_when_what_is_denied_has_become_something_that_
 ) -> None:
     async with running(pool, ws) as child:
         (ws / ".git").rmdir()
-        (ws / ".git").symlink_to("/")  # which somebody inside could replace
+        (ws / ".git").symlink_to("new")  # which somebody inside can write
         assert await asyncio.to_thread(child.popen.wait, 20) == 128 + signal.SIGKILL
 
 

@@ -18,6 +18,8 @@ from exec_server.version import VERSION
 from exec_server_protocol.methods import REQUESTS
 
 SERVE = """
+import sys
+sys.modules["trio"] = None  # httpcore loads it where it is installed, as for other tests here
 import asyncio, json, struct, sys
 from exec_server.cli import ServerConfig, serve
 from exec_testkit.door import UPGRADE_REQUEST

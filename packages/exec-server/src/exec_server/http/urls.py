@@ -171,7 +171,9 @@ def _without_dots(path: str) -> str:
 def _host(host: str) -> str:
     try:
         if host.startswith("["):
-            ipaddress.IPv6Address(host[1:-1])
+            # A zone is of the machine that wrote it: no address for another one.
+            if ipaddress.IPv6Address(host[1:-1]).scope_id is not None:
+                raise InvalidUrlError("the address has a zone")
             return host[1:-1]
         if _ADDRESS.fullmatch(host):
             return str(ipaddress.IPv4Address(host))
