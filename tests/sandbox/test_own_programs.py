@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import exec_server
 import pytest
+from exec_server.filesystem.program import find_helper
 from exec_server.sandbox.bubblewrap import find_bubblewrap
 from exec_testkit.sandboxes import context, path, place
 from exec_testkit.server import ServerProcess, program
@@ -181,3 +183,17 @@ def server_with_cache(site: Path) -> Any:
     yield start
     for server in servers:
         server.close()
+
+
+def test_a_script_runs_as_it_was_when_it_was_found(tmp_path: Path) -> None:
+    program = tmp_path / "fs-helper"
+    installed = Path(sys.executable).parent / "fs-helper"
+    program.write_bytes(installed.read_bytes())
+    program.chmod(0o755)
+    found = find_helper(str(program), {})
+    program.write_text(f"#!{sys.executable}\nopen({str(tmp_path / 'ran')!r}, 'w')\n")
+    done = subprocess.run(
+        found.command, executable=found.program.executable, stdin=subprocess.DEVNULL, check=False
+    )
+    assert not (tmp_path / "ran").exists()
+    assert done.returncode >= 0

@@ -54,19 +54,6 @@ def test_what_comes_to_its_place_later_is_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="programs are held on Linux")
-def test_a_script_runs_as_it_was_when_it_was_found(tmp_path: Path) -> None:
-    program = tmp_path / "fs-helper"
-    program.write_text(f"#!{sys.executable}\n")
-    program.chmod(0o755)
-    found = find_helper(str(program), {})
-    program.write_text(f"#!{sys.executable}\nopen({str(tmp_path / 'ran')!r}, 'w')\n")
-    done = subprocess.run(
-        found.command, executable=found.program.executable, stdin=subprocess.DEVNULL, check=False
-    )
-    assert not (tmp_path / "ran").exists()
-    assert done.returncode >= 0
-
-
 def test_the_one_on_path_is_found_when_there_is_none_beside_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
