@@ -131,15 +131,8 @@ async def test_nothing_keeps_the_loop_busy_when_commands_have_ended(
     assert select.select([pool._keeper.watcher.fileno()], [], [], 0)[0] == []
 
 
-@pytest.mark.parametrize("files_are_free", [False, True])
-async def test_a_command_goes_on_however_often_it_is_mended(
-    pool: SpawnPool, ws: Path, files_are_free: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    policy = None
-    if files_are_free:  # but for those that say who may come in
-        monkeypatch.setattr("exec_server.sandbox.secret_files._secret", {str(ws / "denied"): None})
-        policy = SandboxContext.external()
-    async with running(pool, ws, policy) as child:
+async def test_a_command_goes_on_however_often_it_is_mended(pool: SpawnPool, ws: Path) -> None:
+    async with running(pool, ws) as child:
         for number in range(20):
             denied, inside = ws / "denied", Path(f"/proc/{_inside(child)}/root{ws}/denied")
             (ws / "new").write_text(str(number))
