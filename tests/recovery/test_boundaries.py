@@ -89,7 +89,9 @@ async def _compare_with_the_executor(process: Process, events: list[ProcessEvent
     taken = {chunk.seq for chunk in chunks} | {truth.next_seq - 1}
     (hole,) = set(range(1, truth.next_seq)) - taken
     assert [e for e in events if isinstance(e, ExitedEvent)] == [
-        ExitedEvent(hole, truth.exit_code if truth.exit_code is not None else -1)
+        ExitedEvent(
+            hole, truth.exit_code if truth.exit_code is not None else -1, signal=truth.signal
+        )
     ]
     assert (truth.exited, truth.closed) == (True, True)
 
