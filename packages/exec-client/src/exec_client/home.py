@@ -7,7 +7,7 @@ import os
 
 from .errors import WrongContextError
 
-__all__ = ["Home", "check_process"]
+__all__ = ["Home", "check_process", "running_loop"]
 
 
 class Home:
@@ -24,13 +24,7 @@ class Home:
             WrongContextError: It is not. Nothing was sent.
         """
         check_process(self._pid)  # first: a forked child has no running loop
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError as error:
-            raise WrongContextError(
-                "exec_client needs a running event loop of asyncio; under trio, use "
-                "exec_client.sync in a thread (trio.to_thread.run_sync)"
-            ) from error
+        loop = running_loop()
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
@@ -38,6 +32,21 @@ class Home:
                 "this client belongs to another event loop: make one in each loop, or use "
                 "exec_client.sync, whose objects all threads may share"
             )
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop that runs.
+
+    Raises:
+        WrongContextError: None of asyncio runs here: another library's does, or none at all.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError as error:
+        raise WrongContextError(
+            "exec_client needs a running event loop of asyncio; under trio, use "
+            "exec_client.sync in a thread (trio.to_thread.run_sync)"
+        ) from error
 
 
 def check_process(pid: int) -> None:

@@ -30,6 +30,7 @@ from .errors import (
     StdinClosedError,
     TimeoutExpired,
 )
+from .home import running_loop
 from .kept_output import Keep
 from .output import OutputStream
 from .process import Process
@@ -111,7 +112,7 @@ class Order:
     ) -> CompletedProcess[Any]:
         """Start a command and follow it to its end."""
         out, err = self.takers()
-        loop = asyncio.get_running_loop()
+        loop = running_loop()  # before anything else asks for one: the caller's may be trio's
         deadline = None if self.timeout is None else loop.time() + self.timeout
         try:
             async with asyncio.timeout_at(deadline):
