@@ -78,7 +78,7 @@ async def test_a_path_can_be_given_in_many_ways(
 
 async def test_a_relative_path_begins_in_the_executor_s_folder(fs: FileSystem) -> None:
     session = await fs.session()
-    cwd = session.environment_info.cwd
+    cwd = session.cwd
     assert cwd is not None
     assert await fs.realpath(".") == os.path.realpath(cwd.to_native().decode())
 

@@ -14,8 +14,9 @@ from exec_client import start_arguments
 from exec_client.client import Client
 from exec_client.running import Order
 from exec_client.start_arguments import RunOptions, StartOptions
+from exec_server_protocol._names import SignalName
+from exec_server_protocol._plain import ProcessStartParams
 from exec_server_protocol.path_uri import PathUri
-from exec_server_protocol.process import ProcessStartParams, SignalName
 from exec_server_protocol.sandbox import SandboxContext
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +97,7 @@ def test_a_command_line_as_one_text_is_told_what_to_pass() -> None:
         ("tty", "yes", TypeError, r"^tty: "),
         ("pipe_stdin", 3, TypeError, r"^stdin: "),
         ("argv", ["ls", 3], TypeError, r"^argv\[1\]: "),
+        ("arg0", "\udcff", ValueError, r"^arg0: "),
     ],
 )
 def test_what_only_the_model_refuses_is_told_by_argument(

@@ -1,14 +1,17 @@
-"""Params without models: what is accepted, what comes out and what is said are the models'."""
+"""Objects without models: what is accepted, what comes out and what is said are the models'."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+from enum import IntEnum
 from typing import Any
 from uuid import UUID
 
 import pytest
+from exec_server_protocol import _plain, handshake, http, process
+from exec_server_protocol._checks import ShapeError
 from exec_server_protocol._model import WireModel
 from exec_server_protocol._params import Record
 from exec_server_protocol._params_export import FILE, table_text
@@ -16,9 +19,18 @@ from exec_server_protocol._params_table import TABLE, Kind
 from exec_server_protocol.errors import InvalidParamsError
 from exec_server_protocol.limits import HTTP_HEADERS_MAX, SANDBOX_MAX_BYTES, WATCHED_PATHS_MAX
 from exec_server_protocol.methods import METHODS, REQUESTS
+from exec_server_protocol.path_uri import PathUri
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+PLAIN = sorted({*_plain.__all__} - {"ShapeError"})
+MODELS: dict[str, type[WireModel]] = {
+    name: model
+    for module in (handshake, http, process)
+    for name, model in vars(module).items()
+    if name in PLAIN
+}
 JUNK = st.sampled_from(
     [None, True, False, 0, 1, -1, 2**65, 1.0, 1.5, "", "x", "1", [], [None], ["x"], {}, {"x": 1}]
 )
@@ -61,6 +73,7 @@ def _right(kind: Kind) -> st.SearchStrategy[Any]:
         "flag": st.booleans(),
         "object": st.dictionaries(st.sampled_from("ab"), JUNK, max_size=2),
         "base64": st.sampled_from(BASE64),
+        "whole": st.sampled_from([0, -1, 255, 2**70]),
         "uri": st.sampled_from(URIS),
         "uuid": st.sampled_from(IDS),
     }
@@ -71,7 +84,7 @@ def _right(kind: Kind) -> st.SearchStrategy[Any]:
         return st.sampled_from([rest[0], rest[0] - 1, rest[1], rest[1] + 1, 7])
     if word == "one of":
         return st.sampled_from(rest)
-    if word == "or null":
+    if word in ("or null", "or absent"):
         return st.none() | values(rest[0])
     if word == "at most":
         limit, inner = rest
@@ -82,6 +95,9 @@ def _right(kind: Kind) -> st.SearchStrategy[Any]:
         return st.lists(values(rest[0]), max_size=3)
     if word == "map":
         return st.dictionaries(st.sampled_from("abc"), values(rest[0]), max_size=3)
+    if word == "map of":
+        names = st.sampled_from(rest[0])
+        return st.dictionaries(names | st.just("other"), values(rest[1]), max_size=2)
     if word == "remembered":
         return _right(rest[0])
     if word == "tagged":
@@ -152,6 +168,73 @@ def test_members_in_their_order_are_read_as_the_model_reads_them(
     rows = TABLE[method.params_name]
     value = [data.draw(values(kind)) for _, _, kind, _ in rows[: data.draw(st.integers(0, 20))]]
     assert outcome(method.read_params, value) == outcome(method.decode_params, value)
+
+
+def shape(read: Any, value: Any) -> Any:
+    try:
+        return plain(read(value))
+    except (ShapeError, ValidationError):
+        return "refused"
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_what_an_executor_sends_is_read_as_the_model_reads_it(
+    name: str, data: st.DataObject
+) -> None:
+    value = data.draw(values(("record", name)) | JUNK)
+    made = getattr(_plain, name)
+    assert shape(made.model_validate, value) == shape(MODELS[name].model_validate, value)
+
+
+class Word(str):
+    """A text as libraries make them."""
+
+    __slots__ = ()
+
+
+class Number(IntEnum):
+    """A number that has a name."""
+
+    SEVEN = 7
+
+
+PYTHON = st.sampled_from(
+    [b"hi", bytearray(b"hi"), Word("x"), Word("none"), Number.SEVEN, ("x",), object()]
+) | st.sampled_from(URIS[:3]).map(PathUri.parse)
+
+
+def same(made: Any, model: Any, members: dict[str, Any]) -> None:
+    try:
+        expected = model(**members)
+    except ValidationError as error:
+        first = error.errors()[0]
+        with pytest.raises(ShapeError) as caught:
+            made(**members)
+        assert caught.value.problems[0][0] == first["loc"]
+        assert caught.value.is_of_type == first["type"].endswith(("_type", "_parsing"))
+    else:
+        found = made(**members)
+        assert found.to_json() == expected.to_json()
+        assert found.to_wire() == expected.to_wire()
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_what_is_made_here_is_written_as_the_model_writes_it(
+    name: str, data: st.DataObject
+) -> None:
+    value = data.draw(values(("record", name)))
+    try:
+        model = MODELS[name].model_validate(value)
+    except ValidationError:
+        return
+    members = {member: getattr(model, member) for member in MODELS[name].model_fields}
+    for member in data.draw(st.lists(st.sampled_from(sorted(members) or ["x"]), max_size=2)):
+        members[member] = data.draw(PYTHON | JUNK)
+    same(getattr(_plain, name), MODELS[name], members)
 
 
 @pytest.mark.parametrize("thread_id", IDS)

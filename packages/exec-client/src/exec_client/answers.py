@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-from exec_server_protocol._model import WireModel
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, TypeVar
 
 from .errors import BadAnswerError
 
+if TYPE_CHECKING:
+    from exec_server_protocol._model import WireModel
+
 __all__ = ["understand"]
 
-M = TypeVar("M", bound=WireModel)
+M = TypeVar("M", bound="WireModel")
 
 
 def understand(model: type[M], result: object, method: str) -> M:
@@ -22,6 +22,6 @@ def understand(model: type[M], result: object, method: str) -> M:
     """
     try:
         return model.model_validate(result)
-    except ValidationError as error:
+    except ValueError as error:  # of a model, or of what stands for one
         text = f"the executor's answer to {method} makes no sense"
         raise BadAnswerError(text, maybe_executed=True) from error

@@ -20,8 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from exec_server_protocol.http import HttpBodyDeltaNotification
-from pydantic import ValidationError
+from exec_server_protocol._plain import HttpBodyDeltaNotification, ShapeError
 
 from .connection.generation import Generation
 from .errors import ClientError, ConnectionBrokenError, HttpBodyError
@@ -210,7 +209,7 @@ class Bodies:
         """
         try:
             delta = HttpBodyDeltaNotification.model_validate(params)
-        except ValidationError as error:
+        except ShapeError as error:
             raise ValueError("http/request/bodyDelta of the wrong shape") from error
         body = self._open.get(delta.request_id)
         if body is None:

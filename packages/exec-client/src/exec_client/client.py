@@ -8,27 +8,20 @@ from collections.abc import AsyncIterator, Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from exec_server_protocol._model import WireModel
-from exec_server_protocol._scalars import ProcessId, SessionId
-from exec_server_protocol.errors import RpcError
-from exec_server_protocol.handshake import (
-    EnvironmentInfo,
-    EnvironmentInfoParams,
-    ShellInfo,
-)
-from exec_server_protocol.path_uri import PathUri
-from exec_server_protocol.process import (
+from exec_server_protocol._names import (
+    CAPABILITY_DETAILS,
     CAPABILITY_LIST,
     CAPABILITY_MERGE_STDERR,
     CAPABILITY_OUTPUT_POLICY,
     CAPABILITY_RESIZE,
     CAPABILITY_START_ERRORS,
     OutputPolicy,
-    ProcessInfo,
-    ProcessListResult,
-    ProcessStartParams,
+    ProcessId,
+    SessionId,
 )
-from exec_server_protocol.process_details import CAPABILITY_DETAILS
+from exec_server_protocol._plain import EnvironmentInfo, EnvironmentInfoParams, ProcessStartParams
+from exec_server_protocol.errors import RpcError
+from exec_server_protocol.path_uri import PathUri
 
 from .answers import understand
 from .connection.generation import GenerationLost
@@ -60,6 +53,8 @@ from .status import EnvironmentStatus, status_from_answer
 if TYPE_CHECKING:
     from typing import Self
 
+    from exec_server_protocol._model import WireModel
+    from exec_server_protocol.process import ProcessInfo
     from exec_server_protocol.sandbox import SandboxContext
 
     from .filesystem import FileSystem
@@ -121,6 +116,7 @@ class Client(Runner):
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._told: EnvironmentInfo | None = None
 
     def __repr__(self) -> str:
         return f"<Client {self.state.value}>"
@@ -147,9 +143,10 @@ class Client(Runner):
             ) from error
         client = cls(session)
         try:
-            session.info = session.info or await client.info()
+            session.info = session.info or await client._info(EnvironmentInfo)
         except (RpcError, BadAnswerError):  # an older executor, which does not tell
-            session.info = EnvironmentInfo(shell=ShellInfo(name="sh", path="/bin/sh"))
+            shell = {"name": "sh", "path": "/bin/sh"}
+            session.info = EnvironmentInfo.model_validate({"shell": shell})
         except BaseException:
             await session.aclose()
             raise
@@ -175,7 +172,12 @@ class Client(Runner):
     @property
     def environment_info(self) -> EnvironmentInfo:
         """What the executor said about itself when the connection was made."""
-        return self._session.environment_info
+        if self._told is None:
+            from exec_server_protocol.handshake import EnvironmentInfo  # which takes time to load
+
+            said = self._session.info
+            self._told = EnvironmentInfo.model_validate(said and said.to_wire())
+        return self._told
 
     def supports(self, capability: str) -> bool:
         """Return whether the executor announced a capability."""
@@ -213,8 +215,13 @@ class Client(Runner):
 
     async def info(self) -> EnvironmentInfo:
         """Return what the executor says about itself now."""
+        from exec_server_protocol.handshake import EnvironmentInfo  # which takes time to load
+
+        return await self._info(EnvironmentInfo)
+
+    async def _info(self, kind: type[EnvironmentInfo]) -> EnvironmentInfo:
         result = await self.call("environment/info", EnvironmentInfoParams(), idempotent=True)
-        return understand(EnvironmentInfo, result, "environment/info")
+        return understand(kind, result, "environment/info")
 
     async def status(self) -> EnvironmentStatus:
         """Ask the executor whether it takes requests.
@@ -234,6 +241,8 @@ class Client(Runner):
         Raises:
             UnsupportedError: The executor cannot list them.
         """
+        from exec_server_protocol.process import ProcessListResult
+
         self._session.require(CAPABILITY_LIST, "list_processes")
         result = await self.call("process/list", idempotent=True)
         return understand(ProcessListResult, result, "process/list").processes
@@ -343,7 +352,7 @@ class Client(Runner):
         return await self._session.starts.start(params, on_loss)
 
     def _default_cwd(self) -> PathUri:
-        return self.environment_info.cwd or PathUri.parse("file:///")
+        return self._session.cwd or PathUri.parse("file:///")
 
     # ------------------------------------------------------------------ end
 

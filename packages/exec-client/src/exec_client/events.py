@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, get_args
 
-from exec_server_protocol._scalars import decode_base64
-from exec_server_protocol.process import OutputStream as StreamName
+from exec_server_protocol._base64 import decode_base64
+from exec_server_protocol._names import OutputStream as StreamName
 
 __all__ = [
     "EVENT_METHODS",

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from exec_server_protocol.process import OutputStream as StreamName
-from exec_server_protocol.process import ProcessCatchUpResult
+from exec_server_protocol._names import OutputStream as StreamName
+from exec_server_protocol._plain import ProcessCatchUpResult
 
 from .connection.generation import GenerationLost
 from .connection.persistence import SameFailure

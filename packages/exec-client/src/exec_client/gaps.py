@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from exec_server_protocol.process import OutputStream as StreamName
+from exec_server_protocol._names import OutputStream as StreamName
 
 __all__ = ["FAIL", "Gap", "GapMarker", "LostOutput", "OnLoss", "describe_gap", "sum_or_unknown"]
 

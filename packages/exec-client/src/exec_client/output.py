@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from exec_server_protocol.process import OutputStream as StreamName
+from exec_server_protocol._names import OutputStream as StreamName
 
 from .decoding import decode, split_lines
 from .errors import ClientError, OutputLostError

@@ -9,21 +9,22 @@ from traceback import clear_frames
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from exec_server_protocol._scalars import ProcessId
-from exec_server_protocol.errors import RpcError
-from exec_server_protocol.process import (
+from exec_server_protocol._names import (
     CAPABILITY_CLOSE_STDIN,
     CAPABILITY_RESIZE,
     CAPABILITY_SIGNALS,
+    ProcessId,
+    SandboxType,
+)
+from exec_server_protocol._plain import (
     ProcessCloseStdinParams,
     ProcessReadParams,
-    ProcessReadResult,
     ProcessResizeParams,
     ProcessSignalParams,
     ProcessTerminateParams,
     ProcessWriteParams,
-    SandboxType,
 )
+from exec_server_protocol.errors import RpcError
 
 from .answers import understand
 from .completed import CompletedProcess
@@ -41,6 +42,8 @@ from .start_arguments import Signal, arguments_named, seconds, signal_name, stdi
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from exec_server_protocol.process import ProcessReadResult
 
     from .session import Session
 
@@ -116,6 +119,8 @@ class Process(FollowedProcess):
             RpcError: The executor refused, for instance because it has forgotten the process.
             BadAnswerError: Its answer makes no sense.
         """
+        from exec_server_protocol.process import ProcessReadResult  # which takes time to load
+
         wait_ms = int((seconds(wait, "wait") or 0) * 1000)
         with arguments_named():
             params = ProcessReadParams(

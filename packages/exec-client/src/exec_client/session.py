@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
-from exec_server_protocol._model import WireModel
-from exec_server_protocol._scalars import SessionId
-from exec_server_protocol.handshake import EnvironmentInfo, InitializeParams, InitializeResult
-from exec_server_protocol.process import CAPABILITY_CATCH_UP, ProcessStartParams
+from exec_server_protocol._names import CAPABILITY_CATCH_UP, SessionId
+from exec_server_protocol._plain import InitializeParams, InitializeResult
 from exec_server_protocol.rpc import Notification
 
 from .background import BackgroundTasks
@@ -43,6 +41,11 @@ from .starts import Starts
 from .telemetry.observing import Observer
 from .watching import StateWatchers
 
+if TYPE_CHECKING:
+    from exec_server_protocol._model import WireModel
+    from exec_server_protocol._plain import EnvironmentInfo, ProcessStartParams
+    from exec_server_protocol.path_uri import PathUri
+
 __all__ = ["Session"]
 
 logger = logging.getLogger(__name__)
@@ -57,6 +60,7 @@ class Session:
     Attributes:
         url: Where the executor is.
         options: Its settings.
+        info: What the executor said about itself, without a model: for this package.
         read_budget: Output that waits to be read, over all processes.
         input_share: Input that waits for its answers, over all processes.
         starts: Starts in flight.
@@ -119,13 +123,13 @@ class Session:
         return self._session_id or ""
 
     @property
-    def environment_info(self) -> EnvironmentInfo:
-        """What the executor said about itself when the connection was made."""
-        return cast("EnvironmentInfo", self.info)
+    def cwd(self) -> PathUri | None:
+        """The executor's own folder, if it says so."""
+        return None if self.info is None else self.info.cwd
 
     def supports(self, capability: str) -> bool:
         """Return whether the executor announced a capability."""
-        return self.info is not None and self.info.supports(capability)
+        return self.info is not None and self.info.capabilities.get(capability) is True
 
     def require(self, capability: str, what: str) -> None:
         """Raise ``UnsupportedError`` unless the executor announced a capability."""
@@ -311,12 +315,9 @@ class Session:
 
     def _resumed(self, resumed: Resumed) -> None:
         self._generation = resumed.generation
-        logger.info(
-            "session resumed at attempt %d, %d bytes to recover",
-            resumed.attempts,
-            resumed.recovered_bytes,
-        )
-        self._change(ClientEvent.RESUMED, "", resumed.recovered_bytes)
+        attempts, size = resumed.attempts, resumed.recovered_bytes
+        logger.info("session resumed at attempt %d, %d bytes to recover", attempts, size)
+        self._change(ClientEvent.RESUMED, "", size)
         loop = asyncio.get_running_loop()
         self._pauses.resumed(loop.time(), resumed.generation.messages)
         catching_up = CatchingUp(self, resumed.generation, resumed.missed)

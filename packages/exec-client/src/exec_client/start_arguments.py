@@ -6,16 +6,15 @@ Whoever passes something else is told which argument it was, before anything is 
 from __future__ import annotations
 
 import os
-import re
 import signal as _signal
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
-from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar, cast, get_args
+from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar, Union, cast, get_args
 
+import exec_server_protocol as protocol
+from exec_server_protocol import _plain
+from exec_server_protocol._names import OutputPolicy, SignalName
 from exec_server_protocol.path_uri import PathUri
-from exec_server_protocol.process import EnvironmentPolicy, OutputPolicy, SignalName
-from exec_server_protocol.sandbox import SandboxContext
-from pydantic import ValidationError
 
 from .gaps import GapMarker, LostOutput
 from .kept_output import Keep
@@ -57,7 +56,8 @@ class Argv(Protocol[Word]):
         """Take any object, as lists do. ``str`` does not, so that a type checker refuses one."""
 
 
-InheritEnv = Literal["core", "all", "none"] | EnvironmentPolicy
+# The types in quotes are models: they are loaded by whoever makes one.
+InheritEnv = Union[Literal["core", "all", "none"], "protocol.EnvironmentPolicy"]
 
 Signal = SignalName | int
 """A name of the protocol, or a number that has one, as ``signal.SIGTERM``."""
@@ -79,7 +79,7 @@ class StartOptions(TypedDict, total=False):
     lost_output: LostOutput | None
     gap_marker: GapMarker | None
     process_id: str | None
-    sandbox: SandboxContext | None
+    sandbox: protocol.SandboxContext | None
 
 
 class RunOptions(StartOptions, total=False):
@@ -128,7 +128,6 @@ _SIGNALS: Final[Mapping[int, SignalName]] = {
 _TERM: Final = "xterm-256color"
 """What most terminals understand today."""
 
-_CAMEL: Final = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _HERE: Final = {"pipe_stdin": "stdin", "wait_ms": "wait"}
 """Members of the wire that have another name as arguments."""
 
@@ -143,13 +142,10 @@ def arguments_named() -> Iterator[None]:
     """
     try:
         yield
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        head, *rest = first["loc"] or ("arguments",)
-        name = _CAMEL.sub(r"_\1", str(head)).lower()
-        where = _HERE.get(name, name) + "".join(f"[{part!r}]" for part in rest)
-        kind = TypeError if first["type"].endswith(("_type", "_parsing")) else ValueError
-        raise kind(f"{where}: {first['msg']}") from None
+    except _plain.ShapeError as error:
+        (name, *rest), what = error.problems[0]
+        where = _HERE.get(str(name), str(name)) + "".join(f"[{part!r}]" for part in rest)
+        raise (TypeError if error.is_of_type else ValueError)(f"{where}: {what}") from None
 
 
 def argv_texts(argv: Argv[Argument]) -> list[str]:
@@ -232,7 +228,9 @@ def cwd_uri(cwd: str | os.PathLike[str] | PathUri) -> PathUri:
         ) from error
 
 
-def terminal_texts(env: Mapping[str, str] | None, policy: EnvironmentPolicy) -> dict[str, str]:
+def terminal_texts(
+    env: Mapping[str, str] | None, policy: protocol.EnvironmentPolicy
+) -> dict[str, str]:
     """Return variables as they are sent for a command on a terminal: it has a ``TERM``.
 
     The executor's own, if it has one, is about some other terminal.
@@ -243,23 +241,23 @@ def terminal_texts(env: Mapping[str, str] | None, policy: EnvironmentPolicy) -> 
     return texts
 
 
-def environment_policy(inherit_env: InheritEnv) -> EnvironmentPolicy:
+def environment_policy(inherit_env: InheritEnv) -> protocol.EnvironmentPolicy:
     """Return what a process takes of the executor's environment.
 
     Raises:
         TypeError: It is neither a name nor a policy.
         ValueError: There is no such name.
     """
-    if isinstance(inherit_env, EnvironmentPolicy):
-        return inherit_env
     if not isinstance(inherit_env, str):
+        if isinstance(inherit_env, protocol.EnvironmentPolicy):
+            return inherit_env
         raise TypeError(
             "inherit_env must be 'core', 'all', 'none' or an EnvironmentPolicy, "
             f"not {type(inherit_env).__name__}"
         )
     if inherit_env not in ("core", "all", "none"):
         raise ValueError(f"inherit_env must be 'core', 'all' or 'none', not {inherit_env!r}")
-    return EnvironmentPolicy(
+    return _plain.EnvironmentPolicy(
         inherit=inherit_env,
         ignore_default_excludes=inherit_env != "all",
         exclude=[],
@@ -268,13 +266,13 @@ def environment_policy(inherit_env: InheritEnv) -> EnvironmentPolicy:
     )
 
 
-def sandbox_context(sandbox: SandboxContext | None) -> SandboxContext | None:
+def sandbox_context(sandbox: protocol.SandboxContext | None) -> protocol.SandboxContext | None:
     """Return a policy as it is.
 
     Raises:
         TypeError: It is none.
     """
-    if sandbox is None or isinstance(sandbox, SandboxContext):
+    if sandbox is None or isinstance(sandbox, protocol.SandboxContext):
         return sandbox
     raise TypeError(
         "sandbox must be a SandboxContext, as SandboxContext.read_only(), "

@@ -14,13 +14,13 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from exec_server_protocol.errors import RpcError
-from exec_server_protocol.path_uri import InvalidPathError
-from exec_server_protocol.process import (
+from exec_server_protocol._plain import (
     ProcessStartParams,
     ProcessStartResult,
     ProcessTerminateParams,
 )
+from exec_server_protocol.errors import RpcError
+from exec_server_protocol.path_uri import InvalidPathError
 
 from .answers import understand
 from .connection.generation import Generation, GenerationLost

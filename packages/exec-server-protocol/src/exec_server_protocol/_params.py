@@ -1,66 +1,106 @@
-"""Params as a server reads them: checked like the models, without loading pydantic.
+"""Objects of the wire, checked like the models, without loading pydantic.
 
 Pydantic and the models take a quarter of a second of processor time and 20 MiB of a server
 that has just been asked for the first time. A server only reads params, and needs of a model
 no more than its members. So they are checked here, by a table that is generated from the
 models: what is accepted, what comes out and what an error says is the same. A test holds that.
+
+A client writes params and reads answers in the same way (``_plain``).
 """
 
 from __future__ import annotations
 
 import functools
 import marshal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ._base64 import decode_base64
+from ._base64 import encode_base64
+from ._checks import (
+    PROBLEMS_MAX,
+    SCALARS,
+    Check,
+    Problem,
+    ShapeError,
+    describe,
+    integer,
+    one_of,
+)
 from ._params_table import REQUIRED, TABLE, Kind
 from .errors import InvalidParamsError
 from .limits import SANDBOX_MAX_BYTES
 from .path_uri import PathUri
+from .rpc import encode_json
 
 if TYPE_CHECKING:
     from .methods import Method
 
-__all__ = ["Record", "check_envelope", "describe", "read_params"]
-
-Check = Callable[[Any], Any]
-"""Returns the Python value of a JSON value, or raises ``_WrongError``."""
-
-Problem = tuple[tuple[str | int, ...], str]
-"""Where something is wrong, and what."""
-
-_PROBLEMS_MAX: Final = 3
-"""Problems that an error names."""
+__all__ = ["Record", "check_envelope", "describe", "read_params", "record_class"]
 
 _REMEMBERED_MAX: Final = 64
 """Contexts: a session uses one or two at a time."""
 _REMEMBERED_BYTES: Final = 4 * SANDBOX_MAX_BYTES
 """Of all of them. What is remembered takes some twenty times as much."""
 
-_HEX: Final = frozenset("0123456789abcdefABCDEF")
-_UUID_GROUPS: Final = [8, 4, 4, 4, 12]
-
 
 class Record:
-    """The members of an object, under their Python names. Shared: nobody changes it."""
+    """The members of an object, under their Python names. Shared: nobody changes it.
 
-    def __init__(self, members: dict[str, Any]) -> None:
-        self.__dict__ = members
+    There is a class for each model, made when it is needed first.
+    """
+
+    def __init__(self, **members: Any) -> None:
+        """Check members that were made here: Python values under Python names.
+
+        Raises:
+            ShapeError: The model would refuse them.
+        """
+        self.__dict__ = _record(type(self).__name__)(members).__dict__
 
     def __repr__(self) -> str:  # without values: they may be secrets
         return f"<Record {' '.join(self.__dict__)}>"
 
+    @classmethod
+    def model_validate(cls, value: Any) -> Any:
+        """Return the object that JSON stands for.
 
-class _WrongError(Exception):
-    """What is wrong, and where: a problem for each place."""
+        Raises:
+            ShapeError: The model would refuse it.
+        """
+        return _record(cls.__name__)(value)
 
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__()
-        self.problems = problems
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON object, as Python values under wire names."""
+        return {alias: _wired(value) for alias, value in self._present()}
 
-    def below(self, step: str | int) -> list[Problem]:
-        return [((step, *where), what) for where, what in self.problems]
+    def to_json(self) -> bytes:
+        """Return the JSON object as compact UTF-8."""
+        return b"{%b}" % b",".join(
+            b'"%b":%b' % (alias.encode(), _json(value)) for alias, value in self._present()
+        )
+
+    def _present(self) -> Iterator[tuple[str, Any]]:
+        members = self.__dict__
+        for member, alias, kind, _ in TABLE[type(self).__name__]:
+            value = members[member]
+            if value is not None or kind[0] != "or absent":
+                yield alias, value
+
+
+def _wired(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return encode_base64(value)
+    if isinstance(value, PathUri):
+        return str(value)
+    if isinstance(value, list):
+        return [_wired(item) for item in value]
+    return value.to_wire() if hasattr(value, "to_wire") else value
+
+
+def _json(value: Any) -> bytes:
+    if isinstance(value, bytes):  # they may be many, and need no escapes
+        return b'"%b"' % encode_base64(value).encode()
+    return encode_json(_wired(value))
 
 
 def read_params(method: Method, value: Any) -> Any:
@@ -77,8 +117,8 @@ def read_params(method: Method, value: Any) -> Any:
     members = check_envelope(method, value, lambda: _names(method.params_name))
     try:
         return _record(method.params_name)(members)
-    except _WrongError as error:
-        raise InvalidParamsError(describe(error.problems)) from None
+    except ShapeError as error:
+        raise InvalidParamsError(str(error)) from None
 
 
 def check_envelope(
@@ -112,14 +152,6 @@ def check_envelope(
     return members
 
 
-def describe(problems: Sequence[Problem]) -> str:
-    """Name what is wrong without quoting it: values may be secrets, and may be huge."""
-    return "; ".join(
-        f"{'.'.join(str(step)[:60] for step in where) or 'params'}: {what}"
-        for where, what in problems[:_PROBLEMS_MAX]
-    )
-
-
 # --------------------------------------------------------------------------- checks
 
 
@@ -129,15 +161,25 @@ def _names(name: str) -> list[str]:
 
 
 @functools.cache
+def record_class(name: str) -> type[Record]:
+    """Return the class of the objects that stand for those of a model."""
+    return type(name, (Record,), {"__slots__": ()})
+
+
+@functools.cache
 def _record(name: str) -> Check:
     """Return the check of an object: made when it is needed first."""
+    kind_of_record = record_class(name)
+    make = kind_of_record.__new__
     fields = [
         (member, alias, _check(kind), default) for member, alias, kind, default in TABLE[name]
     ]
 
-    def check(value: Any) -> Record:
+    def check(value: Any) -> Any:
         if type(value) is not dict:
-            raise _WrongError(((), f"Input should be a valid dictionary or instance of {name}"))
+            if type(value).__name__ == name:  # one of these, or of the model
+                return value
+            raise ShapeError(((), f"Input should be a valid dictionary or instance of {name}"))
         members: dict[str, Any] = {}
         problems: list[Problem] = []
         for member, alias, check_member, default in fields:
@@ -149,114 +191,26 @@ def _record(name: str) -> Check:
                 problems.append(((alias,), "Field required"))
                 continue
             else:
-                members[member] = [] if type(default) is list else default
+                members[member] = default.copy() if type(default) in (list, dict) else default
                 continue
             try:
                 members[member] = check_member(value[given])
-            except _WrongError as error:
+            except ShapeError as error:
                 problems += error.below(given)
         if problems:
-            raise _WrongError(*problems)
-        return Record(members)
+            raise ShapeError(*problems)
+        record = make(kind_of_record)
+        record.__dict__ = members
+        return record
 
     return check
 
 
 def _check(kind: Kind) -> Check:
     if isinstance(kind, str):
-        return _SCALARS[kind]
+        return SCALARS[kind]
     word, *arguments = kind
     return _COMPOUND[word](*arguments)
-
-
-def _text(value: Any) -> str:
-    if type(value) is str:
-        return value
-    raise _WrongError(((), "Input should be a valid string"))
-
-
-def _flag(value: Any) -> bool:
-    if value is True or value is False:
-        return value
-    raise _WrongError(((), "Input should be a valid boolean"))
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if type(value) is dict:
-        return value
-    raise _WrongError(((), "Input should be a valid dictionary"))
-
-
-def _base64(value: Any) -> bytes:
-    if type(value) is not str:
-        raise _WrongError(((), "Input should be a valid bytes"))
-    try:
-        return decode_base64(value)
-    except ValueError as error:
-        raise _WrongError(((), str(error))) from None
-
-
-def _uri(value: Any) -> PathUri:
-    if type(value) is not str:
-        raise _WrongError(((), "Input should be a string: a file: URI"))
-    try:
-        return PathUri.parse(value)
-    except ValueError as error:
-        raise _WrongError(((), str(error))) from None
-
-
-def _uuid(value: Any) -> str:
-    """A UUID stays the text that it was: nobody does anything with it."""
-    if type(value) is not str:
-        raise _WrongError(((), "UUID input should be a string, bytes or UUID object"))
-    if not _is_uuid(value):
-        raise _WrongError(((), "Input should be a valid UUID"))
-    return value
-
-
-def _is_uuid(text: str) -> bool:
-    """Whether a text spells a UUID: bare, or with hyphens and perhaps braces or ``urn:uuid:``."""
-    if len(text) == 32:
-        return _HEX.issuperset(text)
-    bare = text[1:-1] if text[:1] + text[-1:] == "{}" else text.removeprefix("urn:uuid:")
-    groups = bare.split("-")
-    return [*map(len, groups)] == _UUID_GROUPS and all(map(_HEX.issuperset, groups))
-
-
-_SCALARS: Final[dict[str, Check]] = {
-    "text": _text,
-    "flag": _flag,
-    "object": _object,
-    "base64": _base64,
-    "uri": _uri,
-    "uuid": _uuid,
-}
-
-
-def _integer(least: int, most: int) -> Check:
-    def check(value: Any) -> int:
-        if type(value) is not int:
-            raise _WrongError(((), "Input should be a valid integer"))
-        if value < least:
-            raise _WrongError(((), f"Input should be greater than or equal to {least}"))
-        if value > most:
-            raise _WrongError(((), f"Input should be less than or equal to {most}"))
-        return value
-
-    return check
-
-
-def _one_of(*values: str) -> Check:
-    known = frozenset(values)
-    *others, last = map(repr, values)
-    expected = f"{', '.join(others)} or {last}" if others else last
-
-    def check(value: Any) -> str:
-        if type(value) is str and value in known:
-            return value
-        raise _WrongError(((), f"Input should be {expected}"))
-
-    return check
 
 
 def _or_null(kind: Kind) -> Check:
@@ -273,10 +227,10 @@ def _list(kind: Kind) -> Check:
 
     def check(value: Any) -> list[Any]:
         if type(value) is not list:
-            raise _WrongError(((), "Input should be a valid list"))
+            raise ShapeError(((), "Input should be a valid list"))
         try:
             return [inner(item) for item in value]
-        except _WrongError:
+        except ShapeError:
             raise _all_problems(enumerate(value), inner) from None
 
     return check
@@ -288,10 +242,10 @@ def _at_most(limit: int, kind: Kind) -> Check:
 
     def check(value: Any) -> Any:
         if type(value) is str and len(value) > limit:
-            raise _WrongError(((), f"String should have at most {limit} characters"))
+            raise ShapeError(((), f"String should have at most {limit} characters"))
         if type(value) is list and len(value) > limit:
             what = f"List should have at most {limit} items after validation, not {len(value)}"
-            raise _WrongError(((), what))
+            raise ShapeError(((), what))
         return inner(value)
 
     return check
@@ -302,25 +256,40 @@ def _map(kind: Kind) -> Check:
 
     def check(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
-            raise _WrongError(((), "Input should be a valid dictionary"))
+            raise ShapeError(((), "Input should be a valid dictionary"))
         try:
             return {key: inner(item) for key, item in value.items()}
-        except _WrongError:
+        except ShapeError:
             raise _all_problems(value.items(), inner) from None
 
     return check
 
 
-def _all_problems(items: Iterable[tuple[str | int, Any]], inner: Check) -> _WrongError:
+def _map_of(names: Sequence[str], kind: Kind) -> Check:
+    """A map whose keys are known."""
+    key, inner = one_of(*names), _map(kind)
+
+    def check(value: Any) -> Any:
+        for name in value if type(value) is dict else ():
+            try:
+                key(name)
+            except ShapeError as error:
+                raise ShapeError(((name, "[key]"), error.problems[0][1])) from None
+        return inner(value)
+
+    return check
+
+
+def _all_problems(items: Iterable[tuple[str | int, Any]], inner: Check) -> ShapeError:
     problems: list[Problem] = []
     for step, item in items:
         try:
             inner(item)
-        except _WrongError as error:
+        except ShapeError as error:
             problems += error.below(step)
-            if len(problems) >= _PROBLEMS_MAX:
+            if len(problems) >= PROBLEMS_MAX:
                 break
-    return _WrongError(*problems)
+    return ShapeError(*problems)
 
 
 def _tagged(tag: str, variants: dict[str, str]) -> Check:
@@ -330,17 +299,17 @@ def _tagged(tag: str, variants: dict[str, str]) -> Check:
     def check(value: Any) -> Record:
         if type(value) is not dict:
             text = "Input should be a valid dictionary or object to extract fields from"
-            raise _WrongError(((), text))
+            raise ShapeError(((), text))
         found = value.get(tag)
         if tag not in value:
-            raise _WrongError(((), f"Unable to extract tag using discriminator {tag!r}"))
+            raise ShapeError(((), f"Unable to extract tag using discriminator {tag!r}"))
         if type(found) is not str or found not in variants:
             text = f"Input tag '{found}' found using {tag!r} does not match any of the expected"
-            raise _WrongError(((), f"{text} tags: {expected}"))
+            raise ShapeError(((), f"{text} tags: {expected}"))
         try:
             record: Record = _record(variants[found])(value)
-        except _WrongError as error:
-            raise _WrongError(*error.below(found)) from None
+        except ShapeError as error:
+            raise ShapeError(*error.below(found)) from None
         return record
 
     return check
@@ -357,12 +326,14 @@ def _remembered(kind: Kind) -> Check:
     known: dict[bytes, Any] = {}
 
     def check(value: Any) -> Any:
+        if type(value) is not dict:
+            return inner(value)
         # Equal texts only for equal values: unlike ==, it tells true from 1. Version 2 has no
         # references, which would make the text depend on who else knows a string.
         key = marshal.dumps(value, 2)
         if len(key) > SANDBOX_MAX_BYTES:
             text = f"a sandbox context has at most {SANDBOX_MAX_BYTES} bytes"
-            raise _WrongError(((), text))
+            raise ShapeError(((), text))
         found = known.get(key)
         if found is None:
             found = inner(value)
@@ -376,11 +347,13 @@ def _remembered(kind: Kind) -> Check:
 
 _COMPOUND: Final[dict[str, Callable[..., Check]]] = {
     "at most": _at_most,
-    "integer": _integer,
-    "one of": _one_of,
+    "integer": integer,
+    "one of": one_of,
     "or null": _or_null,
+    "or absent": _or_null,
     "list": _list,
     "map": _map,
+    "map of": _map_of,
     "record": _record,
     "tagged": _tagged,
     "remembered": _remembered,

@@ -13,10 +13,11 @@ import annotated_types
 from pydantic import WrapValidator
 from pydantic.fields import FieldInfo
 
+from . import _plain
 from ._model import WireModel
 from ._path_uri_field import WirePathUri
 from ._scalars import Base64Bytes
-from .methods import REQUESTS
+from .methods import METHODS, REQUESTS
 
 __all__ = ["FILE", "table_text"]
 
@@ -25,7 +26,7 @@ FILE: Final = Path(__file__).with_name("_params_table.py")
 _HEAD: Final = '''\
 # ruff: noqa: E501
 # fmt: off
-"""What the members of params are.
+"""What the members of params are, and of what a client reads without the models.
 
 Generated from the models by ``python -m exec_server_protocol.schema write``: do not edit, run
 that again. A row is a member's Python name, its name on the wire, its kind, its default.
@@ -43,7 +44,7 @@ REQUIRED: Final[Any] = object()
 TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
 '''
 
-_SCALARS: Final = {str: "text", bool: "flag", UUID: "uuid"}
+_SCALARS: Final = {str: "text", bool: "flag", int: "whole", UUID: "uuid"}
 
 
 def table_text() -> str:
@@ -72,8 +73,14 @@ def _quoted(value: Any) -> str:
 
 
 def _models() -> dict[str, type[WireModel]]:
-    """Return the models of all params, and those in them."""
+    """Return the models of all params and those of ``_plain``, and those in them."""
     todo = [method.params for method in REQUESTS.values()]
+    todo += [
+        model
+        for method in METHODS.values()
+        for model in (method.params, method.result)
+        if model is not None and model.__name__ in _plain.__all__
+    ]
     found: dict[str, type[WireModel]] = {}
     while todo:
         model = todo.pop()
@@ -100,7 +107,8 @@ def _of_field(field: FieldInfo) -> Any:
     annotation: Any = field.annotation
     if field.metadata and annotation is not UUID:
         annotation = Annotated[(annotation, *field.metadata)]
-    return _kind(annotation)
+    kind = _kind(annotation)
+    return ("or absent", *kind[1:]) if field.exclude_if is not None else kind
 
 
 def _kind(annotation: Any) -> Any:
@@ -120,6 +128,8 @@ def _kind(annotation: Any) -> Any:
         return ("list", _kind(arguments[0]))
     if origin is dict and arguments[0] is str:
         return "object" if arguments[1] is Any else ("map", _kind(arguments[1]))
+    if origin is dict and get_origin(arguments[0]) is Literal:
+        return ("map of", get_args(arguments[0]), _kind(arguments[1]))
     if origin in (Union, types.UnionType) and len(arguments) == 2 and arguments[1] is type(None):
         return ("or null", _kind(arguments[0]))
     raise TypeError(f"the table of params has no word for {annotation}")

@@ -1,6 +1,6 @@
 # ruff: noqa: E501
 # fmt: off
-"""What the members of params are.
+"""What the members of params are, and of what a client reads without the models.
 
 Generated from the models by ``python -m exec_server_protocol.schema write``: do not edit, run
 that again. A row is a member's Python name, its name on the wire, its kind, its default.
@@ -18,6 +18,18 @@ REQUIRED: Final[Any] = object()
 TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
     "DisabledPermissions": (
         ("type", "type", ("one of", "disabled"), "disabled"),
+    ),
+    "EnvironmentInfo": (
+        ("shell", "shell", ("record", "ShellInfo"), REQUIRED),
+        ("executor_version", "executorVersion", "text", ""),
+        ("provider_id", "providerId", "text", ""),
+        ("cwd", "cwd", ("or null", "uri"), None),
+        ("user_home_dir", "userHomeDir", ("or null", "uri"), None),
+        ("platform_os", "platformOs", "text", ""),
+        ("prepend_path_dirs", "prependPathDirs", ("list", "uri"), []),
+        ("temporary_directories", "temporaryDirectories", ("list", "uri"), []),
+        ("temp_dir", "tempDir", ("or null", "uri"), None),
+        ("capabilities", "capabilities", "object", {}),
     ),
     "EnvironmentInfoParams": (
     ),
@@ -54,16 +66,16 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("destination_path", "destinationPath", "uri", REQUIRED),
         ("recursive", "recursive", "flag", REQUIRED),
         ("sandbox", "sandbox", ("or null", ("remembered", ("record", "SandboxContext"))), None),
-        ("atomic", "atomic", ("or null", "flag"), None),
-        ("follow_symlinks", "followSymlinks", ("or null", "flag"), None),
-        ("list_skipped", "listSkipped", ("or null", "flag"), None),
+        ("atomic", "atomic", ("or absent", "flag"), None),
+        ("follow_symlinks", "followSymlinks", ("or absent", "flag"), None),
+        ("list_skipped", "listSkipped", ("or absent", "flag"), None),
     ),
     "FsCreateDirectoryParams": (
         ("path", "path", "uri", REQUIRED),
         ("recursive", "recursive", ("or null", "flag"), None),
         ("follow_symlinks", "followSymlinks", ("or null", "flag"), None),
         ("sandbox", "sandbox", ("or null", ("remembered", ("record", "SandboxContext"))), None),
-        ("create_mode", "createMode", ("or null", ("integer", 0, 4095)), None),
+        ("create_mode", "createMode", ("or absent", ("integer", 0, 4095)), None),
     ),
     "FsCreateSymlinkParams": (
         ("path", "path", "uri", REQUIRED),
@@ -75,25 +87,25 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("path", "path", "uri", REQUIRED),
         ("follow_symlinks", "followSymlinks", ("or null", "flag"), None),
         ("sandbox", "sandbox", ("or null", ("remembered", ("record", "SandboxContext"))), None),
-        ("details", "details", ("or null", ("one of", "target", "link")), None),
+        ("details", "details", ("or absent", ("one of", "target", "link")), None),
     ),
     "FsMoveParams": (
         ("source_path", "sourcePath", "uri", REQUIRED),
         ("destination_path", "destinationPath", "uri", REQUIRED),
         ("overwrite", "overwrite", "flag", False),
         ("sandbox", "sandbox", ("or null", ("remembered", ("record", "SandboxContext"))), None),
-        ("keep_attributes", "keepAttributes", ("or null", "flag"), None),
-        ("create_mode", "createMode", ("or null", ("integer", 0, 4095)), None),
-        ("file_mode", "fileMode", ("or null", ("integer", 0, 4095)), None),
-        ("modified_at_ms", "modifiedAtMs", ("or null", ("integer", 0, 18446744073709551615)), None),
+        ("keep_attributes", "keepAttributes", ("or absent", "flag"), None),
+        ("create_mode", "createMode", ("or absent", ("integer", 0, 4095)), None),
+        ("file_mode", "fileMode", ("or absent", ("integer", 0, 4095)), None),
+        ("modified_at_ms", "modifiedAtMs", ("or absent", ("integer", 0, 18446744073709551615)), None),
     ),
     "FsOpenParams": (
         ("handle_id", "handleId", "text", REQUIRED),
         ("path", "path", "uri", REQUIRED),
         ("mode", "mode", ("one of", "read", "replace", "update", "create", "extend", "modify"), "read"),
         ("sandbox", "sandbox", ("or null", ("remembered", ("record", "SandboxContext"))), None),
-        ("create_mode", "createMode", ("or null", ("integer", 0, 4095)), None),
-        ("lock", "lock", ("or null", "flag"), None),
+        ("create_mode", "createMode", ("or absent", ("integer", 0, 4095)), None),
+        ("lock", "lock", ("or absent", "flag"), None),
     ),
     "FsReadBlockParams": (
         ("handle_id", "handleId", "text", REQUIRED),
@@ -103,7 +115,7 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
     "FsReadDirectoryParams": (
         ("path", "path", "uri", REQUIRED),
         ("sandbox", "sandbox", ("or null", ("remembered", ("record", "SandboxContext"))), None),
-        ("details", "details", ("or null", "flag"), None),
+        ("details", "details", ("or absent", "flag"), None),
     ),
     "FsReadFileParams": (
         ("path", "path", "uri", REQUIRED),
@@ -150,21 +162,28 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("data_base64", "dataBase64", "text", REQUIRED),
         ("follow_symlinks", "followSymlinks", ("or null", "flag"), None),
         ("sandbox", "sandbox", ("or null", ("remembered", ("record", "SandboxContext"))), None),
-        ("atomic", "atomic", ("or null", "flag"), None),
-        ("exclusive", "exclusive", ("or null", "flag"), None),
-        ("create_mode", "createMode", ("or null", ("integer", 0, 4095)), None),
-        ("file_mode", "fileMode", ("or null", ("integer", 0, 4095)), None),
-        ("modified_at_ms", "modifiedAtMs", ("or null", ("integer", 0, 18446744073709551615)), None),
-        ("flush", "flush", ("or null", "flag"), None),
+        ("atomic", "atomic", ("or absent", "flag"), None),
+        ("exclusive", "exclusive", ("or absent", "flag"), None),
+        ("create_mode", "createMode", ("or absent", ("integer", 0, 4095)), None),
+        ("file_mode", "fileMode", ("or absent", ("integer", 0, 4095)), None),
+        ("modified_at_ms", "modifiedAtMs", ("or absent", ("integer", 0, 18446744073709551615)), None),
+        ("flush", "flush", ("or absent", "flag"), None),
     ),
     "GlobPatternEntryPath": (
         ("type", "type", ("one of", "glob_pattern"), "glob_pattern"),
         ("pattern", "pattern", "text", REQUIRED),
     ),
+    "HttpBodyDeltaNotification": (
+        ("request_id", "requestId", "text", REQUIRED),
+        ("seq", "seq", ("integer", 0, 18446744073709551615), REQUIRED),
+        ("delta_base64", "deltaBase64", "base64", REQUIRED),
+        ("done", "done", "flag", REQUIRED),
+        ("error", "error", ("or null", "text"), None),
+    ),
     "HttpHeader": (
         ("name", "name", "text", REQUIRED),
         ("value", "value", "text", REQUIRED),
-        ("value_env_var", "valueEnvVar", ("or null", "text"), None),
+        ("value_env_var", "valueEnvVar", ("or absent", "text"), None),
     ),
     "HttpRequestCancelParams": (
         ("request_id", "requestId", ("at most", 4096, "text"), REQUIRED),
@@ -182,17 +201,26 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("redirect_policy", "redirectPolicy", ("one of", "follow", "stop"), "follow"),
         ("request_id", "requestId", ("at most", 4096, "text"), REQUIRED),
         ("stream_response", "streamResponse", "flag", False),
-        ("stream_credit", "streamCredit", ("or null", ("integer", 0, 18446744073709551615)), None),
+        ("stream_credit", "streamCredit", ("or absent", ("integer", 0, 18446744073709551615)), None),
     ),
     "InitializeParams": (
         ("client_name", "clientName", "text", REQUIRED),
         ("resume_session_id", "resumeSessionId", ("or null", "text"), None),
-        ("catch_up", "catchUp", ("or null", "flag"), None),
+        ("catch_up", "catchUp", ("or absent", "flag"), None),
+    ),
+    "InitializeResult": (
+        ("session_id", "sessionId", "text", REQUIRED),
+        ("environment_info", "environmentInfo", ("or null", ("record", "EnvironmentInfo")), None),
     ),
     "ManagedPermissions": (
         ("type", "type", ("one of", "managed"), "managed"),
         ("file_system", "file_system", ("tagged", "type", {"unrestricted": "UnrestrictedFileSystem", "restricted": "RestrictedFileSystem"}), REQUIRED),
         ("network", "network", ("one of", "restricted", "enabled"), REQUIRED),
+    ),
+    "OutputChunk": (
+        ("seq", "seq", ("integer", 0, 18446744073709551615), REQUIRED),
+        ("stream", "stream", ("one of", "stdout", "stderr", "pty"), REQUIRED),
+        ("chunk", "chunk", "base64", REQUIRED),
     ),
     "PathEntryPath": (
         ("type", "type", ("one of", "path"), "path"),
@@ -206,6 +234,19 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),
         ("after_seq", "afterSeq", ("integer", 0, 18446744073709551615), REQUIRED),
         ("max_bytes", "maxBytes", ("integer", 0, 18446744073709551615), REQUIRED),
+    ),
+    "ProcessCatchUpResult": (
+        ("chunks", "chunks", ("list", ("record", "OutputChunk")), REQUIRED),
+        ("next_seq", "nextSeq", ("integer", 0, 18446744073709551615), REQUIRED),
+        ("output_bytes", "outputBytes", ("integer", 0, 18446744073709551615), REQUIRED),
+        ("stream_offsets", "streamOffsets", ("or null", ("map of", ("stdout", "stderr", "pty"), ("integer", 0, 18446744073709551615))), None),
+        ("exit_seq", "exitSeq", ("or null", ("integer", 0, 18446744073709551615)), None),
+        ("exit_code", "exitCode", ("or null", "whole"), None),
+        ("closed", "closed", "flag", False),
+        ("sandbox_denied", "sandboxDenied", "flag", False),
+        ("live", "live", "flag", False),
+        ("signal", "signal", ("or absent", ("integer", 0, 18446744073709551615)), None),
+        ("stream_ends", "streamEnds", ("or absent", ("map of", ("stdout", "stderr", "pty"), ("integer", 0, 18446744073709551615))), None),
     ),
     "ProcessCloseStdinParams": (
         ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),
@@ -221,7 +262,20 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("after_seq", "afterSeq", ("or null", ("integer", 0, 18446744073709551615)), None),
         ("max_bytes", "maxBytes", ("or null", ("integer", 0, 18446744073709551615)), None),
         ("wait_ms", "waitMs", ("or null", ("integer", 0, 18446744073709551615)), None),
-        ("stream_offsets", "streamOffsets", ("or null", "flag"), None),
+        ("stream_offsets", "streamOffsets", ("or absent", "flag"), None),
+    ),
+    "ProcessReadResult": (
+        ("chunks", "chunks", ("list", ("record", "OutputChunk")), REQUIRED),
+        ("next_seq", "nextSeq", ("integer", 0, 18446744073709551615), REQUIRED),
+        ("exited", "exited", "flag", REQUIRED),
+        ("exit_code", "exitCode", ("or null", "whole"), None),
+        ("closed", "closed", "flag", REQUIRED),
+        ("failure", "failure", ("or null", "text"), None),
+        ("sandbox_denied", "sandboxDenied", "flag", False),
+        ("stream_offsets", "streamOffsets", ("or absent", ("map of", ("stdout", "stderr", "pty"), ("integer", 0, 18446744073709551615))), None),
+        ("exit_seq", "exitSeq", ("or absent", ("integer", 0, 18446744073709551615)), None),
+        ("signal", "signal", ("or absent", ("integer", 0, 18446744073709551615)), None),
+        ("stream_ends", "streamEnds", ("or absent", ("map of", ("stdout", "stderr", "pty"), ("integer", 0, 18446744073709551615))), None),
     ),
     "ProcessResizeParams": (
         ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),
@@ -247,12 +301,17 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("enforce_managed_network", "enforceManagedNetwork", "flag", False),
         ("managed_network", "managedNetwork", ("or null", "object"), None),
         ("network_proxy", "networkProxy", ("or null", "object"), None),
-        ("rows", "rows", ("or null", ("integer", 1, 65535)), None),
-        ("cols", "cols", ("or null", ("integer", 1, 65535)), None),
-        ("output_policy", "outputPolicy", ("or null", ("one of", "drop-oldest", "back-pressure")), None),
-        ("merge_stderr", "mergeStderr", ("or null", "flag"), None),
-        ("details", "details", ("or null", "flag"), None),
-        ("start_errors", "startErrors", ("or null", "flag"), None),
+        ("rows", "rows", ("or absent", ("integer", 1, 65535)), None),
+        ("cols", "cols", ("or absent", ("integer", 1, 65535)), None),
+        ("output_policy", "outputPolicy", ("or absent", ("one of", "drop-oldest", "back-pressure")), None),
+        ("merge_stderr", "mergeStderr", ("or absent", "flag"), None),
+        ("details", "details", ("or absent", "flag"), None),
+        ("start_errors", "startErrors", ("or absent", "flag"), None),
+    ),
+    "ProcessStartResult": (
+        ("process_id", "processId", "text", REQUIRED),
+        ("sandbox_type", "sandboxType", ("one of", "none", "linuxSeccomp", "macosSeatbelt", "windowsRestrictedToken"), "none"),
+        ("pid", "pid", ("or absent", ("integer", 0, 18446744073709551615)), None),
     ),
     "ProcessTerminateParams": (
         ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),
@@ -282,6 +341,10 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
         ("windows_sandbox_level", "windowsSandboxLevel", ("one of", "disabled", "restricted-token", "elevated", "mxc"), REQUIRED),
         ("windows_sandbox_proxy_settings_mode", "windowsSandboxProxySettingsMode", ("or null", ("one of", "reconcile", "preserve")), None),
         ("use_legacy_landlock", "useLegacyLandlock", "flag", False),
+    ),
+    "ShellInfo": (
+        ("name", "name", "text", REQUIRED),
+        ("path", "path", "text", REQUIRED),
     ),
     "ShellSnapshot": (
         ("scope_id", "scopeId", "text", REQUIRED),

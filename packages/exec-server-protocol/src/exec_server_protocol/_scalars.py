@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NewType
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from ._base64 import decode_base64, encode_base64
+from ._names import ProcessId, SessionId
 from .limits import NAME_MAX_CHARACTERS
 
 __all__ = [
@@ -20,15 +21,6 @@ __all__ = [
     "decode_base64",
     "encode_base64",
 ]
-
-ProcessId = NewType("ProcessId", str)
-"""Name of a process, chosen by the client, unique in a session. Never the OS pid.
-
-Any string goes: empty, with any characters; in requests, with ``NAME_MAX_CHARACTERS`` of them.
-"""
-
-SessionId = NewType("SessionId", str)
-"""Name of a session: a lower-case, hyphenated UUID version 4, made by the server."""
 
 
 def _from_wire(value: object) -> object:

@@ -7,15 +7,32 @@ capability named beside them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from ._model import WireModel
+from ._names import (
+    CAPABILITY_CATCH_UP,
+    CAPABILITY_CLOSE_STDIN,
+    CAPABILITY_LIST,
+    CAPABILITY_MERGE_STDERR,
+    CAPABILITY_OUTPUT_POLICY,
+    CAPABILITY_RESIZE,
+    CAPABILITY_SIGNALS,
+    CAPABILITY_START_ERRORS,
+    CAPABILITY_STREAM_OFFSETS,
+    OutputPolicy,
+    OutputStream,
+    ProcessId,
+    SandboxType,
+    SignalName,
+    StdinStatus,
+)
 from ._path_uri_field import WirePathUri
 from ._sandbox_field import WireSandbox
-from ._scalars import Base64Bytes, ChosenName, ChosenProcessId, ProcessId, UnsignedInt
+from ._scalars import Base64Bytes, ChosenName, ChosenProcessId, UnsignedInt
 
 __all__ = [
     "CAPABILITY_CATCH_UP",
@@ -61,31 +78,6 @@ __all__ = [
     "StdinStatus",
     "TerminalSize",
 ]
-
-CAPABILITY_CATCH_UP: Final = "processCatchUp"
-"""``process/catchUp``, and ``catchUp`` of ``initialize``."""
-CAPABILITY_OUTPUT_POLICY: Final = "processOutputPolicy"
-"""``outputPolicy`` of ``process/start``."""
-CAPABILITY_RESIZE: Final = "processResize"
-"""``process/resize``, and ``rows`` and ``cols`` of ``process/start``."""
-CAPABILITY_CLOSE_STDIN: Final = "processCloseStdin"
-"""``process/closeStdin``."""
-CAPABILITY_MERGE_STDERR: Final = "processMergeStderr"
-"""``mergeStderr`` of ``process/start``."""
-CAPABILITY_LIST: Final = "processList"
-"""``process/list``."""
-CAPABILITY_SIGNALS: Final = "processSignals"
-"""Every signal name but ``interrupt``, and delivery to the foreground group of a terminal."""
-CAPABILITY_START_ERRORS: Final = "processStartErrors"
-"""``startErrors`` of ``process/start``, and ``data`` of its errors."""
-CAPABILITY_STREAM_OFFSETS: Final = "processStreamOffsets"
-"""``streamOffsets`` of ``process/read``."""
-
-OutputStream = Literal["stdout", "stderr", "pty"]
-SandboxType = Literal["none", "linuxSeccomp", "macosSeatbelt", "windowsRestrictedToken"]
-StdinStatus = Literal["accepted", "unknownProcess", "stdinClosed", "starting"]
-OutputPolicy = Literal["drop-oldest", "back-pressure"]
-SignalName = Literal["interrupt", "terminate", "kill", "hangup", "quit", "usr1", "usr2"]
 
 TerminalSize = Annotated[int, Field(ge=1, le=65535)]
 """Rows or columns: the kernel keeps 16 bits, and 0 means unknown to programs."""

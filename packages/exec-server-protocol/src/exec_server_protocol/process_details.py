@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ._model import WireModel
-from ._scalars import ProcessId, UnsignedInt
-from .process import OutputStream
+from ._names import CAPABILITY_DETAILS, OutputStream, ProcessId
+from ._scalars import UnsignedInt
 
 __all__ = ["CAPABILITY_DETAILS", "ProcessStreamEndedNotification"]
-
-CAPABILITY_DETAILS: Final = "processDetails"
-"""``details`` of ``process/start``, and ``process/streamEnded``."""
 
 
 class ProcessStreamEndedNotification(WireModel):

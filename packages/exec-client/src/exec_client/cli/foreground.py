@@ -22,12 +22,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from exec_server_protocol.errors import RpcError
-from exec_server_protocol.process import (
+from exec_server_protocol._names import (
     CAPABILITY_CLOSE_STDIN,
     CAPABILITY_RESIZE,
     CAPABILITY_SIGNALS,
 )
+from exec_server_protocol.errors import RpcError
 
 from ..errors import ClientError
 from .exit_codes import OWN_ERROR, SIGNAL_BASE, TIMED_OUT, CommandError, exit_code_of
@@ -93,7 +93,7 @@ async def run_in_foreground(client: Client, command: Command, messages: Messages
         CommandError: It could not be started.
         ClientError: The connection was lost for good.
     """
-    supports = client.environment_info.supports
+    supports = client.supports
     if command.kill_after is not None:
         client.require(CAPABILITY_SIGNALS, "--kill-after")
     stdin = _stdin_to_connect(command, closable=supports(CAPABILITY_CLOSE_STDIN))
@@ -133,8 +133,10 @@ async def run_in_foreground(client: Client, command: Command, messages: Messages
 
 def _folder(client: Client, cwd: str | None) -> str | None:
     """Return ``cwd`` with a relative one put behind the executor's own folder."""
+    if cwd is None or cwd.startswith(("/", "file:")):
+        return cwd
     own = client.environment_info.cwd
-    if cwd is None or own is None or cwd.startswith(("/", "file:")):
+    if own is None:
         return cwd
     return posixpath.join(os.fsdecode(own.to_native()), cwd)
 
@@ -164,7 +166,7 @@ class _Foreground:
         self._process = process
         self._command = command
         self._messages = messages
-        self._supports = client.environment_info.supports
+        self._supports = client.supports
         self._exit_code: int | None = None
         """Decided here rather than by the command."""
         self._given_up = asyncio.Event()

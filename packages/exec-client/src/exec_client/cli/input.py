@@ -11,8 +11,8 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from exec_server_protocol._names import CAPABILITY_CLOSE_STDIN
 from exec_server_protocol.errors import RpcError
-from exec_server_protocol.process import CAPABILITY_CLOSE_STDIN
 
 from ..connection.states import ClientState
 from ..errors import ClientError
@@ -133,7 +133,7 @@ class InputForwarder:
             last = data[-1:]
         if self._tty:
             await self._end_terminal_input(last)
-        elif self._client.environment_info.supports(CAPABILITY_CLOSE_STDIN):
+        elif self._client.supports(CAPABILITY_CLOSE_STDIN):
             await self._process.close_stdin()
         else:
             await asyncio.sleep(END_WARNING_DELAY_S)

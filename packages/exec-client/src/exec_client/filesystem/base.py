@@ -131,7 +131,7 @@ class FileSystemBase:
     ) -> tuple[Session, PathUri, SandboxContext | None]:
         """Return what a call needs: where it goes, the path, and the policy that holds."""
         session = await self._connect()
-        uri = to_uri(path, session.environment_info.cwd)
+        uri = to_uri(path, session.cwd)
         return session, uri, self._policy(session, sandbox)
 
     def _policy(self, session: Session, sandbox: SandboxContext | None) -> SandboxContext | None:

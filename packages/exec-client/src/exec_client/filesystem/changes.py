@@ -123,7 +123,7 @@ class Changes(FileSystemBase):
             ConnectionBrokenError: The answer was lost; ``maybe_executed`` is true.
         """
         session, uri, sandbox = await self._prepare(source, sandbox)
-        to = to_uri(target, session.environment_info.cwd)
+        to = to_uri(target, session.cwd)
         if follow_symlinks:
             session.require(CAPABILITY_LINKS, "copy with follow_symlinks")
         params = FsCopyParams(
@@ -163,7 +163,7 @@ class Changes(FileSystemBase):
         """
         session, uri, sandbox = await self._prepare(source, sandbox)
         session.require(CAPABILITY_MOVE, "move")
-        to = to_uri(target, session.environment_info.cwd)
+        to = to_uri(target, session.cwd)
         params = FsMoveParams(
             source_path=uri, destination_path=to, overwrite=overwrite, sandbox=sandbox
         )

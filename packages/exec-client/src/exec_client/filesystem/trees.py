@@ -96,7 +96,7 @@ class Trees(FileSystemBase):
             leave them out.
         """
         session, root, _ = await self._prepare(path, sandbox)
-        cwd = session.environment_info.cwd
+        cwd = session.cwd
         level: list[tuple[str, bool | None]] = [(native(root), False)]
         seen: set[str] = set()
 

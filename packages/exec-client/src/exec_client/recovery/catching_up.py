@@ -19,10 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from exec_server_protocol._scalars import ProcessId
+from exec_server_protocol._names import ProcessId
+from exec_server_protocol._plain import ProcessCatchUpParams, ProcessCatchUpResult, ShapeError
 from exec_server_protocol.errors import RpcError
-from exec_server_protocol.process import ProcessCatchUpParams, ProcessCatchUpResult
-from pydantic import ValidationError
 
 from ..connection.generation import Generation, GenerationLost
 from ..followed_process import FollowedProcess
@@ -62,7 +61,7 @@ async def take_page(
         events = events_of_page(page, after, fill=process.on_loss.goes_on, offsets=process.offsets)
         if max_bytes and not events and not page.live:
             raise CatchUpError("the executor's answers do not come to an end")
-    except (CatchUpError, RpcError, ValidationError) as error:
+    except (CatchUpError, RpcError, ShapeError) as error:
         await give_up(client, generation, process, error)
         return None
     over = False

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from exec_server_protocol._scalars import ProcessId
+from exec_server_protocol._names import ProcessId
+from exec_server_protocol._plain import ProcessTerminateParams, ShapeError
 from exec_server_protocol.errors import RpcError
-from exec_server_protocol.process import ProcessTerminateParams
-from pydantic import ValidationError
 
 from ..connection.generation import Generation
 from ..followed_process import FollowedProcess
@@ -35,5 +34,5 @@ async def give_up(
     except RpcError as refusal:
         logger.debug("a process that could not be recovered: %d", refusal.code)
     client.forget(process)
-    text = "the answer has the wrong shape" if isinstance(error, ValidationError) else str(error)
+    text = "the answer has the wrong shape" if isinstance(error, ShapeError) else str(error)
     process.fail(f"failed to recover process {process.process_id}: {text}", error)

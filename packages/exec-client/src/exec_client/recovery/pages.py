@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exec_server_protocol.process import OutputStream as StreamName
-from exec_server_protocol.process import ProcessCatchUpResult
+from exec_server_protocol._names import OutputStream as StreamName
+from exec_server_protocol._plain import ProcessCatchUpResult
 
 from ..events import (
     ClosedEvent,

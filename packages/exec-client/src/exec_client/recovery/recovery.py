@@ -21,18 +21,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from exec_server_protocol._scalars import ProcessId
+from exec_server_protocol._names import CAPABILITY_CATCH_UP, ProcessId
+from exec_server_protocol._plain import ProcessReadParams, ProcessReadResult, ShapeError
 from exec_server_protocol.errors import (
     InvalidRequestError,
     RpcError,
     SessionAlreadyAttachedError,
 )
-from exec_server_protocol.process import (
-    CAPABILITY_CATCH_UP,
-    ProcessReadParams,
-    ProcessReadResult,
-)
-from pydantic import ValidationError
 
 from ..connection.generation import Generation, GenerationLost
 from ..connection.persistence import SameFailure
@@ -233,7 +228,7 @@ async def _catch_up(
         catch_up = _understood(answer)
         before = process.ordering.last
         ready = merge(process.ordering, catch_up, fill=process.on_loss.goes_on)
-    except (CatchUpError, RpcError, ValidationError) as error:
+    except (CatchUpError, RpcError, ShapeError) as error:
         await give_up(client, generation, process, error)
         return
     progress.merged_bytes += sum(len(c.data) for c in catch_up.chunks if c.seq > before)

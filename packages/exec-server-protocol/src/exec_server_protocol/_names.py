@@ -1,0 +1,61 @@
+"""Names that ``process/*`` and its users have in common. Light: no pydantic."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NewType
+
+__all__ = [
+    "CAPABILITY_CATCH_UP",
+    "CAPABILITY_CLOSE_STDIN",
+    "CAPABILITY_DETAILS",
+    "CAPABILITY_LIST",
+    "CAPABILITY_MERGE_STDERR",
+    "CAPABILITY_OUTPUT_POLICY",
+    "CAPABILITY_RESIZE",
+    "CAPABILITY_SIGNALS",
+    "CAPABILITY_START_ERRORS",
+    "CAPABILITY_STREAM_OFFSETS",
+    "OutputPolicy",
+    "OutputStream",
+    "ProcessId",
+    "SandboxType",
+    "SessionId",
+    "SignalName",
+    "StdinStatus",
+]
+
+CAPABILITY_CATCH_UP: Final = "processCatchUp"
+"""``process/catchUp``, and ``catchUp`` of ``initialize``."""
+CAPABILITY_OUTPUT_POLICY: Final = "processOutputPolicy"
+"""``outputPolicy`` of ``process/start``."""
+CAPABILITY_RESIZE: Final = "processResize"
+"""``process/resize``, and ``rows`` and ``cols`` of ``process/start``."""
+CAPABILITY_CLOSE_STDIN: Final = "processCloseStdin"
+"""``process/closeStdin``."""
+CAPABILITY_MERGE_STDERR: Final = "processMergeStderr"
+"""``mergeStderr`` of ``process/start``."""
+CAPABILITY_LIST: Final = "processList"
+"""``process/list``."""
+CAPABILITY_SIGNALS: Final = "processSignals"
+"""Every signal name but ``interrupt``, and delivery to the foreground group of a terminal."""
+CAPABILITY_START_ERRORS: Final = "processStartErrors"
+"""``startErrors`` of ``process/start``, and ``data`` of its errors."""
+CAPABILITY_STREAM_OFFSETS: Final = "processStreamOffsets"
+"""``streamOffsets`` of ``process/read``."""
+CAPABILITY_DETAILS: Final = "processDetails"
+"""``details`` of ``process/start``, and ``process/streamEnded``."""
+
+OutputStream = Literal["stdout", "stderr", "pty"]
+SandboxType = Literal["none", "linuxSeccomp", "macosSeatbelt", "windowsRestrictedToken"]
+StdinStatus = Literal["accepted", "unknownProcess", "stdinClosed", "starting"]
+OutputPolicy = Literal["drop-oldest", "back-pressure"]
+SignalName = Literal["interrupt", "terminate", "kill", "hangup", "quit", "usr1", "usr2"]
+
+ProcessId = NewType("ProcessId", str)
+"""Name of a process, chosen by the client, unique in a session. Never the OS pid.
+
+Any string goes: empty, with any characters; in requests, with ``NAME_MAX_CHARACTERS`` of them.
+"""
+
+SessionId = NewType("SessionId", str)
+"""Name of a session: a lower-case, hyphenated UUID version 4, made by the server."""
