@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -30,18 +30,6 @@ RUN_SECONDS = 40.0
 """For one run of eight processes, which takes a tenth of a second on an idle machine."""
 ECHO = 'for i in 1 2 3 4 5; do read -r line; echo "$line"; done'
 DIRECTIONS: tuple[Direction, Direction] = ("to-server", "to-client")
-
-
-@pytest.fixture
-def forgetful_server(
-    server: ServerProcess, request: pytest.FixtureRequest
-) -> Iterator[ServerProcess]:
-    """One that forgets what has ended after five seconds: a session holds 1,024 processes."""
-    if request.config.getoption("--executor") == "reference":
-        yield server
-        return
-    with ServerProcess("--session-ttl-seconds", "5") as process:
-        yield process
 
 
 @asynccontextmanager
@@ -189,9 +177,8 @@ def _seeded(seed: int, cuts: int) -> Plan:
 
 @requirement("CLIENT-INV-01", "CLIENT-INV-02", "CLIENT-INV-03", "CLIENT-INV-16", "CLIENT-INV-23")
 async def test_seeded_cuts_lose_double_and_misplace_nothing(
-    forgetful_server: ServerProcess, request: pytest.FixtureRequest
+    server: ServerProcess, request: pytest.FixtureRequest
 ) -> None:
-    server = forgetful_server
     seed: int = request.config.getoption("--fault-seed")
     cuts: int = request.config.getoption("--cuts")
     bulk = request.config.getoption("--executor") == "ours"  # the reference keeps 1 MiB only
