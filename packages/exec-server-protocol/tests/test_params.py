@@ -188,6 +188,63 @@ def test_what_an_executor_sends_is_read_as_the_model_reads_it(
     assert shape(made.model_validate, value) == shape(MODELS[name].model_validate, value)
 
 
+PAGE = {
+    "chunks": [
+        {"seq": 1, "stream": "pty", "chunk": "aGk="}, {"seq": 3, "stream": "stderr", "chunk": ""},
+    ],
+    "nextSeq": 5, "exitSeq": 4, "exitCode": -1, "closed": True, "sandboxDenied": False, "signal": 9,
+    "streamOffsets": {"pty": 0, "stderr": 2**64 - 1}, "streamEnds": {"stdout": 7},
+}  # fmt: skip
+INFO = {
+    "shell": {"name": "sh", "path": "/bin/sh"}, "executorVersion": "1", "providerId": "",
+    "cwd": "file:///srv", "userHomeDir": None, "platformOs": "linux",
+    "prependPathDirs": ["file:///a"], "temporaryDirectories": [], "tempDir": "file:///tmp",
+    "capabilities": {"processList": True, "other": 1},
+}  # fmt: skip
+ANSWERS: dict[str, Any] = {
+    "EnvironmentInfo": INFO,
+    "HttpBodyDeltaNotification": {
+        "requestId": "r", "seq": 1, "deltaBase64": "aGk=", "done": True, "error": "x",
+    },
+    "InitializeResult": {"sessionId": "s", "environmentInfo": INFO},
+    "ProcessCatchUpResult": {**PAGE, "outputBytes": 2, "live": True},
+    "ProcessReadResult": {**PAGE, "exited": True, "failure": "x"},
+    "ProcessStartResult": {"processId": "p", "sandboxType": "linuxSeccomp", "pid": 7},
+}  # fmt: skip
+"""What an executor sends, with every member."""
+
+
+@st.composite
+def changed(draw: st.DrawFn, value: Any) -> Any:
+    """Return JSON with one change in it."""
+    if not isinstance(value, dict | list) or not value or not draw(st.integers(0, 5)):
+        return draw(JUNK)
+    at = draw(st.sampled_from([*value] if isinstance(value, dict) else range(len(value))))
+    copy = value.copy()
+    what = draw(st.sampled_from(["below", "below", "below", "gone", "more"]))
+    if what == "below":
+        copy[at] = draw(changed(value[at]))
+    elif what == "gone":
+        del copy[at]
+    elif isinstance(copy, dict):
+        copy["other"] = copy[at]
+    else:
+        copy.append(copy[at])
+    return copy
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_an_answer_with_one_change_is_read_as_the_model_reads_it(
+    name: str, data: st.DataObject
+) -> None:
+    made = getattr(_plain, name)
+    assert shape(made.model_validate, ANSWERS[name]) != "refused"
+    value = data.draw(changed(ANSWERS[name]))
+    assert shape(made.model_validate, value) == shape(MODELS[name].model_validate, value)
+
+
 class Word(str):
     """A text as libraries make them."""
 
