@@ -119,6 +119,8 @@ def main() -> None:
     variables = [name for name in os.environ if name.endswith("EXEC_SERVER_URL")]
     for name in variables:
         del os.environ[name]
+    # Programs have compiled bytecode from their second start on, unless this is set.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     notes = []
     with ExitStack() as stack:
         server = stack.enter_context(ServerProcess())
