@@ -31,6 +31,7 @@ INTERNAL = {
     "NotSentError",
     "ReferenceError",
     "ReorderLimitError",
+    "ShapeError",
 }
 """Caught inside, or a program's own, or a plain ``ValueError`` with another name."""
 
