@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import BadAnswerError
 
 if TYPE_CHECKING:
     from exec_server_protocol._model import WireModel
+    from exec_server_protocol.methods import Method
 
 __all__ = ["understand"]
 
 M = TypeVar("M", bound="WireModel")
 
 
-def understand(model: type[M], result: object, method: str) -> M:
+def understand(model: type[M], result: object, method: Method[Any, M]) -> M:
     """Return the answer to ``method`` as a model.
 
     Raises:
@@ -23,5 +24,5 @@ def understand(model: type[M], result: object, method: str) -> M:
     try:
         return model.model_validate(result)
     except ValueError as error:  # of a model, or of what stands for one
-        text = f"the executor's answer to {method} makes no sense"
+        text = f"the executor's answer to {method.name} makes no sense"
         raise BadAnswerError(text, maybe_executed=True) from error

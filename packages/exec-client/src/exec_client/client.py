@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from exec_server_protocol._names import (
     CAPABILITY_DETAILS,
-    CAPABILITY_LIST,
     CAPABILITY_MERGE_STDERR,
     CAPABILITY_OUTPUT_POLICY,
     CAPABILITY_RESIZE,
@@ -21,9 +20,11 @@ from exec_server_protocol._names import (
 )
 from exec_server_protocol._plain import EnvironmentInfo, EnvironmentInfoParams, ProcessStartParams
 from exec_server_protocol.errors import RpcError
+from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_STATUS, PROCESS_LIST
 from exec_server_protocol.path_uri import PathUri
 
 from .answers import understand
+from .calls import request
 from .connection.generation import GenerationLost
 from .connection.states import ClientState, StateChange
 from .connection.websocket import connectable, redact
@@ -220,8 +221,8 @@ class Client(Runner):
         return await self._info(EnvironmentInfo)
 
     async def _info(self, kind: type[EnvironmentInfo]) -> EnvironmentInfo:
-        result = await self.call("environment/info", EnvironmentInfoParams(), idempotent=True)
-        return understand(kind, result, "environment/info")
+        result = await request(self._session, ENVIRONMENT_INFO, EnvironmentInfoParams())
+        return understand(kind, result, ENVIRONMENT_INFO)
 
     async def status(self) -> EnvironmentStatus:
         """Ask the executor whether it takes requests.
@@ -233,7 +234,7 @@ class Client(Runner):
             SessionLostError: The client has failed for good.
             ClientClosedError: It was closed.
         """
-        return status_from_answer(await self.call("environment/status", idempotent=True))
+        return status_from_answer(await request(self._session, ENVIRONMENT_STATUS))
 
     async def list_processes(self) -> list[ProcessInfo]:
         """Return the processes of the session, finished ones that are still readable included.
@@ -243,9 +244,8 @@ class Client(Runner):
         """
         from exec_server_protocol.process import ProcessListResult
 
-        self._session.require(CAPABILITY_LIST, "list_processes")
-        result = await self.call("process/list", idempotent=True)
-        return understand(ProcessListResult, result, "process/list").processes
+        result = await request(self._session, PROCESS_LIST)
+        return understand(ProcessListResult, result, PROCESS_LIST).processes
 
     @property
     def fs(self) -> FileSystem:

@@ -7,6 +7,12 @@ from typing import Final, get_args
 
 from exec_server_protocol._base64 import decode_base64
 from exec_server_protocol._names import OutputStream as StreamName
+from exec_server_protocol.methods import (
+    PROCESS_CLOSED,
+    PROCESS_EXITED,
+    PROCESS_OUTPUT,
+    PROCESS_STREAM_ENDED,
+)
 
 __all__ = [
     "EVENT_METHODS",
@@ -89,7 +95,7 @@ class StreamEnd:
 
 
 EVENT_METHODS: Final = frozenset(
-    {"process/output", "process/exited", "process/closed", "process/streamEnded"}
+    method.name for method in (PROCESS_OUTPUT, PROCESS_EXITED, PROCESS_CLOSED, PROCESS_STREAM_ENDED)
 )
 """Notifications that ``parse_event`` reads."""
 
@@ -120,22 +126,22 @@ def parse_event(method: str, params: object) -> tuple[str, SequencedEvent | Stre
     if not isinstance(params, dict):
         raise ValueError(f"{method} without params")
     process_id = params.get("processId")
-    seq = params.get("lastSeq" if method == "process/streamEnded" else "seq")
+    seq = params.get("lastSeq" if method == PROCESS_STREAM_ENDED.name else "seq")
     if not isinstance(process_id, str) or type(seq) is not int or seq < 0:
         raise ValueError(f"{method} without processId or seq")
-    if method == "process/output":
+    if method == PROCESS_OUTPUT.name:
         stream, chunk = params.get("stream"), params.get("chunk")
         if isinstance(chunk, str):
             chunk = decode_base64(chunk)
         if stream not in ("stdout", "stderr", "pty") or not isinstance(chunk, bytes):
             raise ValueError("process/output without stream or chunk")
         return process_id, OutputEvent(seq, stream, chunk)
-    if method == "process/streamEnded":
+    if method == PROCESS_STREAM_ENDED.name:
         for name in get_args(StreamName):
             if params.get("stream") == name:
                 return process_id, StreamEnd(name, seq)
         raise ValueError("process/streamEnded without stream")
-    if method == "process/exited":
+    if method == PROCESS_EXITED.name:
         code = params.get("exitCode")
         if type(code) is not int:
             raise ValueError("process/exited without exitCode")

@@ -25,8 +25,17 @@ from exec_server_protocol._plain import (
     ProcessWriteParams,
 )
 from exec_server_protocol.errors import RpcError
+from exec_server_protocol.methods import (
+    PROCESS_CLOSE_STDIN,
+    PROCESS_READ,
+    PROCESS_RESIZE,
+    PROCESS_SIGNAL,
+    PROCESS_TERMINATE,
+    PROCESS_WRITE,
+)
 
 from .answers import understand
+from .calls import request
 from .completed import CompletedProcess
 from .errors import (
     BadAnswerError,
@@ -130,8 +139,8 @@ class Process(FollowedProcess):
         if self._failure is None or isinstance(self._failure, OutputLostError):
             try:
                 with self._waiting():
-                    result = await self._session.call("process/read", params, idempotent=True)
-                return understand(ProcessReadResult, result, "process/read")
+                    result = await request(self._session, PROCESS_READ, params)
+                return understand(ProcessReadResult, result, PROCESS_READ)
             except BadAnswerError:
                 raise
             except ClientError as error:
@@ -199,8 +208,8 @@ class Process(FollowedProcess):
             raise StdinClosedError("the process has ended")
         self._writes += 1
         params = ProcessWriteParams(process_id=self._id, chunk=piece, write_id=str(self._writes))
-        result = await self._session.call(
-            "process/write", params, idempotent=self._session.options.replay_writes
+        result = await request(
+            self._session, PROCESS_WRITE, params, idempotent=self._session.options.replay_writes
         )
         self._check_stdin(result)
 
@@ -222,7 +231,7 @@ class Process(FollowedProcess):
         self._session.require(CAPABILITY_CLOSE_STDIN, "close_stdin")
         async with self._write_lock:
             params = ProcessCloseStdinParams(process_id=self._id)
-            result = await self._session.call("process/closeStdin", params, idempotent=True)
+            result = await request(self._session, PROCESS_CLOSE_STDIN, params)
         self._check_stdin(result)
 
     async def resize(self, rows: int, cols: int) -> None:
@@ -236,7 +245,7 @@ class Process(FollowedProcess):
         with arguments_named():
             params = ProcessResizeParams(process_id=self._id, rows=rows, cols=cols)
         async with self._resize_lock:  # so that a repeated one cannot come after a later one
-            await self._session.call("process/resize", params, idempotent=True)
+            await request(self._session, PROCESS_RESIZE, params)
 
     async def send_signal(self, signal: Signal) -> None:
         """Send a signal to its group, or to the foreground group of its terminal.
@@ -252,11 +261,11 @@ class Process(FollowedProcess):
         if name != "interrupt":
             self._session.require(CAPABILITY_SIGNALS, f"send_signal({name!r})")
         params = ProcessSignalParams(process_id=self._id, signal=name)
-        await self._session.call("process/signal", params)
+        await request(self._session, PROCESS_SIGNAL, params)
 
     async def terminate(self) -> None:
         """Kill it and its process group. One that has ended is left alone."""
-        await self._session.call("process/terminate", ProcessTerminateParams(process_id=self._id))
+        await request(self._session, PROCESS_TERMINATE, ProcessTerminateParams(process_id=self._id))
 
     async def communicate(self, input: bytes | str | None = None) -> tuple[bytes, bytes]:
         """Write ``input``, end stdin, and return all of stdout and stderr.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from exec_server_protocol._names import CAPABILITY_CATCH_UP, SessionId
 from exec_server_protocol._plain import InitializeParams, InitializeResult
+from exec_server_protocol.methods import HTTP_REQUEST_BODY_DELTA, INITIALIZE, INITIALIZED
 from exec_server_protocol.rpc import Notification
 
 from .background import BackgroundTasks
@@ -248,7 +249,7 @@ class Session:
                     resume_session_id=self._session_id if resume else None,
                     catch_up=True if resume and self.supports(CAPABILITY_CATCH_UP) else None,
                 )
-                answer = await generation.call("initialize", params.to_json())
+                answer = await generation.call(INITIALIZE.name, params.to_json())
                 result = InitializeResult.model_validate(answer)
                 if self._session_id not in (None, result.session_id):
                     raise ValueError(
@@ -256,7 +257,7 @@ class Session:
                     )
                 self._session_id = result.session_id
                 self.info = self.info or result.environment_info
-                await generation.notify("initialized", b"{}")
+                await generation.notify(INITIALIZED.name, b"{}")
             done = True
         except TimeoutError as error:
             raise HandshakeTimeoutError(
@@ -271,7 +272,7 @@ class Session:
 
     def _notified(self, message: Notification) -> None:
         """Route an event. A known one that makes no sense ends the connection, not the session."""
-        if message.method == "http/request/bodyDelta":
+        if message.method == HTTP_REQUEST_BODY_DELTA.name:
             self.bodies.receive(message.params)
             return
         if message.method not in EVENT_METHODS:

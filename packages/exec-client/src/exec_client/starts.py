@@ -20,6 +20,7 @@ from exec_server_protocol._plain import (
     ProcessTerminateParams,
 )
 from exec_server_protocol.errors import RpcError
+from exec_server_protocol.methods import PROCESS_START, PROCESS_TERMINATE
 from exec_server_protocol.path_uri import InvalidPathError
 
 from .answers import understand
@@ -122,8 +123,8 @@ class Starts:
         self, generation: Generation, process: Process, params: ProcessStartParams
     ) -> Process:
         try:
-            answer = await generation.call("process/start", params.to_json())
-            started = understand(ProcessStartResult, answer, "process/start")
+            answer = await generation.call(PROCESS_START.name, params.to_json())
+            started = understand(ProcessStartResult, answer, PROCESS_START)
             process.sandbox_type, process.pid = started.sandbox_type, started.pid
             # Before the count falls: recovery sees it for certain.
             process.recoverable = not process.abandoned
@@ -168,7 +169,7 @@ class Starts:
         params = ProcessTerminateParams.model_validate({"processId": process.process_id})
         try:
             async with self._clean_ups:
-                await self._client.call("process/terminate", params, idempotent=True)
+                await self._client.call(PROCESS_TERMINATE.name, params, idempotent=True)
         except (ClientError, RpcError) as error:
             logger.debug("a start was not cleaned up: %s", type(error).__name__)
         finally:

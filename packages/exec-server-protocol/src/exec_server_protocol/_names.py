@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NewType
+from typing import Literal, NewType
+
+from .capabilities import (
+    CAPABILITY_CATCH_UP,
+    CAPABILITY_CLOSE_STDIN,
+    CAPABILITY_DETAILS,
+    CAPABILITY_LIST,
+    CAPABILITY_MERGE_STDERR,
+    CAPABILITY_OUTPUT_POLICY,
+    CAPABILITY_RESIZE,
+    CAPABILITY_SIGNALS,
+    CAPABILITY_START_ERRORS,
+    CAPABILITY_STREAM_OFFSETS,
+)
 
 __all__ = [
     "CAPABILITY_CATCH_UP",
@@ -24,26 +37,6 @@ __all__ = [
     "StdinStatus",
 ]
 
-CAPABILITY_CATCH_UP: Final = "processCatchUp"
-"""``process/catchUp``, and ``catchUp`` of ``initialize``."""
-CAPABILITY_OUTPUT_POLICY: Final = "processOutputPolicy"
-"""``outputPolicy`` of ``process/start``."""
-CAPABILITY_RESIZE: Final = "processResize"
-"""``process/resize``, and ``rows`` and ``cols`` of ``process/start``."""
-CAPABILITY_CLOSE_STDIN: Final = "processCloseStdin"
-"""``process/closeStdin``."""
-CAPABILITY_MERGE_STDERR: Final = "processMergeStderr"
-"""``mergeStderr`` of ``process/start``."""
-CAPABILITY_LIST: Final = "processList"
-"""``process/list``."""
-CAPABILITY_SIGNALS: Final = "processSignals"
-"""Every signal name but ``interrupt``, and delivery to the foreground group of a terminal."""
-CAPABILITY_START_ERRORS: Final = "processStartErrors"
-"""``startErrors`` of ``process/start``, and ``data`` of its errors."""
-CAPABILITY_STREAM_OFFSETS: Final = "processStreamOffsets"
-"""``streamOffsets`` of ``process/read``."""
-CAPABILITY_DETAILS: Final = "processDetails"
-"""``details`` of ``process/start``, and ``process/streamEnded``."""
 
 OutputStream = Literal["stdout", "stderr", "pty"]
 SandboxType = Literal["none", "linuxSeccomp", "macosSeatbelt", "windowsRestrictedToken"]

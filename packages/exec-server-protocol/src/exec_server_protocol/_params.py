@@ -103,7 +103,7 @@ def _json(value: Any) -> bytes:
     return encode_json(_wired(value))
 
 
-def read_params(method: Method, value: Any) -> Any:
+def read_params(method: Method[Any, Any], value: Any) -> Any:
     """Return an object with the members of the method's model, as ``Method.decode_params`` does.
 
     Args:
@@ -122,7 +122,7 @@ def read_params(method: Method, value: Any) -> Any:
 
 
 def check_envelope(
-    method: Method, value: Any, positions: Callable[[], list[str]]
+    method: Method[Any, Any], value: Any, positions: Callable[[], list[str]]
 ) -> dict[str, Any]:
     """Return params as an object.
 

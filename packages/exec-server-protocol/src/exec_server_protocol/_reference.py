@@ -145,7 +145,9 @@ def _methods(program: str, home: str) -> Iterator[str]:
             yield f"changed  {method.params.__name__} members: {size} -> {theirs[1]}"
 
 
-def _required(program: str, home: str, methods: Mapping[str, Method]) -> dict[str, list[str]]:
+def _required(
+    program: str, home: str, methods: Mapping[str, Method[Any, Any]]
+) -> dict[str, list[str]]:
     """Return the members that each method misses, one after the other."""
     found: dict[str, list[str]] = {name: [] for name in methods}
     params: dict[str, dict[str, Any]] = {name: {} for name in methods}
@@ -167,7 +169,7 @@ def _required(program: str, home: str, methods: Mapping[str, Method]) -> dict[st
     return found
 
 
-def _sample(method: Method, member: str) -> Any:
+def _sample(method: Method[Any, Any], member: str) -> Any:
     """Return the smallest value of a member, from our schema; ``None`` if it is not known."""
     schema = method.params.model_json_schema(by_alias=True)
     return _smallest(schema["properties"].get(member, {}), schema.get("$defs", {}))

@@ -7,7 +7,7 @@ that announced the capability named beside them.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,16 @@ from ._path_uri_field import WirePathUri
 from ._sandbox_field import WireSandbox
 from ._scalars import Base64Bytes, FileMode, UnsignedInt
 from ._walk import FsWalkParams, FsWalkResult, WalkEntry, WalkError, WalkOptions
+from .capabilities import (
+    CAPABILITY_ATOMIC_WRITE,
+    CAPABILITY_CREATE_APPEND,
+    CAPABILITY_FILE_MODES,
+    CAPABILITY_FILE_WRITE_STREAMING,
+    CAPABILITY_LINKS,
+    CAPABILITY_MOVE,
+    CAPABILITY_OPEN_UPDATE,
+    CAPABILITY_SANDBOXED_FILE_STREAMING,
+)
 from .limits import WATCHED_PATHS_MAX
 
 __all__ = [
@@ -63,27 +73,6 @@ __all__ = [
     "WalkError",
     "WalkOptions",
 ]
-
-CAPABILITY_ATOMIC_WRITE: Final = "fsAtomicWrite"
-"""``atomic`` of ``fs/writeFile``."""
-CAPABILITY_MOVE: Final = "fsMove"
-"""``fs/move``."""
-CAPABILITY_OPEN_UPDATE: Final = "fsOpenUpdate"
-"""``update`` as the mode of ``fs/open``."""
-CAPABILITY_FILE_MODES: Final = "fsFileModes"
-"""``fs/setMetadata``; ``details`` of ``fs/getMetadata``; ``createMode``, ``fileMode`` and
-``modifiedAtMs`` wherever they are; ``keepAttributes`` of ``fs/move``; ``atomic`` of ``fs/copy``;
-``flush`` of ``fs/writeFile``."""
-CAPABILITY_CREATE_APPEND: Final = "fsCreateAppend"
-"""``exclusive`` of ``fs/writeFile``; ``create``, ``extend`` and ``modify`` as modes of ``fs/open``,
-and its ``lock``."""
-CAPABILITY_LINKS: Final = "fsLinks"
-"""``fs/createSymlink`` and ``fs/readLink``; ``details`` of ``fs/readDirectory``; ``listSkipped``
-and ``followSymlinks`` of ``fs/copy``."""
-CAPABILITY_FILE_WRITE_STREAMING: Final = "fileWriteStreaming"
-"""``fs/writeBlock``. Not an extension; older executors only read in blocks."""
-CAPABILITY_SANDBOXED_FILE_STREAMING: Final = "sandboxedFileStreaming"
-"""``fs/open`` with a ``sandbox``. Not an extension; older executors refuse it."""
 
 
 def _extension() -> Any:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from ._model import WireModel
 from ._scalars import Base64Bytes, ChosenName, UnsignedInt
+from .capabilities import (
+    CAPABILITY_HTTP_CANCEL,
+    CAPABILITY_HTTP_CREDIT,
+)
 from .limits import HTTP_HEADERS_MAX
 
 __all__ = [
@@ -22,14 +26,6 @@ __all__ = [
     "HttpRequestParams",
     "HttpRequestResult",
 ]
-
-
-CAPABILITY_HTTP_CANCEL: Final = "httpRequestCancel"
-"""Announces ``http/request/cancel``."""
-
-
-CAPABILITY_HTTP_CREDIT: Final = "httpStreamCredit"
-"""Announces ``streamCredit`` and ``http/request/credit``."""
 
 
 class HttpHeader(WireModel):

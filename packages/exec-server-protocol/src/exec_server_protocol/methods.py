@@ -1,285 +1,288 @@
-"""The method registry: for each method its params, its result, who sends it, when it may come.
+"""The method registry: one table for both sides, the schema export and the gates.
 
-One table for both sides and for the schema export. Models are imported when a method is
-first used, so that importing the table is cheap.
+A row says what a method's params and result are, who sends it, when it may come, what it belongs
+to, which capability announces it, and whether repeating it is harmless. The server's announced
+capabilities, the client's refusals and repetitions and the check for handlers are read off here.
+Models are imported when a method is first used, so that importing the table is cheap.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from ._params import check_envelope, describe, read_params
-from .errors import InvalidParamsError
+from ._method import Allowed, Direction, Family, Method
+from .capabilities import (
+    CAPABILITY_CATCH_UP,
+    CAPABILITY_CLOSE_STDIN,
+    CAPABILITY_DETAILS,
+    CAPABILITY_FILE_MODES,
+    CAPABILITY_FILE_WRITE_STREAMING,
+    CAPABILITY_HTTP_CANCEL,
+    CAPABILITY_HTTP_CREDIT,
+    CAPABILITY_LINKS,
+    CAPABILITY_LIST,
+    CAPABILITY_MOVE,
+    CAPABILITY_RESIZE,
+    CAPABILITY_WATCH_MISSING,
+)
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from . import attributes, filesystem, handshake, http, process, process_details
 
-    from ._model import WireModel
-
-__all__ = ["METHODS", "NOTIFICATIONS", "REQUESTS", "Allowed", "Direction", "Family", "Method"]
-
-Family = Literal[
-    "handshake", "environment info", "environment status", "exec", "filesystem", "http"
+__all__ = [
+    "ENVIRONMENT_INFO",
+    "ENVIRONMENT_STATUS",
+    "FS_CANONICALIZE",
+    "FS_CLOSE",
+    "FS_COPY",
+    "FS_CREATE_DIRECTORY",
+    "FS_CREATE_SYMLINK",
+    "FS_GET_METADATA",
+    "FS_MISSING_CHANGED",
+    "FS_MOVE",
+    "FS_OPEN",
+    "FS_READ_BLOCK",
+    "FS_READ_DIRECTORY",
+    "FS_READ_FILE",
+    "FS_READ_LINK",
+    "FS_REMOVE",
+    "FS_SET_METADATA",
+    "FS_WALK",
+    "FS_WATCH_MISSING",
+    "FS_WRITE_BLOCK",
+    "FS_WRITE_FILE",
+    "HTTP_REQUEST",
+    "HTTP_REQUEST_BODY_DELTA",
+    "HTTP_REQUEST_CANCEL",
+    "HTTP_REQUEST_CREDIT",
+    "INITIALIZE",
+    "INITIALIZED",
+    "METHODS",
+    "NOTIFICATIONS",
+    "PROCESS_CATCH_UP",
+    "PROCESS_CLOSED",
+    "PROCESS_CLOSE_STDIN",
+    "PROCESS_EXITED",
+    "PROCESS_LIST",
+    "PROCESS_OUTPUT",
+    "PROCESS_READ",
+    "PROCESS_RESIZE",
+    "PROCESS_SIGNAL",
+    "PROCESS_START",
+    "PROCESS_STREAM_ENDED",
+    "PROCESS_TERMINATE",
+    "PROCESS_WRITE",
+    "REQUESTS",
+    "Allowed",
+    "Direction",
+    "Family",
+    "Method",
 ]
-"""What a method belongs to; servers name it when they refuse a call."""
 
 
-class Direction(Enum):
-    """Who sends a message."""
-
-    CLIENT_TO_SERVER = "client-to-server"
-    SERVER_TO_CLIENT = "server-to-client"
-
-
-class Allowed(Enum):
-    """From when on a message may be sent."""
-
-    BEFORE_INITIALIZE = "before-initialize"
-    """Only on a connection that is attached to no session yet."""
-    AFTER_INITIALIZE = "after-initialize"
-    """Once the answer to ``initialize`` is out; ``initialized`` itself, and what servers send."""
-    AFTER_INITIALIZED = "after-initialized"
-    """Every other call."""
+_MODULES: Final[Mapping[Family, str]] = {
+    "handshake": "handshake",
+    "environment info": "handshake",
+    "environment status": "handshake",
+    "exec": "process",
+    "filesystem": "filesystem",
+    "http": "http",
+}
+"""Where the models of a family are, unless its row says otherwise."""
 
 
-@dataclass(frozen=True)
-class Method:
-    """One request or notification of the wire."""
-
-    name: str
-    kind: Literal["request", "notification"]
-    direction: Direction
-    family: Family
-    allowed: Allowed
-    module: str
-    params_name: str
-    result_name: str | None
-    extension: str | None = None
-    """Capability that announces it, when the reference implementation does not know it."""
-    takes_no_params: bool = False
-    """Anything but nothing, null and an empty object is refused."""
-
-    @cached_property
-    def params(self) -> type[WireModel]:
-        """The model of ``params``."""
-        return self._model(self.params_name)
-
-    @cached_property
-    def result(self) -> type[WireModel] | None:
-        """The model of ``result``; ``None`` for a notification."""
-        return None if self.result_name is None else self._model(self.result_name)
-
-    def _model(self, name: str) -> type[WireModel]:
-        module = importlib.import_module(f"{__package__}.{self.module}")
-        return cast("type[WireModel]", getattr(module, name))
-
-    def decode_params(self, value: Any) -> WireModel:
-        """Return the params of a message as a model.
-
-        Args:
-            value: The member as parsed: an object, an array that lists the members in their
-                order, or ``None`` when it was absent.
-
-        Raises:
-            InvalidParamsError: The shape is wrong. The text names members and what was
-                expected of them, never values.
-        """
-        model = self.params
-        members = check_envelope(self, value, lambda: _positions(model))
-        from pydantic import ValidationError  # loaded with the model
-
-        try:
-            return model.model_validate(members)
-        except ValidationError as error:
-            raise InvalidParamsError(describe(_problems(error))) from error
-
-    def read_params(self, value: Any) -> Any:
-        """Return the params of a message as a plain object with the members of the model.
-
-        Accepts what ``decode_params`` accepts, and refuses in the same words, but loads
-        neither the models nor pydantic: for servers, which start in half of the time.
-
-        Args:
-            value: As for ``decode_params``.
-
-        Raises:
-            InvalidParamsError: The shape is wrong.
-        """
-        return read_params(self, value)
-
-
-def _positions(model: type[WireModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _problems(error: ValidationError) -> list[tuple[tuple[str | int, ...], str]]:
-    problems = []
-    for item in error.errors(include_url=False, include_context=True, include_input=False):
-        cause = item.get("ctx", {}).get("error")
-        what = str(cause) if item["type"] == "value_error" and cause else item["msg"]
-        problems.append((item["loc"], what))
-    return problems
+def _stem(name: str) -> str:
+    """Return how the models of a method are called: ``FsMove`` for ``fs/move``."""
+    return "".join(part[0].upper() + part[1:] for part in name.split("/"))
 
 
 def _request(
     name: str,
     family: Family,
-    module: str,
-    stem: str,
     *,
+    module: str | None = None,
+    result_name: str | None = None,
     allowed: Allowed = Allowed.AFTER_INITIALIZED,
-    extension: str | None = None,
+    capability: str | None = None,
+    repeatable: bool = False,
     takes_no_params: bool = False,
-) -> Method:
+) -> Method[Any, Any]:
     return Method(
         name,
         "request",
         Direction.CLIENT_TO_SERVER,
         family,
         allowed,
-        module,
-        f"{stem}Params",
-        f"{stem}Result",
-        extension,
+        module or _MODULES[family],
+        f"{_stem(name)}Params",
+        result_name or f"{_stem(name)}Result",
+        capability,
+        repeatable,
         takes_no_params,
     )
 
 
 def _event(
-    name: str, family: Family, module: str, stem: str, *, extension: str | None = None
-) -> Method:
+    name: str,
+    family: Family,
+    *,
+    stem: str | None = None,
+    module: str | None = None,
+    direction: Direction = Direction.SERVER_TO_CLIENT,
+    capability: str | None = None,
+) -> Method[Any, None]:
     return Method(
         name,
         "notification",
-        Direction.SERVER_TO_CLIENT,
+        direction,
         family,
         Allowed.AFTER_INITIALIZE,
-        module,
-        f"{stem}Notification",
+        module or _MODULES[family],
+        f"{stem or _stem(name)}Notification",
         None,
-        extension=extension,
+        capability,
     )
 
 
-_ALL: Final = (
+INITIALIZE: Final[Method[handshake.InitializeParams, handshake.InitializeResult]] = _request(
+    "initialize", "handshake", allowed=Allowed.BEFORE_INITIALIZE
+)
+INITIALIZED: Final[Method[handshake.InitializedNotification, None]] = _event(
+    "initialized", "handshake", direction=Direction.CLIENT_TO_SERVER
+)
+ENVIRONMENT_INFO: Final[Method[handshake.EnvironmentInfoParams, handshake.EnvironmentInfo]] = (
     _request(
-        "initialize",
-        "handshake",
-        "handshake",
-        "Initialize",
-        allowed=Allowed.BEFORE_INITIALIZE,
-    ),
-    Method(
-        "initialized",
-        "notification",
-        Direction.CLIENT_TO_SERVER,
-        "handshake",
-        Allowed.AFTER_INITIALIZE,
-        "handshake",
-        "InitializedNotification",
-        None,
-    ),
-    Method(
         "environment/info",
-        "request",
-        Direction.CLIENT_TO_SERVER,
         "environment info",
-        Allowed.AFTER_INITIALIZED,
-        "handshake",
-        "EnvironmentInfoParams",
-        "EnvironmentInfo",
+        result_name="EnvironmentInfo",
+        repeatable=True,
         takes_no_params=True,
-    ),
-    _request(
-        "environment/status",
-        "environment status",
-        "handshake",
-        "EnvironmentStatus",
-        takes_no_params=True,
-    ),
-    _request("process/start", "exec", "process", "ProcessStart"),
-    _request("process/read", "exec", "process", "ProcessRead"),
-    _request("process/catchUp", "exec", "process", "ProcessCatchUp", extension="processCatchUp"),
-    _request("process/write", "exec", "process", "ProcessWrite"),
-    _request(
-        "process/closeStdin",
-        "exec",
-        "process",
-        "ProcessCloseStdin",
-        extension="processCloseStdin",
-    ),
-    _request("process/resize", "exec", "process", "ProcessResize", extension="processResize"),
-    _request("process/signal", "exec", "process", "ProcessSignal"),
-    _request("process/terminate", "exec", "process", "ProcessTerminate"),
-    _request(
-        "process/list",
-        "exec",
-        "process",
-        "ProcessList",
-        extension="processList",
-        takes_no_params=True,
-    ),
-    _event("process/output", "exec", "process", "ProcessOutput"),
-    _event("process/exited", "exec", "process", "ProcessExited"),
-    _event("process/closed", "exec", "process", "ProcessClosed"),
-    _event(
-        "process/streamEnded",
-        "exec",
-        "process_details",
-        "ProcessStreamEnded",
-        extension="processDetails",
-    ),
-    _request("fs/readFile", "filesystem", "filesystem", "FsReadFile"),
-    _request("fs/writeFile", "filesystem", "filesystem", "FsWriteFile"),
-    _request("fs/createDirectory", "filesystem", "filesystem", "FsCreateDirectory"),
-    _request("fs/getMetadata", "filesystem", "filesystem", "FsGetMetadata"),
-    _request("fs/canonicalize", "filesystem", "filesystem", "FsCanonicalize"),
-    _request("fs/readDirectory", "filesystem", "filesystem", "FsReadDirectory"),
-    _request("fs/walk", "filesystem", "filesystem", "FsWalk"),
-    _request("fs/remove", "filesystem", "filesystem", "FsRemove"),
-    _request("fs/copy", "filesystem", "filesystem", "FsCopy"),
-    _request("fs/move", "filesystem", "filesystem", "FsMove", extension="fsMove"),
-    _request(
-        "fs/setMetadata", "filesystem", "attributes", "FsSetMetadata", extension="fsFileModes"
-    ),
-    _request(
-        "fs/createSymlink", "filesystem", "attributes", "FsCreateSymlink", extension="fsLinks"
-    ),
-    _request("fs/readLink", "filesystem", "attributes", "FsReadLink", extension="fsLinks"),
-    _request("fs/open", "filesystem", "filesystem", "FsOpen"),
-    _request("fs/readBlock", "filesystem", "filesystem", "FsReadBlock"),
-    _request("fs/writeBlock", "filesystem", "filesystem", "FsWriteBlock"),
-    _request("fs/close", "filesystem", "filesystem", "FsClose"),
-    _request("fs/watchMissing", "filesystem", "filesystem", "FsWatchMissing"),
-    _event("fs/missingChanged", "filesystem", "filesystem", "FsMissingChanged"),
-    _request("http/request", "http", "http", "HttpRequest"),
-    _request(
-        "http/request/cancel",
-        "http",
-        "http",
-        "HttpRequestCancel",
-        extension="httpRequestCancel",
-    ),
-    _request(
-        "http/request/credit",
-        "http",
-        "http",
-        "HttpRequestCredit",
-        extension="httpStreamCredit",
-    ),
-    _event("http/request/bodyDelta", "http", "http", "HttpBodyDelta"),
+    )
+)
+ENVIRONMENT_STATUS: Final[
+    Method[handshake.EnvironmentStatusParams, handshake.EnvironmentStatusResult]
+] = _request("environment/status", "environment status", repeatable=True, takes_no_params=True)
+PROCESS_START: Final[Method[process.ProcessStartParams, process.ProcessStartResult]] = _request(
+    "process/start", "exec"
+)
+PROCESS_READ: Final[Method[process.ProcessReadParams, process.ProcessReadResult]] = _request(
+    "process/read", "exec", repeatable=True
+)
+PROCESS_CATCH_UP: Final[Method[process.ProcessCatchUpParams, process.ProcessCatchUpResult]] = (
+    _request("process/catchUp", "exec", capability=CAPABILITY_CATCH_UP)
+)
+PROCESS_WRITE: Final[Method[process.ProcessWriteParams, process.ProcessWriteResult]] = _request(
+    "process/write", "exec"
+)
+PROCESS_CLOSE_STDIN: Final[
+    Method[process.ProcessCloseStdinParams, process.ProcessCloseStdinResult]
+] = _request("process/closeStdin", "exec", capability=CAPABILITY_CLOSE_STDIN, repeatable=True)
+PROCESS_RESIZE: Final[Method[process.ProcessResizeParams, process.ProcessResizeResult]] = _request(
+    "process/resize", "exec", capability=CAPABILITY_RESIZE, repeatable=True
+)
+PROCESS_SIGNAL: Final[Method[process.ProcessSignalParams, process.ProcessSignalResult]] = _request(
+    "process/signal", "exec"
+)
+PROCESS_TERMINATE: Final[Method[process.ProcessTerminateParams, process.ProcessTerminateResult]] = (
+    _request("process/terminate", "exec")
+)
+PROCESS_LIST: Final[Method[process.ProcessListParams, process.ProcessListResult]] = _request(
+    "process/list", "exec", capability=CAPABILITY_LIST, repeatable=True, takes_no_params=True
+)
+PROCESS_OUTPUT: Final[Method[process.ProcessOutputNotification, None]] = _event(
+    "process/output", "exec"
+)
+PROCESS_EXITED: Final[Method[process.ProcessExitedNotification, None]] = _event(
+    "process/exited", "exec"
+)
+PROCESS_CLOSED: Final[Method[process.ProcessClosedNotification, None]] = _event(
+    "process/closed", "exec"
+)
+PROCESS_STREAM_ENDED: Final[Method[process_details.ProcessStreamEndedNotification, None]] = _event(
+    "process/streamEnded", "exec", module="process_details", capability=CAPABILITY_DETAILS
+)
+FS_READ_FILE: Final[Method[filesystem.FsReadFileParams, filesystem.FsReadFileResult]] = _request(
+    "fs/readFile", "filesystem", repeatable=True
+)
+FS_WRITE_FILE: Final[Method[filesystem.FsWriteFileParams, filesystem.FsWriteFileResult]] = _request(
+    "fs/writeFile", "filesystem"
+)
+FS_CREATE_DIRECTORY: Final[
+    Method[filesystem.FsCreateDirectoryParams, filesystem.FsCreateDirectoryResult]
+] = _request("fs/createDirectory", "filesystem")
+FS_GET_METADATA: Final[Method[filesystem.FsGetMetadataParams, filesystem.FsGetMetadataResult]] = (
+    _request("fs/getMetadata", "filesystem", repeatable=True)
+)
+FS_CANONICALIZE: Final[Method[filesystem.FsCanonicalizeParams, filesystem.FsCanonicalizeResult]] = (
+    _request("fs/canonicalize", "filesystem", repeatable=True)
+)
+FS_READ_DIRECTORY: Final[
+    Method[filesystem.FsReadDirectoryParams, filesystem.FsReadDirectoryResult]
+] = _request("fs/readDirectory", "filesystem", repeatable=True)
+FS_WALK: Final[Method[filesystem.FsWalkParams, filesystem.FsWalkResult]] = _request(
+    "fs/walk", "filesystem", repeatable=True
+)
+FS_REMOVE: Final[Method[filesystem.FsRemoveParams, filesystem.FsRemoveResult]] = _request(
+    "fs/remove", "filesystem"
+)
+FS_COPY: Final[Method[filesystem.FsCopyParams, filesystem.FsCopyResult]] = _request(
+    "fs/copy", "filesystem"
+)
+FS_MOVE: Final[Method[filesystem.FsMoveParams, filesystem.FsMoveResult]] = _request(
+    "fs/move", "filesystem", capability=CAPABILITY_MOVE
+)
+FS_SET_METADATA: Final[Method[attributes.FsSetMetadataParams, attributes.FsSetMetadataResult]] = (
+    _request("fs/setMetadata", "filesystem", module="attributes", capability=CAPABILITY_FILE_MODES)
+)
+FS_CREATE_SYMLINK: Final[
+    Method[attributes.FsCreateSymlinkParams, attributes.FsCreateSymlinkResult]
+] = _request("fs/createSymlink", "filesystem", module="attributes", capability=CAPABILITY_LINKS)
+FS_READ_LINK: Final[Method[attributes.FsReadLinkParams, attributes.FsReadLinkResult]] = _request(
+    "fs/readLink", "filesystem", module="attributes", capability=CAPABILITY_LINKS, repeatable=True
+)
+FS_OPEN: Final[Method[filesystem.FsOpenParams, filesystem.FsOpenResult]] = _request(
+    "fs/open", "filesystem"
+)
+FS_READ_BLOCK: Final[Method[filesystem.FsReadBlockParams, filesystem.FsReadBlockResult]] = _request(
+    "fs/readBlock", "filesystem"
+)
+FS_WRITE_BLOCK: Final[Method[filesystem.FsWriteBlockParams, filesystem.FsWriteBlockResult]] = (
+    _request("fs/writeBlock", "filesystem", capability=CAPABILITY_FILE_WRITE_STREAMING)
+)
+FS_CLOSE: Final[Method[filesystem.FsCloseParams, filesystem.FsCloseResult]] = _request(
+    "fs/close", "filesystem"
+)
+FS_WATCH_MISSING: Final[
+    Method[filesystem.FsWatchMissingParams, filesystem.FsWatchMissingResult]
+] = _request("fs/watchMissing", "filesystem", capability=CAPABILITY_WATCH_MISSING)
+FS_MISSING_CHANGED: Final[Method[filesystem.FsMissingChangedNotification, None]] = _event(
+    "fs/missingChanged", "filesystem", capability=CAPABILITY_WATCH_MISSING
+)
+HTTP_REQUEST: Final[Method[http.HttpRequestParams, http.HttpRequestResult]] = _request(
+    "http/request", "http"
+)
+HTTP_REQUEST_CANCEL: Final[Method[http.HttpRequestCancelParams, http.HttpRequestCancelResult]] = (
+    _request("http/request/cancel", "http", capability=CAPABILITY_HTTP_CANCEL)
+)
+HTTP_REQUEST_CREDIT: Final[Method[http.HttpRequestCreditParams, http.HttpRequestCreditResult]] = (
+    _request("http/request/credit", "http", capability=CAPABILITY_HTTP_CREDIT)
+)
+HTTP_REQUEST_BODY_DELTA: Final[Method[http.HttpBodyDeltaNotification, None]] = _event(
+    "http/request/bodyDelta", "http", stem="HttpBodyDelta"
 )
 
-METHODS: Final[Mapping[str, Method]] = {method.name: method for method in _ALL}
+METHODS: Final[Mapping[str, Method[Any, Any]]] = {
+    row.name: row for row in tuple(globals().values()) if isinstance(row, Method)
+}
 """Every method, by name."""
 
-REQUESTS: Final[Mapping[str, Method]] = {m.name: m for m in _ALL if m.kind == "request"}
+REQUESTS: Final[Mapping[str, Method[Any, Any]]] = {
+    name: row for name, row in METHODS.items() if row.kind == "request"
+}
 """The requests that a server answers, by name."""
 
-NOTIFICATIONS: Final[Mapping[str, Method]] = {m.name: m for m in _ALL if m.kind == "notification"}
+NOTIFICATIONS: Final[Mapping[str, Method[Any, Any]]] = {
+    name: row for name, row in METHODS.items() if row.kind == "notification"
+}
 """The notifications of both directions, by name."""

@@ -21,6 +21,13 @@ from exec_server_protocol.errors import (
     MalformedMessageError,
     ProtocolError,
 )
+from exec_server_protocol.methods import (
+    FS_CLOSE,
+    HTTP_REQUEST_CANCEL,
+    HTTP_REQUEST_CREDIT,
+    INITIALIZE,
+    PROCESS_TERMINATE,
+)
 from exec_server_protocol.notifications import split_http_body_delta, split_process_output
 from exec_server_protocol.rpc import (
     ErrorData,
@@ -53,7 +60,14 @@ DISCONNECTED: Final = "exec-server transport disconnected"
 MAX_PENDING_CALLS: Final = 1024
 """Calls that wait for an answer at once; further ones wait for their turn."""
 _CLEAN_UP_METHODS: Final = frozenset(
-    {"initialize", "process/terminate", "fs/close", "http/request/cancel", "http/request/credit"}
+    method.name
+    for method in (
+        INITIALIZE,
+        PROCESS_TERMINATE,
+        FS_CLOSE,
+        HTTP_REQUEST_CANCEL,
+        HTTP_REQUEST_CREDIT,
+    )
 )
 """Do not wait for a turn: they end what the other calls may be waiting for."""
 _MAX_REFUSALS: Final = 256

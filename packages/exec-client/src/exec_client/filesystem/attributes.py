@@ -17,6 +17,12 @@ from exec_server_protocol.filesystem import (
     CAPABILITY_LINKS,
     FsWriteFileParams,
 )
+from exec_server_protocol.methods import (
+    FS_CREATE_SYMLINK,
+    FS_READ_LINK,
+    FS_SET_METADATA,
+    FS_WRITE_FILE,
+)
 
 from ..answers import understand
 from .base import FileSystemBase
@@ -63,7 +69,7 @@ class Attributes(FileSystemBase):
         params = FsSetMetadataParams(
             path=uri, file_mode=mode, follow_symlinks=follow, sandbox=sandbox
         )
-        await self._call(session, "fs/setMetadata", params, uri)
+        await self._call(session, FS_SET_METADATA, params, uri)
 
     async def utime(
         self,
@@ -108,7 +114,7 @@ class Attributes(FileSystemBase):
             modified_at_ms=modified,
             now=True if milliseconds is None else None,
         )
-        await self._call(session, "fs/setMetadata", params, uri)
+        await self._call(session, FS_SET_METADATA, params, uri)
 
     async def symlink(
         self,
@@ -136,7 +142,7 @@ class Attributes(FileSystemBase):
         params = FsCreateSymlinkParams(
             path=uri, target_base64=os.fsencode(target), overwrite=overwrite, sandbox=sandbox
         )
-        await self._call(session, "fs/createSymlink", params, uri)
+        await self._call(session, FS_CREATE_SYMLINK, params, uri)
 
     async def readlink(self, path: FilePath, *, sandbox: SandboxContext | None = None) -> str:
         """Return what a symbolic link says.
@@ -149,8 +155,8 @@ class Attributes(FileSystemBase):
         session, uri, sandbox = await self._prepare(path, sandbox)
         session.require(CAPABILITY_LINKS, "readlink")
         params = FsReadLinkParams(path=uri, sandbox=sandbox)
-        answer = await self._call(session, "fs/readLink", params, uri, idempotent=True)
-        return os.fsdecode(understand(FsReadLinkResult, answer, "fs/readLink").target_base64)
+        answer = await self._call(session, FS_READ_LINK, params, uri)
+        return os.fsdecode(understand(FsReadLinkResult, answer, FS_READ_LINK).target_base64)
 
     async def touch(
         self,
@@ -183,7 +189,7 @@ class Attributes(FileSystemBase):
             params = FsWriteFileParams(
                 path=uri, data_base64="", sandbox=sandbox, exclusive=True, create_mode=mode
             )
-            await self._call(session, "fs/writeFile", params, uri)
+            await self._call(session, FS_WRITE_FILE, params, uri)
             return
         try:
             await self.utime(uri, sandbox=sandbox)

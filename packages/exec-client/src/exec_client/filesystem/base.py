@@ -11,14 +11,16 @@ from exec_server_protocol.filesystem import (
     FsCanonicalizeParams,
     FsCanonicalizeResult,
 )
+from exec_server_protocol.methods import FS_CANONICALIZE
 
+from ..calls import P, request
 from .errors import FileError, is_missing, to_file_error
 from .paths import FilePath, native, to_uri
 from .reading import get_metadata
 from .types import FileStat
 
 if TYPE_CHECKING:
-    from exec_server_protocol._model import WireModel
+    from exec_server_protocol.methods import Method
     from exec_server_protocol.path_uri import PathUri
     from exec_server_protocol.sandbox import SandboxContext
 
@@ -121,7 +123,7 @@ class FileSystemBase:
         """
         session, uri, sandbox = await self._prepare(path, sandbox)
         params = FsCanonicalizeParams(path=uri, sandbox=sandbox)
-        answer = await self._call(session, "fs/canonicalize", params, uri, idempotent=True)
+        answer = await self._call(session, FS_CANONICALIZE, params, uri)
         return native(FsCanonicalizeResult.model_validate(answer).path)
 
     # ------------------------------------------------------------------ for all of them
@@ -141,13 +143,13 @@ class FileSystemBase:
     @staticmethod
     async def _call(
         session: Session,
-        method: str,
-        params: WireModel,
+        method: Method[P, Any],
+        params: P,
         uri: PathUri,
         *,
-        idempotent: bool = False,
+        idempotent: bool | None = None,
     ) -> Any:
         try:
-            return await session.call(method, params, idempotent=idempotent)
+            return await request(session, method, params, idempotent=idempotent)
         except RpcError as error:
             raise to_file_error(error, native(uri)) from error

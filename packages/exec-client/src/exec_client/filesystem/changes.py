@@ -14,6 +14,7 @@ from exec_server_protocol.filesystem import (
     FsMoveParams,
     FsRemoveParams,
 )
+from exec_server_protocol.methods import FS_COPY, FS_CREATE_DIRECTORY, FS_MOVE, FS_REMOVE
 
 from ..answers import understand
 from .base import FileSystemBase
@@ -68,7 +69,7 @@ class Changes(FileSystemBase):
     ) -> None:
         params = FsCreateDirectoryParams(path=uri, recursive=recursive, sandbox=sandbox)
         # Where an existing directory is fine, asking twice changes nothing.
-        await self._call(session, "fs/createDirectory", params, uri, idempotent=recursive)
+        await self._call(session, FS_CREATE_DIRECTORY, params, uri, idempotent=recursive)
 
     async def remove(
         self,
@@ -93,7 +94,7 @@ class Changes(FileSystemBase):
         """
         session, uri, sandbox = await self._prepare(path, sandbox)
         params = FsRemoveParams(path=uri, recursive=recursive, force=missing_ok, sandbox=sandbox)
-        await self._call(session, "fs/remove", params, uri)
+        await self._call(session, FS_REMOVE, params, uri)
 
     async def copy(
         self,
@@ -135,8 +136,8 @@ class Changes(FileSystemBase):
             follow_symlinks=True if follow_symlinks else None,
             list_skipped=True if session.supports(CAPABILITY_LINKS) else None,
         )
-        answer = await self._call(session, "fs/copy", params, uri)
-        result = understand(FsCopyResult, answer, "fs/copy")
+        answer = await self._call(session, FS_COPY, params, uri)
+        result = understand(FsCopyResult, answer, FS_COPY)
         return [native(path) for path in result.skipped or ()]
 
     async def move(
@@ -167,4 +168,4 @@ class Changes(FileSystemBase):
         params = FsMoveParams(
             source_path=uri, destination_path=to, overwrite=overwrite, sandbox=sandbox
         )
-        await self._call(session, "fs/move", params, uri)
+        await self._call(session, FS_MOVE, params, uri)

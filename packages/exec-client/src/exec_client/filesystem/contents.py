@@ -15,6 +15,7 @@ from exec_server_protocol.filesystem import (
     FsReadFileResult,
     FsWriteFileParams,
 )
+from exec_server_protocol.methods import FS_READ_FILE, FS_WRITE_FILE
 
 from ..errors import UnsupportedError
 from .attributes import check_mode
@@ -72,7 +73,7 @@ class Contents(OpenFiles):
         follow = None if follow_symlinks else False
         params = FsReadFileParams(path=uri, follow_symlinks=follow, sandbox=sandbox)
         try:
-            answer = await self._call(session, "fs/readFile", params, uri, idempotent=True)
+            answer = await self._call(session, FS_READ_FILE, params, uri)
         except FileError as error:
             raise await explained(session, uri, sandbox, error) from error.__cause__
         return FsReadFileResult.model_validate(answer).data_base64
@@ -200,12 +201,12 @@ class Contents(OpenFiles):
                 }
             )
         try:
-            await self._call(session, "fs/writeFile", params, uri)
+            await self._call(session, FS_WRITE_FILE, params, uri)
         except FileError as error:
             if atomic is not None or not replace or asked.exclusive or not cannot_replace(error):
                 raise
             in_place = params.model_copy(update={"atomic": None, "flush": None})
-            await self._call(session, "fs/writeFile", in_place, uri)
+            await self._call(session, FS_WRITE_FILE, in_place, uri)
 
     async def write_text(
         self,

@@ -19,8 +19,10 @@ from exec_server_protocol.filesystem import (
     FsWriteBlockParams,
 )
 from exec_server_protocol.limits import FILE_BLOCK_MAX_BYTES
+from exec_server_protocol.methods import FS_CLOSE, FS_OPEN, FS_READ_BLOCK, FS_WRITE_BLOCK
 
 from ..answers import understand
+from ..calls import request
 from ..connection.generation import GenerationLost
 from ..errors import BadAnswerError
 from .errors import to_file_error
@@ -121,7 +123,7 @@ class Handle:
             lock=lock or None,
         )
         try:
-            await self._session.call("fs/open", params, only=self.generation)
+            await request(self._session, FS_OPEN, params, only=self.generation)
         except RpcError as error:
             self._sent = False
             raise to_file_error(error, native(self._uri)) from error
@@ -140,10 +142,10 @@ class Handle:
         """
         params = FsReadBlockParams(handle_id=self._id, offset=offset, len=length)
         try:
-            answer = await self._session.call("fs/readBlock", params, only=self.generation)
+            answer = await request(self._session, FS_READ_BLOCK, params, only=self.generation)
         except RpcError as error:
             raise to_file_error(error, native(self._uri)) from error
-        result = understand(FsReadBlockResult, answer, "fs/readBlock")
+        result = understand(FsReadBlockResult, answer, FS_READ_BLOCK)
         # Less than was asked for is the end, and nothing else is: an executor that says otherwise
         # would have a reader ask for ever, or shift what follows.
         if len(result.chunk) > length or result.eof != (len(result.chunk) < length):
@@ -163,7 +165,7 @@ class Handle:
         """
         params = FsWriteBlockParams(handle_id=self._id, offset=offset, chunk=bytes(data))
         try:
-            await self._session.call("fs/writeBlock", params, only=self.generation)
+            await request(self._session, FS_WRITE_BLOCK, params, only=self.generation)
         except RpcError as error:
             raise to_file_error(error, native(self._uri)) from error
 
@@ -186,4 +188,4 @@ class Handle:
     async def _close(self) -> None:
         with suppress(RpcError, GenerationLost):
             params = FsCloseParams(handle_id=self._id)
-            await self._session.call("fs/close", params, only=self.generation)
+            await request(self._session, FS_CLOSE, params, only=self.generation)

@@ -19,7 +19,9 @@ from exec_server_protocol.filesystem import (
     FsGetMetadataParams,
     FsGetMetadataResult,
 )
+from exec_server_protocol.methods import FS_GET_METADATA
 
+from ..calls import request
 from ..connection.generation import DISCONNECTED, GenerationLost
 from .errors import (
     FileError,
@@ -82,7 +84,7 @@ async def get_metadata(
         path=uri, sandbox=sandbox, follow_symlinks=follow_symlinks, details=details
     )
     try:
-        answer = await session.call("fs/getMetadata", params, idempotent=True, only=only)
+        answer = await request(session, FS_GET_METADATA, params, only=only)
     except RpcError as error:
         raise to_file_error(error, native(uri)) from error
     return FsGetMetadataResult.model_validate(answer)

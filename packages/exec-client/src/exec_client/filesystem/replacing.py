@@ -21,6 +21,7 @@ from exec_server_protocol.filesystem import (
     FsMoveParams,
     FsRemoveParams,
 )
+from exec_server_protocol.methods import FS_MOVE, FS_REMOVE, FS_SET_METADATA
 
 from ..connection.states import ClientState
 from ..errors import ConnectionBrokenError
@@ -184,7 +185,7 @@ class Replacing:
         params = FsSetMetadataParams(
             path=uri, sandbox=self._sandbox, file_mode=file_mode, modified_at_ms=modified_at_ms
         )
-        await self._files._call(self._session, "fs/setMetadata", params, uri, idempotent=True)
+        await self._files._call(self._session, FS_SET_METADATA, params, uri, idempotent=True)
 
     async def _replace(self, source: Source, target: PathUri, asked: Asked, tally: Tally) -> None:
         if self._keep:
@@ -329,7 +330,7 @@ class Replacing:
             )
         for attempt in range(MAX_FRUITLESS + 1):
             try:
-                await self._files._call(self._session, "fs/move", params, target)
+                await self._files._call(self._session, FS_MOVE, params, target)
                 return
             except ConnectionBrokenError:
                 if await self._files._look(part, self._sandbox) is None:
@@ -343,7 +344,7 @@ class Replacing:
 
         async def remove() -> None:
             # Repeating it changes nothing: nobody else has a file of this name.
-            await self._files._call(self._session, "fs/remove", params, part, idempotent=True)
+            await self._files._call(self._session, FS_REMOVE, params, part, idempotent=True)
 
         return await self._session.failed_parts.remove(str(part), remove)
 

@@ -19,6 +19,7 @@ from exec_server_protocol.filesystem import (
     WalkOptions,
 )
 from exec_server_protocol.limits import WALK_MAX_DEPTH, WALK_MAX_DIRECTORIES, WALK_MAX_ENTRIES
+from exec_server_protocol.methods import FS_READ_DIRECTORY, FS_WALK
 
 from .base import FileSystemBase
 from .errors import FileError
@@ -64,7 +65,7 @@ class Trees(FileSystemBase):
         session, uri, sandbox = await self._prepare(path, sandbox)
         details = True if session.supports(CAPABILITY_LINKS) else None
         params = FsReadDirectoryParams(path=uri, sandbox=sandbox, details=details)
-        answer = await self._call(session, "fs/readDirectory", params, uri, idempotent=True)
+        answer = await self._call(session, FS_READ_DIRECTORY, params, uri)
         base = native(uri).rstrip("/")
         items = [
             _item(base, entry) for entry in FsReadDirectoryResult.model_validate(answer).entries
@@ -244,7 +245,7 @@ class Trees(FileSystemBase):
             prune_hidden_directories=prune_hidden,
         )
         params = FsWalkParams(path=uri, options=options, sandbox=sandbox)
-        answer = await self._call(session, "fs/walk", params, uri, idempotent=True)
+        answer = await self._call(session, FS_WALK, params, uri)
         result = FsWalkResult.model_validate(answer)
         return ScanResult(
             items=[ScanItem(native(entry.path), entry.kind) for entry in result.entries],

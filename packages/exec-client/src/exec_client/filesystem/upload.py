@@ -14,6 +14,7 @@ from exec_server_protocol.filesystem import (
     CAPABILITY_LINKS,
     FsCreateDirectoryParams,
 )
+from exec_server_protocol.methods import FS_CREATE_DIRECTORY
 
 from ..errors import ConnectionBrokenError
 from .contents import WHOLE_WRITE_BYTES
@@ -211,7 +212,7 @@ class Upload:
         uri, again = folder.remote, False
         for attempt in range(MAX_FRUITLESS + 1):
             try:
-                await self._files._call(self._session, "fs/createDirectory", params, uri)
+                await self._files._call(self._session, FS_CREATE_DIRECTORY, params, uri)
             except ConnectionBrokenError:
                 again = True
                 if attempt == MAX_FRUITLESS:

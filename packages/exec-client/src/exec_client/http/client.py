@@ -19,11 +19,15 @@ from exec_server_protocol.http import (
     HttpRequestParams,
     HttpRequestResult,
 )
+from exec_server_protocol.methods import HTTP_REQUEST, HTTP_REQUEST_CANCEL, HTTP_REQUEST_CREDIT
 
+from ..calls import P, request
 from ..connection.generation import Generation, GenerationLost
 from ..errors import ClientError
 
 if TYPE_CHECKING:
+    from exec_server_protocol.methods import Method
+
     from ..bodies import Body
     from ..session import Session
     from .transport import ExecutorTransport
@@ -249,7 +253,7 @@ class _Request:
             stream_credit=self._use_credit() if stream else None,
         )
         try:
-            answer: Any = await self._session.call("http/request", params, bind=self._bind)
+            answer: Any = await request(self._session, HTTP_REQUEST, params, bind=self._bind)
         except RpcError:
             self._generation = None  # it is over: there is nothing to end
             raise
@@ -269,23 +273,23 @@ class _Request:
 
     def _grant(self, pieces: int) -> None:
         params = HttpRequestCreditParams(request_id=self._id, pieces=pieces)
-        self._tell("http/request/credit", params)
+        self._tell(HTTP_REQUEST_CREDIT, params)
 
     def cancel(self) -> None:
         """End it, if the executor can; nothing is waited for."""
         if self._session.supports(CAPABILITY_HTTP_CANCEL):
-            self._tell("http/request/cancel", HttpRequestCancelParams(request_id=self._id))
+            self._tell(HTTP_REQUEST_CANCEL, HttpRequestCancelParams(request_id=self._id))
 
-    def _tell(self, method: str, params: HttpRequestCancelParams | HttpRequestCreditParams) -> None:
+    def _tell(self, method: Method[P, Any], params: P) -> None:
         generation = self._generation
         if generation is None or generation.lost:
             return  # requests end with their connection
 
         async def tell() -> None:
             try:
-                await self._session.call(method, params, only=generation)
+                await request(self._session, method, params, only=generation)
             except (ClientError, RpcError, GenerationLost) as error:
-                logger.debug("%s had no effect: %s", method, type(error).__name__)
+                logger.debug("%s had no effect: %s", method.name, type(error).__name__)
 
         self._session.background.start(tell(), name="exec-client-http")
 

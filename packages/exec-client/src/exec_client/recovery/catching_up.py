@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from exec_server_protocol._names import ProcessId
 from exec_server_protocol._plain import ProcessCatchUpParams, ProcessCatchUpResult, ShapeError
 from exec_server_protocol.errors import RpcError
+from exec_server_protocol.methods import PROCESS_CATCH_UP
 
 from ..connection.generation import Generation, GenerationLost
 from ..followed_process import FollowedProcess
@@ -56,7 +57,7 @@ async def take_page(
     )
     try:
         with process.asked():
-            answer = await generation.call("process/catchUp", params.to_json(), to_the_end=True)
+            answer = await generation.call(PROCESS_CATCH_UP.name, params.to_json(), to_the_end=True)
         page = ProcessCatchUpResult.model_validate(answer)
         events = events_of_page(page, after, fill=process.on_loss.goes_on, offsets=process.offsets)
         if max_bytes and not events and not page.live:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from exec_server_protocol._names import ProcessId
 from exec_server_protocol._plain import ProcessTerminateParams, ShapeError
 from exec_server_protocol.errors import RpcError
+from exec_server_protocol.methods import PROCESS_TERMINATE
 
 from ..connection.generation import Generation
 from ..followed_process import FollowedProcess
@@ -30,7 +31,7 @@ async def give_up(
     """
     params = ProcessTerminateParams(process_id=ProcessId(process.process_id))
     try:
-        await generation.call("process/terminate", params.to_json())
+        await generation.call(PROCESS_TERMINATE.name, params.to_json())
     except RpcError as refusal:
         logger.debug("a process that could not be recovered: %d", refusal.code)
     client.forget(process)

@@ -28,6 +28,7 @@ from exec_server_protocol.errors import (
     RpcError,
     SessionAlreadyAttachedError,
 )
+from exec_server_protocol.methods import PROCESS_READ
 
 from ..connection.generation import Generation, GenerationLost
 from ..connection.persistence import SameFailure
@@ -246,7 +247,7 @@ async def _read_missed(generation: Generation, process: FollowedProcess) -> Proc
         max_bytes=None,
         wait_ms=0,
     )
-    result: Any = await generation.call("process/read", params.to_json())
+    result: Any = await generation.call(PROCESS_READ.name, params.to_json())
     return ProcessReadResult.model_validate(result)
 
 

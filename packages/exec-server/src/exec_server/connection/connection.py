@@ -24,7 +24,7 @@ from exec_server_protocol.errors import (
     RequestTooLargeError,
     RpcError,
 )
-from exec_server_protocol.methods import REQUESTS, Allowed, Method
+from exec_server_protocol.methods import INITIALIZE, INITIALIZED, REQUESTS, Allowed, Method
 from exec_server_protocol.rpc import (
     MALFORMED_ID,
     ErrorData,
@@ -286,7 +286,7 @@ class Connection:
             self.peer.close(_POLICY_VIOLATION, "an answer to a request that was never sent")
 
     def _handle_notification(self, message: Notification) -> None:
-        if message.method != "initialized":
+        if message.method != INITIALIZED.name:
             self.peer.close(_POLICY_VIOLATION, "unknown notification")
             return
         try:
@@ -314,12 +314,12 @@ class Connection:
         else:
             self._answer(request.id, observed, answer)
 
-    def _check_state(self, method: Method) -> None:
+    def _check_state(self, method: Method[Any, Any]) -> None:
         if self.state is ConnectionState.READY or method.allowed is Allowed.BEFORE_INITIALIZE:
             return
-        missing = "initialize" if self.state is ConnectionState.NEW else "initialized"
+        missing = INITIALIZE if self.state is ConnectionState.NEW else INITIALIZED
         raise InvalidRequestError(
-            f"client must send {missing} before using {method.family} methods"
+            f"client must send {missing.name} before using {method.family} methods"
         )
 
     # ------------------------------------------------------------------ out

@@ -18,6 +18,7 @@ from typing import Final
 
 from exec_server_protocol.errors import MalformedMessageError, RequestTooLargeError
 from exec_server_protocol.limits import REQUEST_MAX_TEXT_BYTES
+from exec_server_protocol.methods import FS_WRITE_BLOCK, FS_WRITE_FILE, HTTP_REQUEST, PROCESS_WRITE
 from exec_server_protocol.rpc import Message, Request, decode_from_client, encode_json
 
 from ..payload import Payload
@@ -25,10 +26,10 @@ from ..payload import Payload
 __all__ = ["PAYLOAD_MEMBERS", "LargeMessage"]
 
 PAYLOAD_MEMBERS: Final = {
-    "fs/writeBlock": "chunk",
-    "fs/writeFile": "dataBase64",
-    "http/request": "bodyBase64",
-    "process/write": "chunk",
+    FS_WRITE_BLOCK.name: "chunk",
+    FS_WRITE_FILE.name: "dataBase64",
+    HTTP_REQUEST.name: "bodyBase64",
+    PROCESS_WRITE.name: "chunk",
 }
 """Methods that take a payload, and the member that it is."""
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from exec_server_protocol.errors import InvalidParamsError
 from exec_server_protocol.limits import REQUEST_MAX_OTHER_BYTES
+from exec_server_protocol.methods import PROCESS_START
 from exec_server_protocol.rpc import Request
 
 from ..payload import Payload
@@ -29,7 +30,7 @@ def check_size(request: Request, message_bytes: int, payload: Payload | None) ->
         InvalidParamsError: It is too large.
     """
     size = message_bytes - (0 if payload is None else payload.size)
-    if size <= REQUEST_MAX_OTHER_BYTES or request.method == "process/start":
+    if size <= REQUEST_MAX_OTHER_BYTES or request.method == PROCESS_START.name:
         return
     member, params = PAYLOAD_MEMBERS.get(request.method), request.params
     if member is not None and isinstance(params, dict):

@@ -9,6 +9,14 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from exec_server_protocol.capabilities import (
+    CAPABILITY_FILE_WRITE_STREAMING,
+    CAPABILITY_SANDBOXED_FILE_STREAMING,
+    CAPABILITY_WATCH_MISSING,
+    EXTENSIONS,
+    REFERENCE,
+)
+from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_STATUS
 from exec_server_protocol.path_uri import PathUri
 from exec_server_protocol.rpc import encode_json
 
@@ -22,40 +30,19 @@ if TYPE_CHECKING:
 
 __all__ = ["CAPABILITIES", "EnvironmentDescription", "make_handlers"]
 
+_OFFERED: Final = frozenset(
+    {
+        CAPABILITY_FILE_WRITE_STREAMING,
+        CAPABILITY_SANDBOXED_FILE_STREAMING,
+        CAPABILITY_WATCH_MISSING,
+        "httpHeaderEnvVars",
+    }
+)
+"""The flags of the reference that hold here."""
+
 CAPABILITIES: Final[Mapping[str, bool]] = {
-    "networkProxyLaunch": False,
-    "networkProxyReviewDomains": False,
-    "credentialMasking": False,
-    "credentialMaskingCustomProviders": False,
-    "capabilityDiscoverySandbox": False,
-    "fsWatchMissing": True,
-    "capabilityDiscoveryV2": False,
-    "environmentConfigRead": False,
-    "httpHeaderEnvVars": True,
-    "sandboxedFileStreaming": True,
-    "fileWriteStreaming": True,
-    "shellSnapshotV2": False,
-    "windowsMxc": False,
-    "linuxRootWritePreservesDevices": False,
-    "linuxApprovedRootWritePreservesRestrictions": False,
-    "fsAtomicWrite": True,
-    "fsCreateAppend": True,
-    "fsFileModes": True,
-    "fsLinks": True,
-    "fsMove": True,
-    "fsOpenUpdate": True,
-    "httpRequestCancel": True,
-    "httpStreamCredit": True,
-    "processCatchUp": True,
-    "processCloseStdin": True,
-    "processDetails": True,
-    "processList": True,
-    "processMergeStderr": True,
-    "processOutputPolicy": True,
-    "processResize": True,
-    "processSignals": True,
-    "processStartErrors": True,
-    "processStreamOffsets": True,
+    **{flag: flag in _OFFERED for flag in REFERENCE},
+    **dict.fromkeys(EXTENSIONS, True),
 }
 """Every flag that compatible executors announce, and ours after them."""
 
@@ -114,4 +101,4 @@ def make_handlers(description: EnvironmentDescription) -> Mapping[str, Handler]:
         """Return that the server takes requests: it could not answer otherwise."""
         return b'{"status":"ready"}'
 
-    return {"environment/info": info, "environment/status": status}
+    return {ENVIRONMENT_INFO.name: info, ENVIRONMENT_STATUS.name: status}

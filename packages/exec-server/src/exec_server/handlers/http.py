@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from exec_server_protocol.methods import HTTP_REQUEST, HTTP_REQUEST_CANCEL, HTTP_REQUEST_CREDIT
+
 from ..connection.later import Later
 from ..http.requests import HttpRequests
 
@@ -38,7 +40,7 @@ def make_handlers(requests: HttpRequests) -> Mapping[str, Handler]:
         return b"{}"
 
     return {
-        "http/request": request,
-        "http/request/cancel": cancel,
-        "http/request/credit": credit,
+        HTTP_REQUEST.name: request,
+        HTTP_REQUEST_CANCEL.name: cancel,
+        HTTP_REQUEST_CREDIT.name: credit,
     }

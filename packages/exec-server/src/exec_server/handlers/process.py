@@ -12,6 +12,17 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from exec_server_protocol.errors import InvalidParamsError, InvalidRequestError
+from exec_server_protocol.methods import (
+    PROCESS_CATCH_UP,
+    PROCESS_CLOSE_STDIN,
+    PROCESS_LIST,
+    PROCESS_READ,
+    PROCESS_RESIZE,
+    PROCESS_SIGNAL,
+    PROCESS_START,
+    PROCESS_TERMINATE,
+    PROCESS_WRITE,
+)
 from exec_server_protocol.path_uri import InvalidPathError
 from exec_server_protocol.rpc import encode_json
 
@@ -265,14 +276,14 @@ def _list_parts(items: list[tuple[str, str, bytes]]) -> Iterator[bytes]:
 
 
 HANDLERS: Final[Mapping[str, Handler]] = {
-    "process/start": start,
-    "process/read": read,
-    "process/catchUp": catch_up,
-    "process/write": write,
-    "process/closeStdin": close_stdin,
-    "process/resize": resize,
-    "process/signal": send_signal,
-    "process/terminate": terminate,
-    "process/list": list_processes,
+    PROCESS_START.name: start,
+    PROCESS_READ.name: read,
+    PROCESS_CATCH_UP.name: catch_up,
+    PROCESS_WRITE.name: write,
+    PROCESS_CLOSE_STDIN.name: close_stdin,
+    PROCESS_RESIZE.name: resize,
+    PROCESS_SIGNAL.name: send_signal,
+    PROCESS_TERMINATE.name: terminate,
+    PROCESS_LIST.name: list_processes,
 }
 """Handlers by method."""
