@@ -16,7 +16,7 @@ NOT_LOADED: Final = {
     "exec_client.cli.telemetry", "exec_client.environment", "exec_client.embedded",
     "exec_client.filesystem", "exec_client.http", "exec_client.mcp", "exec_client.sync",
     "exec_client.telemetry.otel", "exec_server_protocol.filesystem",
-    "exec_server_protocol.methods", "exec_server_protocol.process", "exec_server_protocol.schema",
+    "exec_server_protocol.process", "exec_server_protocol.schema",
     "fsspec", "httpx", "mcp", "opentelemetry", "opentelemetry.sdk", "pydantic", "rich", "shtab",
     "tomllib",
 }  # fmt: skip
@@ -72,7 +72,7 @@ async def main():
         assert [(await anext(changes)).new.value for _ in range(2)] == ["recovering", "connected"]
         await process.write("hi\\n")
         assert await process.communicate() == (b"hi\\n", b"")
-        assert process.returncode == 3
+        assert await process.wait() == 3
 
 asyncio.run(main())
 print(sorted(sys.modules))
