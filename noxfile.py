@@ -30,6 +30,13 @@ PACKAGES = {
 }
 """Folder to distribution."""
 
+SHARED_TESTS = {
+    "exec-server": ("server", "access", "files", "sandbox", "http", "telemetry"),
+    "exec-client": ("recovery", "interaction", "files_client", "telemetry"),
+    "fs-helper": ("files", "sandbox"),
+}
+"""Folder to the folders of ``tests/`` that hold more about the package than its own tests do."""
+
 LOWEST = {
     "exec-server-protocol": "",
     "app-server-protocol": "validate",
@@ -136,7 +143,11 @@ def neighbours(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def check(session: nox.Session) -> None:
-    """Before stopping: lint, types and schema, and the tests of the packages you touched."""
+    """Before stopping: lint, types and schema, and the tests that cover what you touched.
+
+    These are the packages' own tests, the folders of ``tests/`` that are about them, and test files
+    of ``tests/`` and ``testkit/`` that were changed themselves.
+    """
     for gate in ("lint", "types", "schema"):
         session.notify(gate)
     since = ("git", "merge-base", "HEAD", "origin/main")
@@ -150,6 +161,17 @@ def check(session: nox.Session) -> None:
     touched = [f for f in PACKAGES if any(path.startswith(f"packages/{f}/") for path in paths)]
     session.log(f"touched: {', '.join(touched) or 'no package'}")
     _own_tests(session, touched)
+    # The protocol is covered by whoever speaks it.
+    speakers = SHARED_TESTS if "exec-server-protocol" in touched else touched
+    shared = {f"tests/{name}" for folder in speakers for name in SHARED_TESTS.get(folder, ())}
+    for path in map(Path, paths):
+        is_test = path.name.startswith("test_") and path.suffix == ".py"
+        is_here = path.parts[0] in ("tests", "testkit") and (ROOT / path).exists()
+        if is_test and is_here and not any(path.is_relative_to(folder) for folder in shared):
+            shared.add(str(path))
+    if shared:
+        _sync(session, "--exact", "--all-packages", "--group", "test")
+        _pytest(session, *sorted(shared))
 
 
 @nox.session(python=PYTHON)
