@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 from exec_server.process.spawn import Child
 from exec_server.process.spawning import SpawnPool
+from exec_server.sandbox.errors import PolicyNotEnforceableError
 from exec_server.sandbox.facade import plan_for_process
 from exec_server.sandbox.launch import Launch, prepare
 from exec_server.sandbox.mounter import can_mount
+from exec_server.sandbox.mounts import Plan
 from exec_server_protocol.sandbox import SandboxContext
 from exec_testkit.liveness import inotify_watches
 from exec_testkit.sandboxes import context, path, place
@@ -131,8 +133,15 @@ async def test_nothing_keeps_the_loop_busy_when_commands_have_ended(
     assert select.select([pool._keeper.watcher.fileno()], [], [], 0)[0] == []
 
 
-async def test_a_command_goes_on_however_often_it_is_mended(pool: SpawnPool, ws: Path) -> None:
-    async with running(pool, ws) as child:
+@pytest.mark.parametrize("files_are_free", [False, True])
+async def test_a_command_goes_on_however_often_it_is_mended(
+    pool: SpawnPool, ws: Path, files_are_free: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = None
+    if files_are_free:  # but for those that say who may come in
+        monkeypatch.setattr("exec_server.sandbox.secret_files._secret", {str(ws / "denied"): None})
+        policy = SandboxContext.external()
+    async with running(pool, ws, policy) as child:
         for number in range(20):
             denied, inside = ws / "denied", Path(f"/proc/{_inside(child)}/root{ws}/denied")
             (ws / "new").write_text(str(number))
@@ -140,11 +149,58 @@ async def test_a_command_goes_on_however_often_it_is_mended(pool: SpawnPool, ws:
             await until(lambda inside=inside: inside.stat().st_size == 0)  # type: ignore[misc]
             assert denied.read_text() == str(number)
         assert child.popen.poll() is None
+        keeper = pool._keeper
+        assert keeper is not None
+        # A mending in progress watches less, for a moment.
+        await until(lambda: child.launch.is_intact() and not keeper._mending)
         held = inotify_watches()
-        await until(child.launch.is_intact)
         (ws / "new").write_text("")
         (ws / "new").rename(ws / "denied")
         await until(lambda: inotify_watches() <= held)
+
+
+async def test_what_is_taken_away_between_plan_and_watch_is_denied_when_it_comes_back(
+    pool: SpawnPool, ws: Path
+) -> None:
+    entries = [place("root"), path(ws, "read"), path(ws / "denied", "deny")]
+    policy = SandboxContext.model_validate(context(entries))
+    async with running(pool, ws, policy) as child:
+        replan = child.launch.replan
+        assert replan is not None
+        plans: list[Plan] = []
+
+        def replan_late() -> Plan:
+            plans.append(replan())
+            if len(plans) == 1:
+                (ws / "denied").unlink()
+            return plans[-1]
+
+        child.launch.replan = replan_late
+        (ws / "new").rename(ws / "denied")
+        await until(lambda: bool(plans) and bool(plans[-1].absent) and child.launch.is_intact())
+        (ws / "denied").write_text("again")
+        inside = Path(f"/proc/{_inside(child)}/root{ws}/denied")
+        await until(lambda: inside.stat().st_size == 0)
+
+
+async def test_a_command_does_not_start_when_what_is_denied_came_to_be_after_its_plan(
+    pool: SpawnPool, ws: Path
+) -> None:
+    (ws / "denied").unlink()
+    entries = [place("root"), path(ws, "read"), path(ws / "denied", "deny")]
+    policy = SandboxContext.model_validate(context(entries))
+    launch = prepare(
+        plan_for_process(policy, cwd=b"/", env=ENV), [b"cat"], env=ENV, cwd=b"/", replan=None
+    )
+    (ws / "denied").write_text("denied")
+    popen = _spawn(launch)
+    try:
+        with pytest.raises(PolicyNotEnforceableError, match="changed while"):
+            await pool.admit(Child(popen, None, (), None, launch))
+    finally:
+        pool.release(launch)
+        await pool.wait_released()
+        popen.communicate(timeout=20)
 
 
 def _inside(child: Child) -> int:

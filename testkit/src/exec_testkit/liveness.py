@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["alive", "descendants", "inotify_watches", "resident_bytes", "wait_gone"]
@@ -66,5 +67,8 @@ def resident_bytes(pids: Iterable[int]) -> int:
 def inotify_watches() -> int:
     """Return how many places the kernel watches for this process."""
     descriptions = Path("/proc/self/fdinfo")
-    paths = (descriptions / name for name in os.listdir(descriptions))
-    return sum(path.read_text().count("inotify wd:") for path in paths if path.exists())
+    count = 0
+    for name in os.listdir(descriptions):
+        with suppress(FileNotFoundError):  # another thread has closed it since
+            count += (descriptions / name).read_text().count("inotify wd:")
+    return count

@@ -22,7 +22,7 @@ from .errors import PolicyNotEnforceableError, SandboxError, SandboxUnavailableE
 from .gate import Gate
 from .launch import ADMIT_TIMEOUT, EXIT_NOT_RUN, Launch
 from .lookup import Identity
-from .marks import Mark, Marks, is_mark
+from .marks import Mark, Marks, is_mark, is_there
 from .mount_watch import MountWatch, MountWatcher
 from .mounter import can_mount, is_shared, mounter
 from .mounts import Base, Kind, Mount, Plan
@@ -100,6 +100,9 @@ class ConfinedLaunch(Launch):
                 mounter.make_private(self._inner_pid, deadline)
             self._watcher = watcher or _watcher
             self._watch_mounts(self._plan)
+            # What came to be before the watch is seen here, and what comes later is announced.
+            if any(is_there(path) for path in self._plan.absent):
+                raise _changed()
             verify(self._plan, self._inner_pid)
             if before is not None:
                 before(self._inner_pid)
@@ -143,6 +146,11 @@ class ConfinedLaunch(Launch):
                 raise SandboxUnavailableError("a mount was lifted that cannot be made again")
             deadline = time.monotonic() + ADMIT_TIMEOUT
             mounter.mount(self._inner_pid, lacking, deadline, running=True)
+        # The watch is over what the plan found. What was taken away between the two has no mount
+        # whose end is announced, nor is its name awaited. Only a plan that is the same after the
+        # watch began tells that there was no such thing.
+        if self.replan is not None and self._watch is not None and self.replan() != plan:
+            self._watch.disturb()
 
     def _hold_marks(self, plan: Plan) -> None:
         for mount in plan.marks:

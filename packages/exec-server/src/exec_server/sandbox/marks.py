@@ -29,7 +29,7 @@ from .errors import PolicyNotEnforceableError
 from .journal import Journal
 from .walking import open_without_links
 
-__all__ = ["Mark", "Marks", "is_mark", "looks_like_mark", "take_away"]
+__all__ = ["Mark", "Marks", "is_mark", "is_there", "looks_like_mark", "take_away"]
 
 _FOLDER_MODE: Final = 0o1555
 _FILE_MODE: Final = 0o1400
@@ -223,3 +223,13 @@ def _remove(above: int, name: bytes, descriptor: int) -> None:
             os.rmdir(name, dir_fd=above)
         else:
             os.unlink(name, dir_fd=above)
+
+
+def is_there(path: bytes) -> bool:
+    """Return whether something is at a path, other than a placeholder of a sandbox."""
+    try:
+        return not is_mark(path, os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # not known, so not missing
+        return True

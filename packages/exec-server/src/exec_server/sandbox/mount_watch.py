@@ -66,6 +66,10 @@ class MountWatch:
         """Return whether every mount is where it was when this was made. Never blocks."""
         return self._watcher.is_intact(self)
 
+    def disturb(self) -> None:
+        """Count as disturbed from now on: somebody has seen what the kernel did not tell."""
+        self._watcher.disturb(self)
+
     def close(self) -> None:
         """Watch this sandbox no more; it does not count as intact. May block."""
         self._watcher.forget(self)
@@ -172,6 +176,13 @@ class MountWatcher:
                 self._read_moves()
                 watch._disturbed = watch._disturbed or bool(watch._poll.poll(0))
             return not watch._disturbed
+
+    def disturb(self, watch: MountWatch) -> None:
+        """See ``MountWatch.disturb``. It is announced."""
+        with self._lock:
+            watch._disturbed = True
+            if self._wake is not None:
+                os.eventfd_write(self._wake, 1)
 
     def _read_moves(self) -> None:
         for number, name in self._inotify.read() if self._inotify is not None else ():
