@@ -24,6 +24,7 @@ from exec_testkit.server import ServerProcess
 from fsspec.asyn import sync  # type: ignore[import-untyped]
 from fsspec.callbacks import Callback  # type: ignore[import-untyped]
 from fsspec.generic import rsync  # type: ignore[import-untyped]
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 from fsspec.tests import abstract  # type: ignore[import-untyped]
 
 pytestmark = pytest.mark.process
@@ -46,6 +47,11 @@ class _Fixtures(abstract.AbstractFixtures):  # type: ignore[misc]  # fsspec is n
     @pytest.fixture
     def fs(self, executor: ExecFileSystem) -> ExecFileSystem:
         return executor
+
+    @pytest.fixture
+    def local_fs(self) -> LocalFileSystem:
+        # Theirs is of class scope, which some of its releases and of pytest's write differently.
+        return LocalFileSystem(auto_mkdir=True)
 
     @pytest.fixture
     def fs_path(self, folder: Path) -> str:
@@ -400,6 +406,18 @@ def test_no_file_stays_open_when_a_block_fails(executor: ExecFileSystem, folder:
         for mode in ("wb", "rb"):
             with pytest.raises(ZeroDivisionError):
                 fail(mode)
+
+
+def test_a_file_that_fsspec_refuses_does_not_stay_open(
+    executor: ExecFileSystem, folder: Path
+) -> None:
+    (folder / "f").write_bytes(b"x")
+    kept = []
+    for _ in range(130):  # an executor has room for 128
+        with pytest.raises(KeyError) as caught:
+            executor.open(f"{folder}/f", "rb", cache_type="unknown")
+        kept.append(caught)  # with its frames, and so with the file that was not made
+    assert executor.cat_file(f"{folder}/f", 0, 1) == b"x"
 
 
 @pytest.mark.parametrize("mode", ["rb", "wb"])

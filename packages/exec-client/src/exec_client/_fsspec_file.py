@@ -42,6 +42,8 @@ class ExecFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typ
     closed: bool  # a property of the base class
 
     def __init__(self, fs: ExecFileSystem, path: str, mode: str, **options: Any) -> None:
+        self.fs = fs
+        self._exclusive = mode == "xb"
         self._reader: BinaryReader | None = None
         self._writer: BinaryWriter | None = None
         self._target = path
@@ -59,7 +61,14 @@ class ExecFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typ
             reader = sync(fs.loop, fs.open_async, path, "rb")
             self._reader = reader
             options.setdefault("size", reader.size)
-        super().__init__(fs, path, mode, **options)
+        try:
+            # "xb" is said above, to the executor. Old releases know "rb", "wb" and "ab" only, and
+            # for all of them a file that is written has an identity, not contents.
+            super().__init__(fs, path, "wb" if self._exclusive else mode, **options)
+        except BaseException:
+            self.closed = True  # nothing is buffered that ``__del__`` might write
+            self._give_up()
+            raise
         if self._writer is not None:
             self.loc = self._writer.tell()
 
@@ -87,7 +96,7 @@ class ExecFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typ
         """Give the file its name, at the end of a transaction."""
         if self._target != self.path:
             files = self.fs.files
-            overwrite = self.mode != "xb"
+            overwrite = not self._exclusive
             sync(self.fs.loop, files.move, self._target, self.path, overwrite=overwrite)
 
     def discard(self) -> None:
@@ -102,9 +111,13 @@ class ExecFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typ
         try:
             super().close()
         finally:
-            for file in (self._reader, self._writer):
-                if file is not None and not file.closed and self.fs.loop.is_running():
-                    sync(self.fs.loop, file.__aexit__, OSError, OSError(), None)
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Close what is still open, as after a failure."""
+        for file in (self._reader, self._writer):
+            if file is not None and not file.closed and self.fs.loop.is_running():
+                sync(self.fs.loop, file.__aexit__, OSError, OSError(), None)
 
     def __del__(self) -> None:
         """Close the file, though nobody did.
