@@ -273,7 +273,10 @@ async def _worker_does(client: WireClient, case: Case, op: str, where: str) -> b
         return None if "sandbox policy" in str(error) else False
     if op == "write":
         return case.has(where, text)
-    return bool(answer["dataBase64"])  # what marks a missing name is empty
+    # What marks a missing name is empty. And what the worker has put into a folder that is of
+    # memory, it reads again: that is in nobody's file.
+    found = base64.b64decode(answer["dataBase64"])
+    return found != b"" and case.has(where, found.decode())
 
 
 async def _command_does_not(command: Command, case: Case, op: str, where: str) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from exec_server_protocol.limits import REQUEST_MAX_TEXT_BYTES
 from websockets.frames import Frame, Opcode
 
-from .large_message import LargeMessage
+if TYPE_CHECKING:
+    from .large_message import LargeMessage
 
 __all__ = ["MessageAssembler"]
 
@@ -47,6 +48,9 @@ class MessageAssembler:
         fragments, size = self._fragments, self.size
         self._fragments, self.size = [], 0
         if size > REQUEST_MAX_TEXT_BYTES:
+            # With the table of methods, which a server without clients does not need.
+            from .large_message import LargeMessage
+
             return LargeMessage(fragments, size)
         return self._decode(b"".join(fragments))
 

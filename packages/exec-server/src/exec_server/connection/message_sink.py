@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .large_message import LargeMessage
+if TYPE_CHECKING:
+    from .large_message import LargeMessage  # it loads the table of methods
 
 __all__ = ["MessageSink"]
 
