@@ -39,9 +39,10 @@ def expected(text: str) -> tuple[object, ...] | None:
         return None
     try:
         url = httpx.URL(text)
+        host = url.raw_host
     except (httpx.InvalidURL, UnicodeError, ValueError):
         return None
-    if url.scheme not in ("http", "https") or not url.raw_host or b"%" in url.raw_host:
+    if url.scheme not in ("http", "https") or not host or b"%" in host:
         return None
     return seen(url) if 0 <= (url.port or 0) <= 65535 else None
 
@@ -55,13 +56,16 @@ def ours(text: str) -> tuple[object, ...] | None:
 
 @given(st.sampled_from(["http", "HTTPS"]), st.one_of(PIECES, st.text(max_size=20)))
 def test_a_url_is_what_httpx_makes_of_it(scheme: str, rest: str) -> None:
-    text = f"{scheme}://{rest}"
-    assert ours(text) == expected(text)
+    # httpx looks for the port of a scheme as it is written.
+    assert ours(f"{scheme}://{rest}") == expected(f"{scheme.lower()}://{rest}")
 
 
 @given(st.sampled_from(["http://h", "https://u:p@h:8443/a/b/../c?q#f", "http://[::1]/x"]), PIECES)
 def test_a_reference_leads_where_it_leads_in_httpx(base: str, reference: str) -> None:
     assume(not reference.strip().startswith(":"))  # httpx takes that for an empty scheme
+    # Without a host it is refused here, and httpx takes the one of the page; and a bracket that
+    # begins no address is refused.
+    assume(re.match(r"//(([^/?#]*@)?([/?#:]|$)|[^/?#]*[][])", reference.strip()) is None)
     try:
         target = str(httpx.URL(base).copy_with(userinfo=b"").join(reference.strip()))
     except (httpx.InvalidURL, ValueError):
