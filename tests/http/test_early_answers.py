@@ -40,6 +40,17 @@ async def refuse_and_stay(reader: asyncio.StreamReader, writer: asyncio.StreamWr
     await asyncio.Event().wait()
 
 
+LONG = b"too large " * 40_000
+"""More than one record of TLS, and than is taken while the request is sent."""
+
+
+async def refuse_at_length(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    head = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: %d\r\n\r\n" % len(LONG)
+    writer.write(head + LONG)
+    await writer.drain()
+    await asyncio.Event().wait()
+
+
 async def take_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(INTERIM)
     body = await reader.readexactly(len(BODY))
@@ -84,6 +95,7 @@ async def origin(
 ANSWERS: list[tuple[Answer, tuple[int, bytes]]] = [
     (refuse_and_close, (413, b"too large")),
     (refuse_and_stay, (413, b"too large")),
+    (refuse_at_length, (413, LONG)),
     (take_all, (200, b"all")),
 ]
 

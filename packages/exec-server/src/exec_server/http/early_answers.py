@@ -38,6 +38,7 @@ class ListeningStream(httpcore.AsyncNetworkStream):
         self._stream = stream
         self._received = b""
         self._ended = False
+        self._cut_off: asyncio.Future[None] | None = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return what has come, first of all while something was written."""
@@ -62,32 +63,39 @@ class ListeningStream(httpcore.AsyncNetworkStream):
             await asyncio.wait([sending, listening], return_when=asyncio.FIRST_COMPLETED)
             if not sending.done() and not listening.result():
                 await asyncio.wait([sending])
+        except asyncio.CancelledError:
+            await _end(sending)
+            raise
         finally:
-            # Both may be cancelled at any point: what has been read is in ``_received``, or still
-            # in the stream below. A send that was cut off is the end of this connection.
-            for task in (sending, listening):
-                task.cancel()
-            await asyncio.wait([sending, listening])
-        if sending.cancelled():
+            # At any point: what has been read is in ``_received``, or still in the stream below.
+            await _end(listening)
+        if not sending.done():
+            # Ended with the connection and not here: over TLS a send that is cancelled breaks the
+            # stream for reading, too, and most of the answer may still have to be read.
+            self._cut_off = sending
             raise httpcore.WriteError("answered before the request was complete")
         sending.result()
 
     async def _listen(self) -> bool:
         """Take what comes; returns whether that is a final answer, and not just an end."""
         try:
-            while not self._ended and len(self._received) < _KEPT_BYTES:
-                if is_final_answer(self._received):
-                    return True
+            while not is_final_answer(self._received):
+                if self._ended or len(self._received) >= _KEPT_BYTES:
+                    return False
                 data = await self._stream.read(_KEPT_BYTES)
                 self._received += data
                 self._ended = not data
         except httpcore.ReadError:
-            pass  # sending will find out as well
-        return False
+            return False  # sending will find out as well
+        return True
 
     async def aclose(self) -> None:
         """End the connection."""
-        await self._stream.aclose()
+        try:
+            if self._cut_off is not None:
+                await _end(self._cut_off)
+        finally:
+            await self._stream.aclose()
 
     async def start_tls(
         self,
@@ -101,3 +109,11 @@ class ListeningStream(httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """Return what the stream below says."""
         return self._stream.get_extra_info(info)
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel a task and wait for its end, whatever that is."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # so that nobody reports that it was not looked at
