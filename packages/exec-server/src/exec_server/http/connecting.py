@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpcore
 
 from .early_answers import ListeningStream
+from .last_words import LastWordsStream
 from .names import NameNotFoundError, Names
 
 __all__ = ["Connector"]
@@ -49,7 +50,9 @@ class Connector(httpcore.AnyIOBackend):
 
     async def connect(self, address: str, *rest: Any) -> httpcore.AsyncNetworkStream:
         """Connect to one address; ``rest`` as in ``connect_tcp``."""
-        return await super().connect_tcp(address, *rest)
+        stream: Any = await super().connect_tcp(address, *rest)
+        stream._stream = LastWordsStream(stream._stream)  # httpcore has no other place for it
+        return cast("httpcore.AsyncNetworkStream", stream)
 
 
 async def _first(
