@@ -20,12 +20,28 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-__all__ = ["Held", "LoopWatch"]
+__all__ = ["Held", "LoopWatch", "at_this_speed"]
 
 _FILE_VARIABLE: Final = "EXEC_TESTKIT_LOOP_WATCH"
 _COLLECTION: Final = "collection of generation"
 _NOTED_SECONDS: Final = 0.002
 """Shorter ones are not written down."""
+_OBJECTS: Final = 100_000
+_OBJECTS_SECONDS: Final = 0.0065
+"""For making so many, on the machines that the bounds of tests are for."""
+
+
+def at_this_speed(seconds: float) -> float:
+    """Return a bound of processor time as it is here and now, never less than ``seconds``.
+
+    What takes the time of a large request is making objects, and that depends on the memory of
+    the machine: beside other work, or where memory is short, it takes several times as long.
+    """
+    began = time.thread_time()
+    made = [str(number) for number in range(_OBJECTS)]
+    took = time.thread_time() - began
+    del made
+    return seconds * max(1.0, took / _OBJECTS_SECONDS)
 
 
 class Held(NamedTuple):
