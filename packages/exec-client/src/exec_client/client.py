@@ -8,17 +8,15 @@ from collections.abc import AsyncIterator, Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from exec_server_protocol._names import (
+from exec_server_protocol._names import OutputPolicy, ProcessId, SessionId
+from exec_server_protocol._plain import EnvironmentInfo, EnvironmentInfoParams, ProcessStartParams
+from exec_server_protocol.capabilities import (
     CAPABILITY_DETAILS,
     CAPABILITY_MERGE_STDERR,
     CAPABILITY_OUTPUT_POLICY,
     CAPABILITY_RESIZE,
     CAPABILITY_START_ERRORS,
-    OutputPolicy,
-    ProcessId,
-    SessionId,
 )
-from exec_server_protocol._plain import EnvironmentInfo, EnvironmentInfoParams, ProcessStartParams
 from exec_server_protocol.errors import RpcError
 from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_STATUS, PROCESS_LIST
 from exec_server_protocol.path_uri import PathUri

@@ -9,13 +9,7 @@ from traceback import clear_frames
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from exec_server_protocol._names import (
-    CAPABILITY_CLOSE_STDIN,
-    CAPABILITY_RESIZE,
-    CAPABILITY_SIGNALS,
-    ProcessId,
-    SandboxType,
-)
+from exec_server_protocol._names import ProcessId, SandboxType
 from exec_server_protocol._plain import (
     ProcessCloseStdinParams,
     ProcessReadParams,
@@ -23,6 +17,11 @@ from exec_server_protocol._plain import (
     ProcessSignalParams,
     ProcessTerminateParams,
     ProcessWriteParams,
+)
+from exec_server_protocol.capabilities import (
+    CAPABILITY_CLOSE_STDIN,
+    CAPABILITY_RESIZE,
+    CAPABILITY_SIGNALS,
 )
 from exec_server_protocol.errors import RpcError
 from exec_server_protocol.methods import (

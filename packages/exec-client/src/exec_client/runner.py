@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from exec_server_protocol._names import CAPABILITY_CLOSE_STDIN, CAPABILITY_SIGNALS
+from exec_server_protocol.capabilities import CAPABILITY_CLOSE_STDIN, CAPABILITY_SIGNALS
 
 from .running import Order
 from .start_arguments import Argument, Argv, RunOptions, argv_texts, split_options

@@ -7,8 +7,9 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from exec_server_protocol._names import CAPABILITY_CATCH_UP, SessionId
+from exec_server_protocol._names import SessionId
 from exec_server_protocol._plain import InitializeParams, InitializeResult
+from exec_server_protocol.capabilities import CAPABILITY_CATCH_UP
 from exec_server_protocol.methods import HTTP_REQUEST_BODY_DELTA, INITIALIZE, INITIALIZED
 from exec_server_protocol.rpc import Notification
 
@@ -232,9 +233,8 @@ class Session:
             return await self._open_generation(resume=resume)
 
     async def _open_generation(self, *, resume: bool) -> Generation:
-        websocket = await self._dial(self.url, self.options)
         generation = Generation(
-            websocket,
+            await self._dial(self.url, self.options),
             self.options,
             self._notified,
             self._generation_lost,

@@ -8,10 +8,7 @@ from pydantic import Field
 
 from ._model import WireModel
 from ._scalars import Base64Bytes, ChosenName, UnsignedInt
-from .capabilities import (
-    CAPABILITY_HTTP_CANCEL,
-    CAPABILITY_HTTP_CREDIT,
-)
+from .capabilities import CAPABILITY_HTTP_CANCEL, CAPABILITY_HTTP_CREDIT
 from .limits import HTTP_HEADERS_MAX
 
 __all__ = [

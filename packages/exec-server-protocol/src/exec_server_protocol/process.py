@@ -13,7 +13,11 @@ from uuid import UUID
 from pydantic import Field
 
 from ._model import WireModel
-from ._names import (
+from ._names import OutputPolicy, OutputStream, ProcessId, SandboxType, SignalName, StdinStatus
+from ._path_uri_field import WirePathUri
+from ._sandbox_field import WireSandbox
+from ._scalars import Base64Bytes, ChosenName, ChosenProcessId, UnsignedInt
+from .capabilities import (
     CAPABILITY_CATCH_UP,
     CAPABILITY_CLOSE_STDIN,
     CAPABILITY_LIST,
@@ -23,16 +27,7 @@ from ._names import (
     CAPABILITY_SIGNALS,
     CAPABILITY_START_ERRORS,
     CAPABILITY_STREAM_OFFSETS,
-    OutputPolicy,
-    OutputStream,
-    ProcessId,
-    SandboxType,
-    SignalName,
-    StdinStatus,
 )
-from ._path_uri_field import WirePathUri
-from ._sandbox_field import WireSandbox
-from ._scalars import Base64Bytes, ChosenName, ChosenProcessId, UnsignedInt
 
 __all__ = [
     "CAPABILITY_CATCH_UP",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ._model import WireModel
-from ._names import CAPABILITY_DETAILS, OutputStream, ProcessId
+from ._names import OutputStream, ProcessId
 from ._scalars import UnsignedInt
+from .capabilities import CAPABILITY_DETAILS
 
 __all__ = ["CAPABILITY_DETAILS", "ProcessStreamEndedNotification"]
 

@@ -22,7 +22,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from exec_server_protocol._names import (
+from exec_server_protocol.capabilities import (
     CAPABILITY_CLOSE_STDIN,
     CAPABILITY_RESIZE,
     CAPABILITY_SIGNALS,

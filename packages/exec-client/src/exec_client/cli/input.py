@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from exec_server_protocol._names import CAPABILITY_CLOSE_STDIN
+from exec_server_protocol.capabilities import CAPABILITY_CLOSE_STDIN
 from exec_server_protocol.errors import RpcError
 
 from ..connection.states import ClientState

@@ -21,8 +21,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from exec_server_protocol._names import CAPABILITY_CATCH_UP, ProcessId
+from exec_server_protocol._names import ProcessId
 from exec_server_protocol._plain import ProcessReadParams, ProcessReadResult, ShapeError
+from exec_server_protocol.capabilities import CAPABILITY_CATCH_UP
 from exec_server_protocol.errors import (
     InvalidRequestError,
     RpcError,
