@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
 import socket
 import subprocess
 import sys
@@ -93,6 +95,26 @@ asyncio.run(main())
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
     assert (done.stdout, done.stderr) == ("over\n", "")
+
+
+async def test_a_connection_needs_one_descriptor_if_there_is_no_other(
+    listener: socket.socket,
+) -> None:
+    address = listener.getsockname()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(listener.fileno())
+    os.close(lowest)
+    connector = Connector(names())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, limits[1]))
+    try:
+        stream = await connector.connect_tcp("127.0.0.1", address[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    peer, _ = listener.accept()
+    with peer:
+        await stream.write(b"asked", 10)
+        assert peer.recv(100) == b"asked"
+    await stream.aclose()
 
 
 async def test_an_address_that_refuses_is_followed_by_the_next(listener: socket.socket) -> None:

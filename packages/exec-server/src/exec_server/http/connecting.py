@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import httpcore
@@ -51,7 +52,8 @@ class Connector(httpcore.AnyIOBackend):
     async def connect(self, address: str, *rest: Any) -> httpcore.AsyncNetworkStream:
         """Connect to one address; ``rest`` as in ``connect_tcp``."""
         stream: Any = await super().connect_tcp(address, *rest)
-        stream._stream = LastWordsStream(stream._stream)  # httpcore has no other place for it
+        with suppress(OSError):  # it takes a descriptor, without which the connection does as well
+            stream._stream = LastWordsStream(stream._stream)  # httpcore has no other place for it
         return cast("httpcore.AsyncNetworkStream", stream)
 
 
