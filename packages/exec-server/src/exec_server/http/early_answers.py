@@ -57,19 +57,14 @@ class ListeningStream(httpcore.AsyncNetworkStream):
         if len(buffer) <= _SMALL_BYTES:
             await self._stream.write(buffer, timeout)
             return
+        sending = asyncio.ensure_future(self._stream.write(buffer, timeout))
         listening = asyncio.ensure_future(self._listen())
-        sending: asyncio.Future[None] | None = None
         try:
-            # What has come already is taken first. A send that finds the connection reset closes
-            # it, with all that was not read.
-            await asyncio.wait([listening], timeout=0)
-            sending = asyncio.ensure_future(self._stream.write(buffer, timeout))
             await asyncio.wait([sending, listening], return_when=asyncio.FIRST_COMPLETED)
             if not sending.done() and not listening.result():
                 await asyncio.wait([sending])
         except asyncio.CancelledError:
-            if sending is not None:
-                await _end(sending)
+            await _end(sending)
             raise
         finally:
             # At any point: what has been read is in ``_received``, or still in the stream below.
