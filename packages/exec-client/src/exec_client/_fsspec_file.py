@@ -62,8 +62,8 @@ class ExecFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typ
             self._reader = reader
             options.setdefault("size", reader.size)
         try:
-            # "xb" is said above, to the executor. Old releases know "rb", "wb" and "ab" only, and
-            # for all of them a file that is written has an identity, not contents.
+            # The executor was told "xb" above. The base class of old releases refuses it, and has
+            # nothing to do differently for it than for "wb".
             super().__init__(fs, path, "wb" if self._exclusive else mode, **options)
         except BaseException:
             self.closed = True  # nothing is buffered that ``__del__`` might write
