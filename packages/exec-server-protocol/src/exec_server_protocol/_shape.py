@@ -39,10 +39,13 @@ def _without_escapes(text: str) -> str:
 def _without_strings(text: str, max_strings: int) -> str:
     """Return what of a JSON text is outside of its strings.
 
+    Args:
+        text: Without escapes.
+        max_strings: That it may hold.
+
     Raises:
         MalformedMessageError: There are more strings.
     """
-    text = _without_escapes(text)
     if text.count('"') > 2 * max_strings:
         raise MalformedMessageError(f"more than {max_strings} JSON values")
     return "".join(text.split('"')[::2])
@@ -57,7 +60,8 @@ def check_shape(text: str, max_values: int) -> None:
     openings = text.count("[") + text.count("{")
     if openings <= MAX_DEPTH and openings + text.count(",") < max_values:
         return
-    bare = _without_strings(text, 2 * max_values)  # a member's name is one, too
+    # A member's name is a string, too.
+    bare = _without_strings(_without_escapes(text), 2 * max_values)
     openings = bare.count("[") + bare.count("{")
     empty = len(re.findall(_EMPTY, bare))
     # A value is the root, the first of a container that is not empty, or follows a comma.

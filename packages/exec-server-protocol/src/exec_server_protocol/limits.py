@@ -86,9 +86,10 @@ HTTP_HEADERS_MAX: Final = 512
 WATCHED_PATHS_MAX: Final = 4096
 """In one ``fs/watchMissing``: four times what is watched; beyond it nobody even looks."""
 
-REQUEST_MAX_ESCAPES: Final = 512 * 1024
-"""Backslashes in one request: each is looked at by itself. A text made of quotation marks and
-line ends by a quarter has fewer, even when it fills all that a request may have."""
+REQUEST_MAX_ESCAPES: Final = 384 * 1024
+"""Backslashes in one request: each is looked at by itself. A text that fills all that a request
+may have has fewer, if a sixth of it is quotation marks and line ends, or if all of it is escapes
+like ``\\u00e9``."""
 
 REQUEST_MAX_NUMBERS_BYTES: Final = 256 * 1024
 """Text of all numbers, and of ``true``, ``false`` and ``null``, in one request. None has more
