@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import functools
 import gc
 import os
 import pickle
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from traceback import walk_tb
@@ -20,6 +21,7 @@ from exec_client import FileError
 from exec_client._fsspec_file import ExecFile
 from exec_client.environment import EnvironmentConfigError
 from exec_client.environment.config import URL_VARIABLES
+from exec_client.filesystem.contents import WHOLE_WRITE_BYTES
 from exec_client.fsspec import ExecFileSystem
 from exec_server_protocol import SandboxContext
 from exec_testkit.server import ServerProcess
@@ -258,6 +260,10 @@ def test_a_file_is_read_and_written_in_pieces(executor: ExecFileSystem, folder: 
 
 
 def test_one_of_several_makes_a_file(executor: ExecFileSystem, folder: Path) -> None:
+    for number in range(8):
+        (folder / f"small{number}").write_text(str(number))
+        (folder / f"large{number}").write_text(str(number) + "x" * WHOLE_WRITE_BYTES)
+
     def open_it(number: int) -> bool:
         try:
             with executor.open(f"{folder}/opened", "xb") as file:
@@ -273,13 +279,27 @@ def test_one_of_several_makes_a_file(executor: ExecFileSystem, folder: Path) -> 
             return False
         return True
 
+    def put_it(kind: str, number: int) -> bool:
+        try:
+            executor.put_file(f"{folder}/{kind}{number}", f"{folder}/put-{kind}", mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    makers: dict[str, Callable[[int], bool]] = {
+        "opened": open_it,
+        "piped": pipe_it,
+        "put-small": functools.partial(put_it, "small"),
+        "put-large": functools.partial(put_it, "large"),
+    }
     with ThreadPoolExecutor(8) as threads:
-        for make, name in ((open_it, "opened"), (pipe_it, "piped")):
-            for _ in range(20):
+        for name, make in makers.items():
+            for _ in range(5 if name == "put-large" else 20):
                 won = list(threads.map(make, range(8)))
                 assert sum(won) == 1
-                assert (folder / name).read_text() == str(won.index(True))
+                assert (folder / name).read_text()[0] == str(won.index(True))
                 (folder / name).unlink()
+    assert not [name for name in os.listdir(folder) if name.startswith(".")]
 
 
 def test_a_transaction_shows_all_files_or_none(executor: ExecFileSystem, folder: Path) -> None:

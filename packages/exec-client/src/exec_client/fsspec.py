@@ -244,10 +244,10 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
         if _is_folder(lpath):
             await self._makedirs(rpath, exist_ok=True)
             return
-        if mode == "create" and await self.files.exists(rpath):
-            raise FileExistsError(rpath)
+        new = mode == "create" and not await self._refuses_what_is_there(rpath)
         await self.making_folders(
-            rpath, lambda: self.files.upload(lpath, rpath, progress=follower(callback))
+            rpath,
+            lambda: self.files.upload(lpath, rpath, exclusive=new, progress=follower(callback)),
         )
 
     async def _get_file(

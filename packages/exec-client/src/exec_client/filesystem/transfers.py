@@ -13,6 +13,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
+from exec_server_protocol.capabilities import CAPABILITY_CREATE_APPEND
+
 from .changes import Changes
 from .contents import Contents
 from .download import Download, plan_download
@@ -46,6 +48,7 @@ class Transfers(Contents, Trees, Changes):
         resume: bool = False,
         keep_partial: bool = False,
         follow_symlinks: bool = False,
+        exclusive: bool = False,
         on_error: Callable[[OSError], None] | None = None,
         sandbox: SandboxContext | None = None,
     ) -> TransferResult:
@@ -71,6 +74,8 @@ class Transfers(Contents, Trees, Changes):
                 one with ``resume``, which implies it.
             follow_symlinks: In a tree, copy what links lead to instead of making them again. A link
                 into a circle is left out.
+            exclusive: Replace no file: one that is there is a ``FileExistsError``, and of several
+                uploads at once, one makes it. Not with ``resume``.
             on_error: Called with each file that fails; the others go on. ``None`` ends the
                 transfer with the first error.
             sandbox: Policy of this call; ``None`` for the default one.
@@ -79,14 +84,19 @@ class Transfers(Contents, Trees, Changes):
             OSError: A source cannot be read; or, as ``FileError``, the executor refused.
             ConnectionBrokenError: The connection was lost again and again.
             SessionLostError: The connection was lost for good.
+            UnsupportedError: The executor cannot refuse to replace a file.
         """
+        if exclusive and resume:
+            raise ValueError("exclusive and resume exclude each other")
         session, uri, sandbox = await self._prepare(target, sandbox)
+        if exclusive:
+            session.require(CAPABILITY_CREATE_APPEND, "upload with exclusive")
         follow = follow_symlinks or not Upload.makes_links(session)
         plan = await asyncio.to_thread(plan_upload, os.fspath(source), uri, follow=follow)
         plan.report(on_error)
         files = cast("FileSystem", self)
         keep = keep_partial or resume
-        upload = Upload(files, session, sandbox, resume=resume, keep=keep)
+        upload = Upload(files, session, sandbox, resume=resume, keep=keep, exclusive=exclusive)
         upload.note_what_is_lost(plan)
         await upload.make_folders(plan.folders, on_error)
         result = await carry_out(plan, upload.run, progress, on_error)

@@ -144,6 +144,7 @@ class Upload:
         sandbox: Policy of all calls.
         resume: Take up what an earlier attempt left behind.
         keep: Leave the part of a file behind when its transfer fails.
+        exclusive: Replace no file.
     """
 
     def __init__(
@@ -154,11 +155,13 @@ class Upload:
         *,
         resume: bool,
         keep: bool,
+        exclusive: bool,
     ) -> None:
         self._files = files
         self._session = session
         self._sandbox = sandbox
         self._resume = resume
+        self._exclusive = exclusive
         self._modes = session.supports(CAPABILITY_FILE_MODES)
         self._replacing = Replacing(files, session, sandbox, resume=resume, keep=keep)
         self._narrow: list[FolderTransfer] = []
@@ -273,8 +276,7 @@ class Upload:
             fd = await asyncio.to_thread(os.open, item.local, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 source = _OpenFile(item, fd)
-                asked = Asked(create_mode=item.mode, modified_ms=item.modified_ms)
-                await self._replacing.run(source, item.remote, asked, tally)
+                await self._replacing.run(source, item.remote, self._asked(item), tally)
             finally:
                 os.close(fd)
 
@@ -290,7 +292,7 @@ class Upload:
 
     async def _write_whole(self, item: FileTransfer, data: bytes) -> None:
         """Write a small file; once more after a lost connection, which changes nothing."""
-        asked = Asked(create_mode=item.mode, modified_ms=item.modified_ms)
+        asked = self._asked(item)
         for attempt in range(MAX_FRUITLESS + 1):
             try:
                 await self._files._write_whole(
@@ -298,8 +300,12 @@ class Upload:
                 )
                 return
             except ConnectionBrokenError:
-                if attempt == MAX_FRUITLESS:
+                # What may be there now may be ours, and is not to be replaced if it is not.
+                if attempt == MAX_FRUITLESS or self._exclusive:
                     raise
+
+    def _asked(self, item: FileTransfer) -> Asked:
+        return Asked(create_mode=item.mode, modified_ms=item.modified_ms, exclusive=self._exclusive)
 
 
 class _OpenFile:
