@@ -223,6 +223,15 @@ def test_output_is_written_up_to_a_limit(cli: Cli, server_url: str) -> None:
     assert cli.run(*run, "many", "--", "true").returncode == 125
 
 
+def test_stderr_comes_out_with_stdout_when_asked(cli: Cli, server_url: str) -> None:
+    script = "for i in 1 2 3; do echo out $i; echo err $i >&2; done; exit 3"
+    done = cli.run("run", "--url", server_url, "--merge-stderr", "--", "sh", "-c", script)
+    wanted = "".join(f"out {i}\nerr {i}\n" for i in (1, 2, 3)).encode()
+    assert (done.returncode, done.stdout, done.stderr) == (3, wanted, b"")
+    tty = cli.run("run", "--url", server_url, "--merge-stderr", "--tty", "--", "echo", "hi")
+    assert (tty.returncode, tty.stdout) == (0, b"hi\r\n")
+
+
 @pytest.mark.parametrize(
     ("number", "name"),
     [

@@ -67,6 +67,7 @@ class Command:
         timeout: Seconds until it is killed; ``None`` for no limit.
         kill_after: Seconds between SIGTERM and that, then; ``None`` for no SIGTERM.
         max_output: Most bytes to write of each stream; ``None`` for all.
+        merge_stderr: Whether its stderr is the pipe of its stdout.
         sandbox: What it may do; ``None`` for everything.
         lost_output: What happens when output of it is lost.
         is_shell: Whether somebody works in it: it ends with its terminal, like a shell that
@@ -81,6 +82,7 @@ class Command:
     timeout: float | None = None
     kill_after: float | None = None
     max_output: int | None = None
+    merge_stderr: bool = False
     sandbox: SandboxContext | None = None
     lost_output: LostOutput = "fail"
     is_shell: bool = False
@@ -106,6 +108,7 @@ async def run_in_foreground(client: Client, command: Command, messages: Messages
             inherit_env=command.inherit_env,
             tty=command.tty,
             stdin=stdin is not None and not command.tty,
+            merge_stderr=command.merge_stderr,
             rows=size.rows if size else None,
             cols=size.cols if size else None,
             sandbox=command.sandbox,

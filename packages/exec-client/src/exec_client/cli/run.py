@@ -99,6 +99,11 @@ def configure(parser: ArgumentParser) -> None:
         type=_size,
         help="write so much of stdout and of stderr each, and drop the rest: bytes, or 64K, 10M",
     )
+    parser.add_argument(
+        "--merge-stderr",
+        action="store_true",
+        help="let stderr come out with stdout, in the order of writing, as `2>&1` in a shell",
+    )
     parser.add_argument("command", metavar="CMD", nargs=argparse.REMAINDER, help="what to run")
 
 
@@ -135,6 +140,7 @@ async def _run(arguments: Namespace) -> int:
             timeout=arguments.timeout,
             kill_after=arguments.kill_after,
             max_output=arguments.max_output,
+            merge_stderr=arguments.merge_stderr,
             sandbox=sandbox_of(arguments, client),
             lost_output=arguments.lost_output,
         )
