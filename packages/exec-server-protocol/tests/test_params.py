@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from exec_server_protocol import _plain, handshake, http, process
+from exec_server_protocol import _plain, _sandbox_field, handshake, http, process
 from exec_server_protocol._checks import ShapeError
 from exec_server_protocol._model import WireModel
 from exec_server_protocol._params import Record
@@ -324,6 +324,7 @@ def test_large_policies_are_checked_once_each_and_not_for_every_request() -> Non
         }
 
     read = METHODS["fs/readFile"].read_params
+    _sandbox_field._remembered.clear()  # what other tests left there might fill it up meanwhile
     found = [
         read({"path": f"file:///{asked}", "sandbox": sandbox(number)}).sandbox
         for asked in range(10)
