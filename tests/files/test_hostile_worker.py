@@ -62,6 +62,7 @@ async def _client(helper: str, **limits: float) -> AsyncIterator[WireClient]:
         ("getMetadata", 'write(encode_ready("0"))'),
         ("getMetadata", 'send("ERROR", request_id, b"no JSON")'),
         ("getMetadata", 'send("ERROR", request_id, b\'{"code":"x","message":1}\')'),
+        ("getMetadata", 'send("ERROR", request_id, b\'{"code":1,"message":"","errno":4096}\')'),
         ("getMetadata", "write((2**32 - 1).to_bytes(4, 'big') + bytes([6]) + bytes(4))"),
         ("getMetadata", "sys.exit(0)"),
         ("getMetadata", "os.kill(os.getpid(), 9)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from exec_testkit.sandboxes import workspace_write
 from exec_testkit.server import ServerProcess
+from exec_testkit.wire import WireError
 
 from .speaking import Files, files_of
 
@@ -53,6 +55,26 @@ async def test_bytes_are_written_and_read(files: Files, ws: Path) -> None:
     assert (ws / "f").read_bytes() == b"\0\xff content"
     assert await files.read(ws / "f") == b"\0\xff content"
     assert await files.read(ws / "f", followSymlinks=False) == b"\0\xff content"
+
+
+async def test_a_refusal_of_the_system_has_its_number_for_programs(files: Files, ws: Path) -> None:
+    (ws / "folder").mkdir()
+    (ws / "folder/f").touch()
+    refused: dict[int, tuple[str, dict[str, Any]]] = {
+        errno.ENOENT: ("readFile", {"path": ws / "missing"}),
+        errno.EISDIR: ("writeFile", {"path": ws / "folder", "dataBase64": ""}),
+        errno.ENOTDIR: ("getMetadata", {"path": ws / "folder/f/x"}),
+        errno.EEXIST: ("createDirectory", {"path": ws / "folder", "recursive": False}),
+        errno.ENOTEMPTY: ("remove", {"path": ws / "folder", "recursive": False, "force": False}),
+        errno.ENAMETOOLONG: ("readFile", {"path": ws / ("x" * 300)}),
+    }
+    for number, (op, members) in refused.items():
+        with pytest.raises(WireError, match=rf"\(os error {number}\)$") as raised:
+            await files.call(op, **members)
+        assert raised.value.data == {"errno": number}
+    with pytest.raises(WireError) as raised:  # it is not the system that refuses
+        await files.call("readFile", path=ws / "folder")
+    assert raised.value.data is None
 
 
 async def test_a_missing_parent_is_not_found(files: Files, ws: Path) -> None:

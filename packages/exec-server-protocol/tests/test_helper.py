@@ -222,10 +222,16 @@ def test_what_is_asked_arrives(op: str, params: dict[str, object]) -> None:
     assert decode_request(frame.payload) == Request(op, params)
 
 
-@given(st.integers(), st.text())
-def test_what_went_wrong_arrives(code: int, message: str) -> None:
-    (frame,) = FrameDecoder(FROM_WORKER).feed(encode_error(1, code, message))
-    assert decode_error(frame.payload) == HelperError(code, message)
+@given(st.integers(), st.text(), st.none() | st.integers(1, 4095))
+def test_what_went_wrong_arrives(code: int, message: str, number: int | None) -> None:
+    (frame,) = FrameDecoder(FROM_WORKER).feed(encode_error(1, code, message, number))
+    assert decode_error(frame.payload) == HelperError(code, message, number)
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "4096", "1.0", "true", '"2"', "[]"])
+def test_a_number_that_no_system_has_is_malformed(number: str) -> None:
+    with pytest.raises(MalformedMessageError):
+        decode_error(f'{{"code":1,"message":"","errno":{number}}}'.encode())
 
 
 def test_versions_arrive() -> None:

@@ -99,6 +99,9 @@ DATA_BYTES: Final = 3 * 87_382
 """Raw bytes in one frame as the helper sends them; others may be longer. Four of them hold the
 largest block; a multiple of 3, so that base64 has no rest."""
 
+_NO_ERRNO: Final = 4096
+"""The kernel has no error numbers from here on."""
+
 REQUEST_ID_MAX: Final = 2**32 - 1
 """Ids are 1 to this, chosen by the server; it may start over."""
 
@@ -145,10 +148,12 @@ class HelperError(NamedTuple):
     Attributes:
         code: Error code of the wire.
         message: Text for people.
+        number: The system's error number, if it was the system that refused.
     """
 
     code: int
     message: str
+    number: int | None = None
 
 
 def encode_header(kind: FrameKind, request_id: int, length: int) -> bytes:
@@ -208,9 +213,12 @@ def encode_request_data(request_id: int, text: bytes | memoryview) -> Iterator[b
     yield encode_frame(FrameKind.REQUEST_DATA_LAST, request_id, view[rest:])
 
 
-def encode_error(request_id: int, code: int, message: str) -> bytes:
+def encode_error(request_id: int, code: int, message: str, number: int | None = None) -> bytes:
     """Return an ERROR frame."""
-    return encode_frame(FrameKind.ERROR, request_id, _dump({"code": code, "message": message}))
+    told: dict[str, int | str] = {"code": code, "message": message}
+    if number:
+        told["errno"] = number
+    return encode_frame(FrameKind.ERROR, request_id, _dump(told))
 
 
 def decode_ready(payload: bytes) -> Ready:
@@ -243,13 +251,15 @@ def decode_error(payload: bytes) -> HelperError:
     """Return what an ERROR frame says.
 
     Raises:
-        MalformedMessageError: It has no code or no message.
+        MalformedMessageError: It has no code or no message, or a number that no system has.
     """
     value = _load(payload)
-    code, message = value.get("code"), value.get("message")
+    code, message, number = (value.get(name) for name in ("code", "message", "errno"))
     if type(code) is not int or not isinstance(message, str):
         raise MalformedMessageError("an ERROR frame without a code or a message")
-    return HelperError(code, message)
+    if number is not None and (type(number) is not int or not 0 < number < _NO_ERRNO):
+        raise MalformedMessageError("an ERROR frame with an errno that no system has")
+    return HelperError(code, message, number)
 
 
 def _dump(value: Mapping[str, Any]) -> bytes:

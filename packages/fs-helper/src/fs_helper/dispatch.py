@@ -149,7 +149,7 @@ def _failure(request_id: int, error: Exception) -> Buffers:
         text = f"the file helper failed: {type(error).__name__}"
         error = OperationError(INTERNAL_ERROR, text)
     message = error.message[:_MESSAGE_MAX_CHARACTERS]
-    return (encode_error(request_id, error.code, message),)
+    return (encode_error(request_id, error.code, message, error.number),)
 
 
 def _frame(kind: FrameKind, request_id: int, payload: bytes | memoryview) -> Buffers:

@@ -72,12 +72,14 @@ class OperationError(Exception):
     Attributes:
         code: Error code of the wire.
         message: Text for people; never content of a file.
+        number: The system's error number, if it was the system that refused.
     """
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, number: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.number = number
 
 
 def errno_text(number: int) -> str:
@@ -87,7 +89,7 @@ def errno_text(number: int) -> str:
 
 def from_errno(number: int) -> OperationError:
     """Return the error that an errno is answered with."""
-    return OperationError(_CODES.get(number, INTERNAL_ERROR), errno_text(number))
+    return OperationError(_CODES.get(number, INTERNAL_ERROR), errno_text(number), number)
 
 
 def from_os_error(error: OSError) -> OperationError:

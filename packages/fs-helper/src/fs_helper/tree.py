@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import Final
@@ -45,7 +46,7 @@ def create_directory(params: Params) -> bytes:
         os.close(open_directory(split(path), create=True))
         return EMPTY
     if not split(path):
-        raise OperationError(INTERNAL_ERROR, "directory already exists")
+        raise OperationError(INTERNAL_ERROR, "directory already exists", errno.EEXIST)
     parent, name = open_parent(path)
     try:
         os.mkdir(name, dir_fd=parent)

@@ -7,6 +7,7 @@ is sent instead.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -184,7 +185,8 @@ class FileRequest:
             worker.call(self, self.op, params, self._bulk)
         except MessageTooLargeError:
             # What the system says of a path that is far shorter.
-            self.fail(InternalError("File name too long (os error 36)"))
+            number = errno.ENAMETOOLONG
+            self.fail(InternalError("File name too long (os error 36)", data={"errno": number}))
 
     def drop_answer(self) -> None:
         """Nobody waits for it any more."""
@@ -252,7 +254,8 @@ class FileRequest:
         """Answer with what the worker says."""
         code = error.code if error.code in _CODES else INTERNAL_ERROR
         message = error.message[:_MESSAGE_MAX_CHARACTERS].encode("utf-8", "replace").decode()
-        self.fail(RpcError.from_code(code, message))
+        data = None if error.number is None else {"errno": error.number}
+        self.fail(RpcError.from_code(code, message, data))
 
     def lost(self, reason: str, *, begun: bool) -> None:
         """The worker is gone."""
