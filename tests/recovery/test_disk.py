@@ -6,8 +6,6 @@ import asyncio
 import os
 import resource
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,28 +20,13 @@ from exec_client import (
 )
 from exec_testkit.fault_proxy import FaultProxy
 from exec_testkit.requirements import requirement
-from exec_testkit.server import ServerProcess, program
+from exec_testkit.server import ServerProcess
+from exec_testkit.small_disk import small_disk_command
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 MIB = 1024 * 1024
 OPTIONS = ClientOptions(retry_delay=0.01)
-
-IN_A_SMALL_DISK = """
-import ctypes, os, sys
-directory, *command = sys.argv[1:]
-libc = ctypes.CDLL(None, use_errno=True)
-uid, gid = os.getuid(), os.getgid()
-if libc.unshare(0x10000000 | 0x00020000):  # CLONE_NEWUSER | CLONE_NEWNS
-    sys.exit(77)
-maps = {"setgroups": "deny", "uid_map": f"{uid} {uid} 1", "gid_map": f"{gid} {gid} 1"}
-for name, text in maps.items():
-    with open(f"/proc/self/{name}", "w") as file:
-        file.write(text)
-if libc.mount(b"tmpfs", directory.encode(), b"tmpfs", 0, b"size=4m"):
-    sys.exit(77)
-os.execv(command[0], command)
-"""
 
 
 def _spooled(pid: int, directory: str) -> list[str]:
@@ -83,10 +66,7 @@ async def _away(proxy: FaultProxy, client: Client) -> AsyncIterator[None]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[ServerProcess]:
     """A server whose spool is on a disk of 4 MiB."""
-    wrapped = [sys.executable, "-c", IN_A_SMALL_DISK, str(tmp_path)]
-    if subprocess.run([*wrapped, "/bin/true"], check=False).returncode == 77:
-        pytest.skip("the kernel lets this user mount no file system of its own")
-    command = [*wrapped, program("exec-server"), "--exit-on-stdin-close"]
+    command = small_disk_command(str(tmp_path), "4m")
     with ServerProcess("--spool-dir", str(tmp_path), command=command) as server:
         yield server
 
