@@ -306,7 +306,8 @@ def soak(session: nox.Session) -> None:
     """A thousand seeded cuts, every kind of fault at every frame, a thousand virtual runs.
 
     Then a minute and a half of mixed load, after which memory has to come back, and ten thousand
-    changes of the disk under random sandbox policies.
+    changes of the disk under random sandbox policies. Property tests get other examples each time;
+    everywhere else they get the same ones, so that a run says something about a change.
     Takes some twenty minutes on an idle machine. ``-- --fault-seed N`` repeats a run, and
     ``--cuts N`` or ``--load-seconds N`` make it longer.
     """
@@ -320,6 +321,7 @@ def soak(session: nox.Session) -> None:
     session.run("pytest", "--timeout", "1800", load, "--load-seconds", "90", *session.posargs)
     changes = "tests/sandbox/test_random_changes.py"
     session.run("pytest", changes, "--changes", "10000", *session.posargs)
+    session.run("pytest", "-m", "hypothesis", "--hypothesis-seed=random", "packages", "tests")
 
 
 @nox.session(python=PYTHON)
