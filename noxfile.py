@@ -182,6 +182,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("lint-imports")
+    session.run("lint-imports", "--config", "layers.toml")
     session.run("python", "scripts/check_module_size.py")
     session.run("python", "scripts/check_release.py")
     session.run("uv", "pip", "check", "--quiet", external=True)

@@ -43,10 +43,10 @@ module, *absent = sys.argv[1:]
 # Modules that need an extra, which a plain installation lacks: they have to name it.
 of_extras = {
     "app_server_protocol.validate": "app-server-protocol[validate]",
-    "exec_client._fsspec_file": "exec-client[fsspec]",
+    "exec_client._fsspec.file": "exec-client[fsspec]",
     "exec_client._upath": "exec-client[fsspec]",
     "exec_client.fsspec": "exec-client[fsspec]",
-    "exec_client.http.sync_transport": "exec-client[httpx]",
+    "exec_client.sync.http_transport": "exec-client[httpx]",
     "exec_client.http.transport": "exec-client[httpx]",
     "exec_client.mcp": "exec-client[mcp]",
 }

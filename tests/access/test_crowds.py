@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 import pytest
 from exec_server import ServerConfig, serve
 from exec_server.config import Limits
-from exec_server.connection.inbound_budget import InboundBudget, Inflow
+from exec_server.transport.inbound_budget import InboundBudget, Inflow
 from exec_testkit.door import UPGRADE, knock
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient

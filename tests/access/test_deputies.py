@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from exec_server.connection.peers import come_from_inside
 from exec_server.sandbox.networked import LINGER_SECONDS, Namespace, NetworkedSandboxes
+from exec_server.transport.peers import come_from_inside
 from exec_testkit.door import knock
 from exec_testkit.sandboxes import read_only
 from exec_testkit.server import ServerProcess

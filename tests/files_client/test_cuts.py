@@ -16,8 +16,8 @@ from exec_client import (
     SessionLostError,
     connect,
 )
-from exec_client.failed_parts import CLEAN_UP_SECONDS
 from exec_client.filesystem import BinaryWriter
+from exec_client.session.failed_parts import CLEAN_UP_SECONDS
 from exec_testkit.fault_proxy import Cut, Direction, FaultProxy, Kind
 from exec_testkit.server import ServerProcess
 

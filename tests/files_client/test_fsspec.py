@@ -18,7 +18,7 @@ from typing import Any
 import fsspec  # type: ignore[import-untyped]
 import pytest
 from exec_client import FileError
-from exec_client._fsspec_file import ExecFile
+from exec_client._fsspec.file import ExecFile
 from exec_client.environment import EnvironmentConfigError
 from exec_client.environment.config import URL_VARIABLES
 from exec_client.filesystem.contents import WHOLE_WRITE_BYTES

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from exec_client import sync
 from exec_client.filesystem import TransferProgress
-from exec_client.filesystem.sync import FileSystem
+from exec_client.sync.filesystem import FileSystem
 from exec_server_protocol import SandboxContext
 from exec_testkit.server import ServerProcess
 

@@ -15,9 +15,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import pytest
-from exec_client.read_budget import ABANDONED_SECONDS, HARD_FACTOR, ReadBudget
-from exec_server.connection.flow import FlowWindow
-from exec_server.connection.waits import may_answer, may_handle, may_produce, may_read
+from exec_client.connection.read_budget import ABANDONED_SECONDS, HARD_FACTOR, ReadBudget
+from exec_server.transport.delivery_window import FlowWindow
+from exec_server.transport.waits import may_answer, may_handle, may_produce, may_read
 
 MIB = 1024 * 1024
 _HOLDS = 2

@@ -90,7 +90,7 @@ def test_a_package_has_what_a_release_needs(folder: Path) -> None:
 
 def test_the_module_that_server_and_client_both_have_is_the_same() -> None:
     server, client = (
-        (ROOT / f"packages/exec-{side}/src/exec_{side}/connection/tcp.py").read_bytes()
-        for side in ("server", "client")
+        (ROOT / f"packages/exec-{side}/src/exec_{side}/{room}/tcp.py").read_bytes()
+        for side, room in (("server", "transport"), ("client", "connection"))
     )
     assert server == client

@@ -11,12 +11,12 @@ from typing import Any
 import exec_client
 import exec_client.environment
 import exec_client.filesystem
-import exec_client.filesystem.sync
 import exec_client.http
-import exec_client.http.sync
 import exec_client.sync
+import exec_client.sync.filesystem
+import exec_client.sync.http
 import pytest
-from exec_client.output import OutputStream
+from exec_client.process.output import OutputStream
 from exec_server.config import ServerConfig
 from exec_server.handlers.environment import CAPABILITIES
 from exec_server.service import Service
@@ -55,8 +55,8 @@ TWINS: list[tuple[type, type]] = [
     (exec_client.environment.Environment, exec_client.sync.Environment),
     (exec_client.Process, exec_client.sync.Process),
     (OutputStream, exec_client.sync.OutputStream),
-    (exec_client.filesystem.FileSystem, exec_client.filesystem.sync.FileSystem),
-    (exec_client.http.Http, exec_client.http.sync.Http),
+    (exec_client.filesystem.FileSystem, exec_client.sync.filesystem.FileSystem),
+    (exec_client.http.Http, exec_client.sync.http.Http),
 ]
 
 NAMED = [row for row in METHODS.values() if row.capability is not None]

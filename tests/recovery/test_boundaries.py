@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from exec_client import Client, ClientOptions, ConnectionBrokenError, Process, connect
-from exec_client.events import ClosedEvent, ExitedEvent, OutputEvent, ProcessEvent
+from exec_client.process.events import ClosedEvent, ExitedEvent, OutputEvent, ProcessEvent
 from exec_testkit.fault_proxy import Cut, Direction, FaultProxy, Kind, Plan
 from exec_testkit.requirements import requirement
 from exec_testkit.server import ServerProcess

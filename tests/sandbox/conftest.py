@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from exec_server.sandbox.escapes import ESCAPED, Site
 from exec_server.sandbox.interpreter import executable
-from exec_server.sandbox.target import Target, attempt, read_results
+from exec_server.sandbox_check.escapes import ESCAPED, Site
+from exec_server.sandbox_check.target import Target, attempt, read_results
 from exec_testkit.nobody import NOBODY, SERVER_AS_NOBODY
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient

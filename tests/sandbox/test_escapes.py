@@ -9,9 +9,9 @@ import sys
 from typing import Any
 
 import pytest
-from exec_server.sandbox.escapes import ESCAPED, PROBES
-from exec_server.sandbox.families import FAMILIES, Family
-from exec_server.sandbox.target import Target, attempt, read_results
+from exec_server.sandbox_check.escapes import ESCAPED, PROBES
+from exec_server.sandbox_check.families import FAMILIES, Family
+from exec_server.sandbox_check.target import Target, attempt, read_results
 from exec_testkit.server import program
 
 pytestmark = [
@@ -95,8 +95,9 @@ def test_the_program_prints_a_table_and_ends_with_0() -> None:
 
 def test_the_program_ends_with_1_when_something_gets_out() -> None:
     code = (
-        "import sys; from exec_server.sandbox import check, facade, rules;"
-        "check.plan_for_process = lambda *_, **__: facade.NO_SANDBOX;"
+        "import sys; from exec_server.sandbox import planning;"
+        "from exec_server.sandbox_check import check;"
+        "check.plan_for_process = lambda *_, **__: planning.NO_SANDBOX;"
         "sys.exit(check.run_check(print))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
@@ -111,7 +112,7 @@ def test_the_program_ends_with_1_when_something_gets_out() -> None:
 
 def test_the_program_ends_with_2_when_an_attempt_was_not_made() -> None:
     code = (
-        "import sys; from exec_server.sandbox import check;"
+        "import sys; from exec_server.sandbox_check import check;"
         "make = check.attempt;"
         "check.attempt = lambda names, *_, **__: make(names[:-1], *_, **__);"
         "sys.exit(check.run_check(print))"
@@ -123,7 +124,8 @@ def test_the_program_ends_with_2_when_an_attempt_was_not_made() -> None:
 
 def test_the_program_ends_with_2_where_nothing_can_be_confined() -> None:
     code = (
-        "import sys; from exec_server.sandbox import bubblewrap, check;"
+        "import sys; from exec_server.sandbox import bubblewrap;"
+        "from exec_server.sandbox_check import check;"
         "bubblewrap._packaged = lambda: None; sys.exit(check.run_check(print))"
     )
     env = {**os.environ, "PATH": "/nonexistent"}

@@ -11,8 +11,8 @@ from typing import Any
 
 import exec_server
 import pytest
-from exec_server.filesystem.program import find_helper
 from exec_server.sandbox.bubblewrap import find_bubblewrap
+from exec_server.workers.program import find_helper
 from exec_testkit.sandboxes import context, path, place
 from exec_testkit.server import ServerProcess, program
 from exec_testkit.wire import WireClient, WireError

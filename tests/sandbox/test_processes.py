@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from exec_server.sandbox.bubblewrap import find_bubblewrap
 from exec_server.sandbox.mounter import can_mount
-from exec_server.sandbox.target import Target
+from exec_server.sandbox_check.target import Target
 from exec_testkit.liveness import descendants, wait_gone
 from exec_testkit.sandboxes import (
     context,

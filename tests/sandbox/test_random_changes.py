@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 from exec_server.sandbox.errors import SandboxError
-from exec_server.sandbox.facade import plan_for_process
-from exec_server.sandbox.marks import is_mark, looks_like_mark
 from exec_server.sandbox.mounter import can_mount
+from exec_server.sandbox.placeholders import is_mark, looks_like_mark
+from exec_server.sandbox.planning import plan_for_process
 from exec_server_protocol.sandbox import PROTECTED_NAMES, SandboxContext
 from exec_testkit.sandboxes import context, deny_glob, path, place
 from exec_testkit.server import ServerProcess

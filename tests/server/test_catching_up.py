@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exec_server.process.live_ahead import MAX_BYTES
+from exec_server.output.catch_up_throttle import MAX_BYTES
 from exec_server_protocol._scalars import decode_base64
 from exec_testkit.requirements import requirement
 from exec_testkit.server import ServerProcess

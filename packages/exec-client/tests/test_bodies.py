@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from exec_client.bodies import MAX_WAITING_PIECES, Bodies, Body
+from exec_client.connection.read_budget import ReadBudget
 from exec_client.errors import ClientClosedError, ClientError, HttpBodyError
-from exec_client.read_budget import ReadBudget
+from exec_client.session.bodies import MAX_WAITING_PIECES, Bodies, Body
 from exec_testkit.virtual_time import run
 from hypothesis import given
 from hypothesis import strategies as st

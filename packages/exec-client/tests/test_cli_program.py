@@ -16,7 +16,7 @@ from exec_client.cli.commands import COMMAND_NAMES, load_command
 from exec_client.cli.exit_codes import CommandError, exit_code_of
 from exec_client.cli.program import parse
 from exec_client.cli.run import parse_env
-from exec_client.start_errors import to_start_error
+from exec_client.process.start_errors import to_start_error
 from exec_server_protocol.errors import InternalError, InvalidParamsError
 
 UNREACHABLE = "ws://127.0.0.1:1"

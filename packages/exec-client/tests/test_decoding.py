@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from exec_client.output import OutputStream
-from exec_client.read_budget import ReadBudget
+from exec_client.connection.read_budget import ReadBudget
+from exec_client.process.output import OutputStream
 from hypothesis import example, given
 from hypothesis import strategies as st
 

@@ -21,7 +21,7 @@ from exec_client.environment.url_cell import (
     UrlNotPendingError,
 )
 from exec_client.errors import ClientClosedError, ConnectError, HandshakeRejectedError
-from exec_client.status import EnvironmentStatus, status_from_answer
+from exec_client.session.status import EnvironmentStatus, status_from_answer
 from exec_server_protocol.errors import MalformedMessageError, RpcError
 from exec_testkit.requirements import requirement
 

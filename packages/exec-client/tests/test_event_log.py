@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 from exec_client.errors import OutputLostError
-from exec_client.event_log import HISTORY_BYTES, HISTORY_EVENTS, EventLog
-from exec_client.events import ClosedEvent, ExitedEvent, FailedEvent, OutputEvent
+from exec_client.process.event_log import HISTORY_BYTES, HISTORY_EVENTS, EventLog
+from exec_client.process.events import ClosedEvent, ExitedEvent, FailedEvent, OutputEvent
 from exec_testkit.requirements import requirement
 
 

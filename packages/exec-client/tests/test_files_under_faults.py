@@ -27,7 +27,7 @@ from exec_client import (
 from exec_client.connection.websocket import NotSentError
 from exec_client.filesystem.handles import BLOCK_BYTES
 from exec_client.filesystem.plan import part_name
-from exec_client.session import Session
+from exec_client.session.session import Session
 from exec_server_protocol import MalformedMessageError
 from exec_testkit.fake_executor import FakeConnection, Faults
 from exec_testkit.fake_files import FakeFileExecutor

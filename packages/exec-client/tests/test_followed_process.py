@@ -7,8 +7,10 @@ import random
 from typing import Literal
 
 import pytest
+from exec_client.connection.read_budget import ReadBudget
 from exec_client.errors import OutputLostError, ProcessBrokenError
-from exec_client.events import (
+from exec_client.process.catch_up import GapError
+from exec_client.process.events import (
     ClosedEvent,
     ExitedEvent,
     FailedEvent,
@@ -17,9 +19,7 @@ from exec_client.events import (
     SequencedEvent,
     StreamEnd,
 )
-from exec_client.followed_process import FollowedProcess
-from exec_client.read_budget import ReadBudget
-from exec_client.recovery.catch_up import GapError
+from exec_client.process.followed_process import FollowedProcess
 from exec_testkit.requirements import requirement
 from hypothesis import given
 from hypothesis import strategies as st

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from exec_client import ClientOptions, Gap, GapEvent, OutputEvent
-from exec_client.event_log import QUEUE_EVENTS, EventLog
-from exec_client.events import ClosedEvent, ExitedEvent, SequencedEvent, last_number
-from exec_client.followed_process import FollowedProcess
+from exec_client.connection.read_budget import ReadBudget
 from exec_client.gaps import OnLoss, describe_gap
-from exec_client.output import MOST_GAPS, OutputStream
-from exec_client.read_budget import ReadBudget
-from exec_client.recovery.catch_up import CatchUp, CatchUpError, GapError, merge
-from exec_client.recovery.ordering import Ordering
+from exec_client.process.catch_up import CatchUp, CatchUpError, GapError, merge
+from exec_client.process.event_log import QUEUE_EVENTS, EventLog
+from exec_client.process.events import ClosedEvent, ExitedEvent, SequencedEvent, last_number
+from exec_client.process.followed_process import FollowedProcess
+from exec_client.process.ordering import Ordering
+from exec_client.process.output import MOST_GAPS, OutputStream
 from exec_client.recovery.pages import events_of_page
 from exec_server_protocol.process import OutputChunk, ProcessCatchUpResult
 from hypothesis import given

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from exec_client.connection.generation import MAX_PENDING_CALLS, Generation, GenerationLost
+from exec_client.connection.read_budget import ReadBudget
 from exec_client.connection.websocket import NotSentError
-from exec_client.events import parse_event
 from exec_client.options import ClientOptions
-from exec_client.output import OutputStream
-from exec_client.read_budget import ReadBudget
+from exec_client.process.events import parse_event
+from exec_client.process.output import OutputStream
 from exec_server_protocol.errors import InvalidRequestError
 from exec_server_protocol.rpc import Notification, Trace
 from exec_testkit.memory_socket import MemorySocket

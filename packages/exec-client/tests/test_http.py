@@ -18,10 +18,10 @@ from exec_client import (
     HttpBodyError,
     UnsupportedError,
 )
-from exec_client.bodies import MAX_WAITING_BYTES, MAX_WAITING_PIECES
 from exec_client.connection.websocket import NotSentError
 from exec_client.http import HttpStream
-from exec_client.session import Session
+from exec_client.session.bodies import MAX_WAITING_BYTES, MAX_WAITING_PIECES
+from exec_client.session.session import Session
 from exec_server_protocol.errors import InternalError, InvalidParamsError
 from exec_server_protocol.http import HttpHeader
 from exec_testkit.memory_socket import MemorySocket

@@ -6,7 +6,7 @@ import asyncio
 import sys
 
 import pytest
-from exec_client.idle_memory import QUIET_SECONDS, WORTH_BYTES, Carried, MemoryReturn
+from exec_client.connection.idle_memory import QUIET_SECONDS, WORTH_BYTES, Carried, MemoryReturn
 from exec_testkit.virtual_time import run
 
 pytestmark = pytest.mark.skipif(

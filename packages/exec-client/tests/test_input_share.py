@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from exec_client.input_share import MOST_BYTES, InputShare
+from exec_client.connection.input_share import MOST_BYTES, InputShare
 
 _EXECUTOR_LETS_WAIT = 64 * 1024 * 1024
 _PROCESSES = 1024

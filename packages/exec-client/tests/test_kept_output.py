@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from exec_client.kept_output import Keep, KeptOutput
+from exec_client.process.kept_output import Keep, KeptOutput
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from exec_client.events import ClosedEvent, ExitedEvent, OutputEvent, SequencedEvent
-from exec_client.recovery.catch_up import CatchUp, CatchUpError, GapError, merge
-from exec_client.recovery.ordering import (
+from exec_client.process.catch_up import CatchUp, CatchUpError, GapError, merge
+from exec_client.process.events import ClosedEvent, ExitedEvent, OutputEvent, SequencedEvent
+from exec_client.process.ordering import (
     MAX_PENDING_BYTES,
     MAX_PENDING_EVENTS,
     Ordering,

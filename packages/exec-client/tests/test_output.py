@@ -7,7 +7,7 @@ import re
 
 import pytest
 from exec_client.errors import OutputLostError, ProcessBrokenError
-from exec_client.output import OutputStream, ReadBudget
+from exec_client.process.output import OutputStream, ReadBudget
 from hypothesis import given
 from hypothesis import strategies as st
 

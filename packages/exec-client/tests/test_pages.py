@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from exec_client.events import ClosedEvent, ExitedEvent, OutputEvent, SequencedEvent
-from exec_client.recovery.catch_up import CatchUp, CatchUpError, GapError, merge
-from exec_client.recovery.ordering import Ordering
+from exec_client.process.catch_up import CatchUp, CatchUpError, GapError, merge
+from exec_client.process.events import ClosedEvent, ExitedEvent, OutputEvent, SequencedEvent
+from exec_client.process.ordering import Ordering
 from exec_client.recovery.pace import FIRST_PAGE_BYTES, Pace
 from exec_client.recovery.pages import events_of_page
 from exec_client.recovery.patience import (

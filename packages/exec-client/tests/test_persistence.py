@@ -23,7 +23,7 @@ from exec_client.connection.persistence import (
     SameFailure,
 )
 from exec_client.connection.websocket import NotSentError
-from exec_client.session import Session
+from exec_client.session.session import Session
 from exec_testkit.fake_executor import FakeConnection, FakeExecutor, Faults
 from exec_testkit.requirements import requirement
 from exec_testkit.virtual_time import run

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from exec_client.connection.read_budget import ABANDONED_SECONDS, HARD_FACTOR, ReadBudget
 from exec_client.errors import OutputLostError
-from exec_client.output import OutputStream
-from exec_client.read_budget import ABANDONED_SECONDS, HARD_FACTOR, ReadBudget
+from exec_client.process.output import OutputStream
 from exec_testkit.virtual_time import run
 
 LIMIT = 1000

@@ -25,11 +25,11 @@ from exec_client import (
 )
 from exec_client.connection.generation import Generation
 from exec_client.connection.websocket import NotSentError
-from exec_client.events import ClosedEvent, ExitedEvent, OutputEvent
-from exec_client.followed_process import FollowedProcess
+from exec_client.process.events import ClosedEvent, ExitedEvent, OutputEvent
+from exec_client.process.followed_process import FollowedProcess
 from exec_client.recovery.recovery import recover
-from exec_client.session import Session
-from exec_client.status import EnvironmentStatus
+from exec_client.session.session import Session
+from exec_client.session.status import EnvironmentStatus
 from exec_testkit.fake_executor import FakeExecutor, Faults
 from exec_testkit.requirements import requirement
 from exec_testkit.virtual_time import run

@@ -25,7 +25,7 @@ from exec_client import (
     ProcessBrokenError,
 )
 from exec_client.connection.websocket import NotSentError
-from exec_client.events import (
+from exec_client.process.events import (
     ClosedEvent,
     ExitedEvent,
     FailedEvent,
@@ -34,8 +34,8 @@ from exec_client.events import (
     ProcessEvent,
     last_number,
 )
-from exec_client.recovery.ordering import MAX_PENDING_EVENTS
-from exec_client.session import Session
+from exec_client.process.ordering import MAX_PENDING_EVENTS
+from exec_client.session.session import Session
 from exec_testkit.fake_executor import FakeExecutor, Faults
 from exec_testkit.requirements import requirement
 from exec_testkit.virtual_time import run

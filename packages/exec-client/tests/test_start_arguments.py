@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from exec_client import start_arguments
 from exec_client.client import Client
-from exec_client.running import Order
-from exec_client.start_arguments import RunOptions, StartOptions
+from exec_client.process import start_arguments
+from exec_client.process.running import Order
+from exec_client.process.start_arguments import RunOptions, StartOptions
 from exec_server_protocol._names import SignalName
 from exec_server_protocol._plain import ProcessStartParams
 from exec_server_protocol.path_uri import PathUri

@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 from exec_client import sync
-from exec_client._portal import Portal
 from exec_client.client import Client
 from exec_client.environment import Environment
 from exec_client.errors import ClientClosedError
-from exec_client.output import OutputStream
-from exec_client.process import Process
+from exec_client.process.output import OutputStream
+from exec_client.process.process import Process
+from exec_client.sync.portal import Portal
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_a_call_from_its_own_loop_is_refused_instead_of_hanging(portal: Portal) 
 def test_ctrl_c_cancels_the_call_and_waits_for_its_clean_up() -> None:
     code = """
 import asyncio
-from exec_client._portal import Portal
+from exec_client.sync.portal import Portal
 portal = Portal()
 async def work():
     try:

@@ -45,7 +45,7 @@ async def test_flags_that_older_peers_do_not_know_are_not_sent() -> None:
 
 def test_a_client_loads_nothing_of_opentelemetry_by_itself() -> None:
     code = (
-        "import sys, exec_client.session, exec_client.cli.program, exec_client.sync\n"
+        "import sys, exec_client.session.session, exec_client.cli.program, exec_client.sync\n"
         "from exec_client import ClientOptions\n"
         "from exec_client.telemetry.observing import Observer\n"
         "with Observer('ws://127.0.0.1:1', ClientOptions()).call('process/list') as observed:\n"

@@ -8,9 +8,9 @@ from typing import Any
 
 from exec_server.access.authorization import UNNAMED
 from exec_server.config import Limits, ServerConfig
-from exec_server.connection.connection import Connection
-from exec_server.connection.later import Noted
-from exec_server.connection.states import ConnectionState
+from exec_server.rpc.connection import Connection
+from exec_server.rpc.states import ConnectionState
+from exec_server.runtime.direct_future import Noted
 from exec_server.session.registry import SessionRegistry
 
 

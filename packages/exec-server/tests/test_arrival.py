@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exec_server.process.arrival import Arrival
+from exec_server.output.arrival import Arrival
 from hypothesis import given
 from hypothesis import strategies as st
 

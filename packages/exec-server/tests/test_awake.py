@@ -7,8 +7,8 @@ import selectors
 from collections.abc import Iterator
 
 import pytest
-from exec_server.filesystem import awake
-from exec_server.filesystem.awake import AWAKE_SECONDS, Awake
+from exec_server.workers import spin as awake
+from exec_server.workers.spin import AWAKE_SECONDS, Awake
 
 
 class CountingSelector(selectors.DefaultSelector):

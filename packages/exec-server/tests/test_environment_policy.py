@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from exec_server.process.environment_policy import _NEVER_EXACT, child_environment
+from exec_server.launching.environment_policy import _NEVER_EXACT, child_environment
 from exec_server.withheld import EXECUTOR_TOKENS
 from exec_server_protocol.process import EnvironmentPolicy
 from hypothesis import assume, given

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from exec_server.filesystem.program import (
+from exec_server.workers.program import (
     describe_helper,
     find_helper,
     helper_environment,

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from exec_server.filesystem.result_text import check_of
+from exec_server.workers.result_text import check_of
 from exec_server_protocol.errors import MalformedMessageError, MessageTooLargeError
 from exec_server_protocol.methods import REQUESTS
 from exec_server_protocol.path_uri import PathUri

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exec_server.connection.flow import FlowWindow
+from exec_server.transport.delivery_window import FlowWindow
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from exec_server.connection.assembly import MessageAssembler
-from exec_server.connection.frame_ends import FrameEnds
+from exec_server.transport.frame_ends import FrameEnds
+from exec_server.transport.message_assembly import MessageAssembler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exec_server.filesystem.held_files import HeldFile, HeldFiles, receive_with_file
+from exec_server.workers.held_files import HeldFile, HeldFiles, receive_with_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from exec_server.idle_memory import QuietAfterWork, give_back_when_idle
+from exec_server.runtime.idle_memory import QuietAfterWork, give_back_when_idle
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exec_server.connection.inbound_budget import InboundBudget
+from exec_server.transport.inbound_budget import InboundBudget
 from hypothesis import given
 from hypothesis import strategies as st
 

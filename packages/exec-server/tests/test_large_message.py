@@ -7,10 +7,10 @@ import itertools
 import json
 
 import pytest
-from exec_server.connection import large_message
-from exec_server.connection.assembly import MessageAssembler
-from exec_server.connection.large_message import LargeMessage
-from exec_server.payload import Payload
+from exec_server.runtime.payload import Payload
+from exec_server.transport import large_message
+from exec_server.transport.large_message import LargeMessage
+from exec_server.transport.message_assembly import MessageAssembler
 from exec_server_protocol.errors import MalformedMessageError, RequestTooLargeError
 from exec_server_protocol.limits import REQUEST_MAX_TEXT_BYTES
 from exec_server_protocol.rpc import Request

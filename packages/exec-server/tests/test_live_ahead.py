@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from exec_server.process.live_ahead import (
+from exec_server.output.catch_up_throttle import (
     FIRST_PAGE_SECONDS,
     MAX_BYTES,
     MAX_EVENTS,

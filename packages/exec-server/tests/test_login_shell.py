@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from exec_server.process.login_shell import shell_for
+from exec_server.launching.login_shell import shell_for
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from unittest.mock import patch
 
-from exec_server.connection.flow import FlowWindow
-from exec_server.connection.outbox import Outbox
+from exec_server.transport.delivery_window import FlowWindow
+from exec_server.transport.outbox import Outbox
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
@@ -137,7 +137,7 @@ def test_long_messages_leave_in_frames_while_they_are_made(
     left: list[bytes] = []
     outbox = Outbox(protocol, FlowWindow(10**9), lambda: left.extend(protocol.data_to_send()))
     parts = [bytes([number]) * size for number, size in enumerate(sizes, 1)]
-    with patch("exec_server.connection.outbox._FRAME_BYTES", 1000):
+    with patch("exec_server.transport.outbox._FRAME_BYTES", 1000):
         if in_pieces:
             for part in parts[:-1]:
                 outbox.send_piece(part, last=False, of="one")

@@ -6,8 +6,8 @@ from http import HTTPStatus
 from itertools import pairwise
 
 import pytest
-from exec_server.connection.handshake import HandshakeProtocol
-from exec_server.connection.request_head import UpgradeRequest
+from exec_server.transport.opening_handshake import HandshakeProtocol
+from exec_server.transport.request_head import UpgradeRequest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import CloseCode, Frame, Opcode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exec_server.process.retained_output import MAX_CHUNKS, Chunk, RetainedOutput
+from exec_server.output.retained import MAX_CHUNKS, Chunk, RetainedOutput
 from hypothesis import given
 from hypothesis import strategies as st
 

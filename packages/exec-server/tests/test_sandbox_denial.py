@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from exec_server.process.retained_output import Chunk, RetainedOutput
+from exec_server.output.retained import Chunk, RetainedOutput
 from exec_server.sandbox.denial import SEARCHED_BYTES, was_denied
 
 

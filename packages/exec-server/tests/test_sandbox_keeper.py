@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from exec_server.process.spawn import Child
-from exec_server.process.spawning import SpawnPool
+from exec_server.launching.launch import Launch, prepare
+from exec_server.launching.launch_threads import SpawnPool
+from exec_server.launching.spawn import Child
 from exec_server.sandbox.errors import PolicyNotEnforceableError
-from exec_server.sandbox.facade import plan_for_process
-from exec_server.sandbox.launch import Launch, prepare
 from exec_server.sandbox.mounter import can_mount
 from exec_server.sandbox.mounts import Plan
+from exec_server.sandbox.planning import plan_for_process
 from exec_server_protocol.sandbox import SandboxContext
 from exec_testkit.liveness import inotify_watches
 from exec_testkit.sandboxes import context, path, place
@@ -100,7 +100,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_a_command_is_ended_when_nothing_can_be_mounted_again(
     pool: SpawnPool, ws: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exec_server.sandbox.confined.can_mount", lambda: False)
+    monkeypatch.setattr("exec_server.launching.confined.can_mount", lambda: False)
     other = ws.with_name("other")
     other.mkdir()
     (other / "denied").write_text("denied")

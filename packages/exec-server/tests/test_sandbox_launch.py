@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exec_server.sandbox import confined, verify
+from exec_server.launching import confined
+from exec_server.launching.launch import Launch, prepare
+from exec_server.sandbox import verify
 from exec_server.sandbox.bubblewrap import find_bubblewrap
 from exec_server.sandbox.errors import (
     PolicyNotEnforceableError,
     SandboxError,
     SandboxUnavailableError,
 )
-from exec_server.sandbox.facade import NO_SANDBOX, plan_for_files, plan_for_process
 from exec_server.sandbox.interpreter import own_files
-from exec_server.sandbox.launch import Launch, prepare
 from exec_server.sandbox.mounter import is_shared
 from exec_server.sandbox.plan import Plan
+from exec_server.sandbox.planning import NO_SANDBOX, plan_for_files, plan_for_process
 from exec_server.sandbox.verify import parse_mounts
 from exec_server_protocol.sandbox import SandboxContext
 from exec_testkit.sandboxes import deny_glob, path, read_only, restricted_read, workspace_write
@@ -129,8 +130,8 @@ def test_what_is_killed_before_it_is_admitted_never_runs(waiting: Run, site: Pat
 def test_a_command_whose_launcher_dies_never_runs(site: Path) -> None:
     code = f"""
 import os, subprocess, sys, time
-from exec_server.sandbox.facade import plan_for_process
-from exec_server.sandbox.launch import prepare
+from exec_server.sandbox.planning import plan_for_process
+from exec_server.launching.launch import prepare
 from exec_server_protocol.sandbox import SandboxContext
 from exec_testkit.sandboxes import workspace_write
 context = SandboxContext.model_validate(workspace_write({str(site / "ws")!r}))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from exec_server.sandbox.errors import PolicyNotEnforceableError
-from exec_server.sandbox.marks import Marks, is_mark
+from exec_server.sandbox.placeholders import Marks, is_mark
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="marks are for bubblewrap")
 
@@ -47,7 +47,7 @@ def test_the_last_of_several_servers_takes_it_away(tmp_path: Path) -> None:
 def test_one_that_a_killed_server_left_is_taken_over(tmp_path: Path, folder: bool) -> None:
     path = tmp_path / "m"
     code = (
-        "import os, sys; from exec_server.sandbox.marks import Marks;"
+        "import os, sys; from exec_server.sandbox.placeholders import Marks;"
         f"Marks().hold(os.fsencode(sys.argv[1]), folder={folder}); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 9

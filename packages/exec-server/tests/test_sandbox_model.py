@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from exec_server.sandbox.facade import plan_for_process
-from exec_server.sandbox.launch import prepare
+from exec_server.launching.launch import prepare
+from exec_server.sandbox.planning import plan_for_process
 from exec_server_protocol.sandbox import SandboxContext
 from exec_testkit.sandboxes import context, path, place
 from hypothesis import HealthCheck, given, settings
@@ -65,7 +65,7 @@ def test_a_real_sandbox_allows_what_the_most_specific_rule_says(
     everything: bool,
 ) -> None:
     # Mounts are made by bubblewrap, or by a program of ours if there are many.
-    monkeypatch.setattr("exec_server.sandbox.confined._FEW", few)
+    monkeypatch.setattr("exec_server.launching.confined._FEW", few)
     base = Path(os.path.realpath(tmp_path)) / "tree"
     shutil.rmtree(base, ignore_errors=True)
     for where in PLACES:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from exec_server.sandbox.facade import plan_for_process
-from exec_server.sandbox.launch import Launch, prepare
+from exec_server.launching.launch import Launch, prepare
+from exec_server.sandbox.planning import plan_for_process
 from exec_server_protocol.sandbox import SandboxContext
 from exec_testkit.liveness import inotify_watches
 from exec_testkit.sandboxes import context, path, place

@@ -8,7 +8,7 @@ import sys
 import threading
 
 import pytest
-from exec_server.process.scratch import SCRATCH_BYTES, scratch
+from exec_server.runtime.scratch import SCRATCH_BYTES, scratch
 from exec_server_protocol.helper import DATA_BYTES, HEADER_BYTES
 
 
@@ -26,7 +26,7 @@ def test_each_thread_has_its_own_memory() -> None:
 
 _TOUCH = """
 import resource
-from exec_server.process.scratch import keep_freed_memory
+from exec_server.runtime.scratch import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
-from exec_server.process.output_store import LARGEST_READ_BYTES, OutputStore
-from exec_server.process.retained_output import Chunk
-from exec_server.process.spool import SEGMENT_BYTES, DiskBudget, Segment, Spool
+from exec_server.output.retained import Chunk
+from exec_server.output.spool import SEGMENT_BYTES, DiskBudget, Segment, Spool
+from exec_server.output.store import LARGEST_READ_BYTES, OutputStore
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -345,7 +345,7 @@ async def test_a_disk_that_fills_up_drops_the_oldest_output_and_no_more() -> Non
             MIB, DiskBudget(64 * MIB, spool.budget), spool, hold_up=False, on_room=room.set
         )
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("exec_server.process.output_store.Segment", Full)
+            patch.setattr("exec_server.output.store.Segment", Full)
             await _write(store, chunks, room)
             found = await _read(store, 0, 10**9)
         assert found == chunks[-len(found) :]

@@ -76,13 +76,13 @@ def loaded() -> dict[str, set[str]]:
 
 
 ALWAYS = ["pydantic", "pydantic_core", "httpx", "opentelemetry", "jwt", "cryptography"]
-FILES = ["exec_server.handlers.files", "exec_server.filesystem.workers", "exec_server.sandbox.plan"]
+FILES = ["exec_server.handlers.files", "exec_server.workers.workers", "exec_server.sandbox.plan"]
 HTTP = ["exec_server.http.request", "httpcore", "h11", "anyio", "certifi"]
 PROCESSES = ["exec_server.handlers.process"]
 SERVICE = [
     "exec_server.service",
     "exec_server.session.registry",
-    "exec_server.process.spawn",
+    "exec_server.launching.spawn",
     "exec_server_protocol.methods",
     "exec_server_protocol._params",
 ]

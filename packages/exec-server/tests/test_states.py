@@ -5,9 +5,8 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from exec_server.connection import states as connection
-from exec_server.filesystem import states as worker
 from exec_server.process import states as process
+from exec_server.rpc import states as connection
 from exec_server.session.attachment import (
     TRANSITIONS,
     Attachment,
@@ -15,6 +14,7 @@ from exec_server.session.attachment import (
     AttachmentState,
     IllegalStep,
 )
+from exec_server.workers import states as worker
 
 
 @pytest.mark.parametrize(

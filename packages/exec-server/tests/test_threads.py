@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from exec_server.process.threads import BlockingThreads
+from exec_server.runtime.threads import BlockingThreads
 
 
 def test_results_and_errors_come_back() -> None:
@@ -55,7 +55,7 @@ def test_what_has_not_begun_is_cancelled_by_the_end() -> None:
 def test_a_thread_that_is_stuck_does_not_keep_the_program_from_ending() -> None:
     program = (
         "import threading\n"
-        "from exec_server.process.threads import BlockingThreads\n"
+        "from exec_server.runtime.threads import BlockingThreads\n"
         "threads = BlockingThreads(1, 'stuck')\n"
         "begun = threading.Event()\n"
         "threads.submit(lambda: begun.set() or threading.Event().wait())\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from exec_server.connection.upgrade import decide
+from exec_server.transport.upgrade import decide
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from exec_server.connection.waiting_room import Place, WaitingRoom, source_of
+from exec_server.transport.waiting_room import Place, WaitingRoom, source_of
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -15,15 +15,15 @@ from exec_server.access.authorization import Owner
 from exec_server.access.gate import Gate
 from exec_server.access.settings import AccessSettings
 from exec_server.config import Limits, ServerConfig
-from exec_server.connection.admission import Admission
-from exec_server.connection.connection import Connection
-from exec_server.connection.inbound_budget import InboundBudget
-from exec_server.connection.later import Later
-from exec_server.connection.message_sink import MessageSink
-from exec_server.connection.states import ConnectionState
-from exec_server.connection.waiting_room import WaitingRoom
-from exec_server.connection.websocket import Endpoint
+from exec_server.rpc.connection import Connection
+from exec_server.rpc.states import ConnectionState
+from exec_server.runtime.direct_future import Later
 from exec_server.session.registry import SessionRegistry
+from exec_server.transport.admission import Admission
+from exec_server.transport.inbound_budget import InboundBudget
+from exec_server.transport.message_sink import MessageSink
+from exec_server.transport.waiting_room import WaitingRoom
+from exec_server.transport.websocket import Endpoint
 from exec_testkit.virtual_time import run
 from hypothesis import given
 from hypothesis import strategies as st

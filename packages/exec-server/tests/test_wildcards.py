@@ -6,7 +6,7 @@ import time
 
 import pytest
 from exec_server.errors import SpawnError
-from exec_server.process.environment_policy import child_environment
+from exec_server.launching.environment_policy import child_environment
 from exec_server.sandbox.errors import PolicyNotEnforceableError
 from exec_server.sandbox.globs import Glob, _tokens, check_numbers, check_parts
 from exec_server.wildcards import Matcher, fold, stars_and_marks

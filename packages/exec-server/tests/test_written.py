@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from exec_server.process.written import Written
+from exec_server.output.written import Written
 from hypothesis import given
 from hypothesis import strategies as st
 

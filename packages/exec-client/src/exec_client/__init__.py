@@ -17,8 +17,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from exec_server_protocol._exports import lazy_exports
 
 if TYPE_CHECKING:
     from .access import TlsFiles as TlsFiles
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from .access import TokenFile as TokenFile
     from .client import Client as Client
     from .client import connect as connect
-    from .completed import CompletedProcess as CompletedProcess
     from .connection.states import ClientState as ClientState
     from .connection.states import StateChange as StateChange
     from .environment import Environment as Environment
@@ -54,12 +54,6 @@ if TYPE_CHECKING:
     from .errors import TlsError as TlsError
     from .errors import UnsupportedError as UnsupportedError
     from .errors import WrongContextError as WrongContextError
-    from .events import ClosedEvent as ClosedEvent
-    from .events import ExitedEvent as ExitedEvent
-    from .events import FailedEvent as FailedEvent
-    from .events import GapEvent as GapEvent
-    from .events import OutputEvent as OutputEvent
-    from .events import ProcessEvent as ProcessEvent
     from .filesystem import FileError as FileError
     from .filesystem import FileHandleLostError as FileHandleLostError
     from .filesystem import FileStat as FileStat
@@ -69,15 +63,22 @@ if TYPE_CHECKING:
     from .http import HttpResponse as HttpResponse
     from .http import HttpStream as HttpStream
     from .options import ClientOptions as ClientOptions
-    from .output import OutputStream as OutputStream
-    from .process import Process as Process
-    from .start_errors import StartError as StartError
-    from .start_errors import StartFileNotFoundError as StartFileNotFoundError
-    from .start_errors import StartFolderNotFoundError as StartFolderNotFoundError
-    from .start_errors import StartNotADirectoryError as StartNotADirectoryError
-    from .start_errors import StartPermissionError as StartPermissionError
+    from .process.completed import CompletedProcess as CompletedProcess
+    from .process.events import ClosedEvent as ClosedEvent
+    from .process.events import ExitedEvent as ExitedEvent
+    from .process.events import FailedEvent as FailedEvent
+    from .process.events import GapEvent as GapEvent
+    from .process.events import OutputEvent as OutputEvent
+    from .process.events import ProcessEvent as ProcessEvent
+    from .process.output import OutputStream as OutputStream
+    from .process.process import Process as Process
+    from .process.start_errors import StartError as StartError
+    from .process.start_errors import StartFileNotFoundError as StartFileNotFoundError
+    from .process.start_errors import StartFolderNotFoundError as StartFolderNotFoundError
+    from .process.start_errors import StartNotADirectoryError as StartNotADirectoryError
+    from .process.start_errors import StartPermissionError as StartPermissionError
 
-_HOME = {
+_EXPORTS = {
     "AccessDeniedError": "errors",
     "Client": "client",
     "BadAnswerError": "errors",
@@ -85,21 +86,21 @@ _HOME = {
     "ClientError": "errors",
     "ClientOptions": "options",
     "ClientState": "connection.states",
-    "ClosedEvent": "events",
-    "CompletedProcess": "completed",
+    "ClosedEvent": "process.events",
+    "CompletedProcess": "process.completed",
     "ConnectError": "errors",
     "ConnectTimeoutError": "errors",
     "ConnectionBrokenError": "errors",
     "Environment": "environment",
     "ExecError": "errors",
-    "ExitedEvent": "events",
-    "FailedEvent": "events",
+    "ExitedEvent": "process.events",
+    "FailedEvent": "process.events",
     "FileError": "filesystem.errors",
     "FileHandleLostError": "filesystem.errors",
     "FileStat": "filesystem.types",
     "FileSystem": "filesystem.filesystem",
     "Gap": "gaps",
-    "GapEvent": "events",
+    "GapEvent": "process.events",
     "HandshakeRejectedError": "errors",
     "HandshakeTimeoutError": "errors",
     "InsecureTokenError": "errors",
@@ -107,22 +108,22 @@ _HOME = {
     "HttpBodyError": "errors",
     "HttpResponse": "http",
     "HttpStream": "http",
-    "OutputEvent": "events",
+    "OutputEvent": "process.events",
     "OutputLimitError": "errors",
     "OutputLostError": "errors",
-    "OutputStream": "output",
-    "Process": "process",
+    "OutputStream": "process.output",
+    "Process": "process.process",
     "ProcessBrokenError": "errors",
-    "ProcessEvent": "events",
+    "ProcessEvent": "process.events",
     "ProcessFailedError": "errors",
     "RecoveryDeadlineError": "errors",
     "SessionExpiredError": "errors",
     "SessionLostError": "errors",
-    "StartError": "start_errors",
-    "StartFileNotFoundError": "start_errors",
-    "StartFolderNotFoundError": "start_errors",
-    "StartNotADirectoryError": "start_errors",
-    "StartPermissionError": "start_errors",
+    "StartError": "process.start_errors",
+    "StartFileNotFoundError": "process.start_errors",
+    "StartFolderNotFoundError": "process.start_errors",
+    "StartNotADirectoryError": "process.start_errors",
+    "StartPermissionError": "process.start_errors",
     "StateChange": "connection.states",
     "StdinClosedError": "errors",
     "TimeoutExpired": "errors",
@@ -135,12 +136,6 @@ _HOME = {
     "connect": "client",
 }
 
-__all__ = list(_HOME)
+__all__ = list(_EXPORTS)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_exports(__name__, _EXPORTS)

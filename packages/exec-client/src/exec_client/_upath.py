@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from ._fsspec_names import PROTOCOLS, canonical, joined
+from ._fsspec.names import PROTOCOLS, canonical, joined
 from .environment.config import url_from_environ
 
 __all__ = ["ExecPath"]

@@ -21,8 +21,8 @@ from exec_server_protocol.errors import RpcError
 from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_STATUS, PROCESS_LIST
 from exec_server_protocol.path_uri import PathUri
 
-from .answers import understand
-from .calls import request
+from .connection.answers import understand
+from .connection.calls import request
 from .connection.generation import GenerationLost
 from .connection.states import ClientState, StateChange
 from .connection.websocket import connectable, redact
@@ -32,10 +32,9 @@ from .errors import (
 )
 from .gaps import GapMarker, LostOutput, OnLoss
 from .options import ClientOptions
-from .process import Process
-from .runner import Runner
-from .session import Session
-from .start_arguments import (
+from .process.process import Process
+from .process.runner import Runner
+from .process.start_arguments import (
     Argument,
     Argv,
     InheritEnv,
@@ -47,7 +46,8 @@ from .start_arguments import (
     sandbox_context,
     terminal_texts,
 )
-from .status import EnvironmentStatus, status_from_answer
+from .session.session import Session
+from .session.status import EnvironmentStatus, status_from_answer
 
 if TYPE_CHECKING:
     from typing import Self

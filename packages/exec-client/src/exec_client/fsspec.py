@@ -33,9 +33,9 @@ from exec_server_protocol.filesystem import (
     CAPABILITY_MOVE,
 )
 
-from ._fsspec_facts import facts, facts_of_link, follower, time_of
-from ._fsspec_file import DEFAULT_CALLBACK, AsyncFileSystem, ExecFile, sync, sync_teardown
-from ._fsspec_names import LOCAL, PROTOCOLS, Stripping, Variable, canonical, joined, parsed
+from ._fsspec.facts import facts, facts_of_link, follower, time_of
+from ._fsspec.file import DEFAULT_CALLBACK, AsyncFileSystem, ExecFile, sync, sync_teardown
+from ._fsspec.names import LOCAL, PROTOCOLS, Stripping, Variable, canonical, joined, parsed
 from .environment import Environment, EnvironmentConfigError
 from .environment.config import URL_VARIABLES, is_disabled, normalize_url, url_from_environ
 

@@ -42,7 +42,7 @@ from exec_server_protocol.process import CAPABILITY_CLOSE_STDIN
 
 from .client import Client
 from .errors import ClientError, ConnectionBrokenError
-from .process import Process
+from .process.process import Process
 
 __all__ = ["stdio_client"]
 

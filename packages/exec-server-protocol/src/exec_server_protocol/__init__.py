@@ -6,8 +6,9 @@ the light modules (``errors``, ``limits``, ``path_uri``, ``helper``) never impor
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ._exports import lazy_exports
 
 if TYPE_CHECKING:
     from ._scalars import ProcessId as ProcessId
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .sandbox import SandboxContext as SandboxContext
     from .version import WIRE_REVISION as WIRE_REVISION
 
-_HOME = {
+_EXPORTS = {
     "METHODS": "methods",
     "WIRE_REVISION": "version",
     "EnvironmentInfo": "handshake",
@@ -56,15 +57,9 @@ _HOME = {
     "SessionId": "_scalars",
 }
 
-__all__ = list(_HOME)
+__all__ = list(_EXPORTS)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_exports(__name__, _EXPORTS)
 
 
 def __dir__() -> list[str]:

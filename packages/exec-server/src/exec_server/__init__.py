@@ -9,8 +9,9 @@ Run the program ``exec-server``, or embed a server in an asyncio program::
 from __future__ import annotations
 
 from . import _import_path  # noqa: F401  # isort: skip - before the others
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from exec_server_protocol._exports import lazy_exports
 
 if TYPE_CHECKING:
     from .access.settings import AccessSettings as AccessSettings
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .server import Server as Server
     from .server import serve as serve
 
-_HOME = {
+_EXPORTS = {
     "AccessSettings": "access.settings",
     "ConfigError": "errors",
     "Limits": "config",
@@ -31,12 +32,6 @@ _HOME = {
     "serve": "server",
 }
 
-__all__ = list(_HOME)
+__all__ = list(_EXPORTS)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_exports(__name__, _EXPORTS)

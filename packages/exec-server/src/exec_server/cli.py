@@ -21,11 +21,11 @@ from .access.arguments import access_from_arguments, add_access_arguments
 from .config import DEFAULT_LISTEN_URL, ServerConfig
 from .durations import DURATION, duration
 from .errors import ConfigError, ServerError
-from .idle_memory import give_back_when_idle
 from .limit_arguments import add_limit_arguments, limits_from_arguments
 from .logs import configure_logging, correlate
 from .parser import Parser
-from .process.open_files import raise_open_files_limit
+from .runtime.idle_memory import give_back_when_idle
+from .runtime.open_files import raise_open_files_limit
 from .server import serve
 from .sizes import parse_size
 from .standard_streams import open_standard_streams
@@ -271,7 +271,7 @@ def _check_sandbox(arguments: Sequence[str]) -> int:
         "confined here.",
     )
     parser.parse_args(arguments)
-    from .sandbox.check import run_check
+    from .sandbox_check.check import run_check
 
     return run_check(lambda line: print(line, flush=True))  # noqa: T201 - that is its purpose
 

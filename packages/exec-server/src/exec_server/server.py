@@ -12,14 +12,8 @@ from typing import TYPE_CHECKING, Final
 from .access.authorization import Owner
 from .access.gate import Gate, load_credentials
 from .config import ListenAddress, ServerConfig
-from .connection.admission import Admission
-from .connection.doorkeeper import Doorkeeper
-from .connection.inbound_budget import InboundBudget
-from .connection.message_sink import MessageSink
-from .connection.waiting_room import WaitingRoom
-from .connection.websocket import Endpoint
 from .errors import ConfigError, ListenError, SpawnError
-from .process.open_files import open_files_limit
+from .runtime.open_files import open_files_limit
 from .sandbox import journal, secret_files
 from .telemetry.instruments import Gauges
 from .telemetry.names import (
@@ -30,9 +24,15 @@ from .telemetry.names import (
     SESSIONS_ACTIVE,
     SPOOLED_OUTPUT,
 )
+from .transport.admission import Admission
+from .transport.doorkeeper import Doorkeeper
+from .transport.inbound_budget import InboundBudget
+from .transport.message_sink import MessageSink
+from .transport.waiting_room import WaitingRoom
+from .transport.websocket import Endpoint
 
 if TYPE_CHECKING:
-    from .connection.connection import Connection
+    from .rpc.connection import Connection
     from .service import Service
 
 __all__ = ["Server", "serve"]

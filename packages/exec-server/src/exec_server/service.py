@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from .access.authorization import Owner
 from .config import ServerConfig
-from .connection.connection import Connection, Handler, Peer
-from .connection.dispatch import Dispatch
 from .handlers import environment, handshake
+from .rpc.connection import Connection, Handler
+from .rpc.dispatch import Dispatch
+from .runtime.peer import Peer
 from .session.registry import SessionRegistry
 from .telemetry.instruments import Gauges
 
 if TYPE_CHECKING:
-    from .filesystem.workers import FileWorkers
     from .http.requests import HttpRequests
+    from .workers.workers import FileWorkers
 
 __all__ = ["Service"]
 
@@ -45,8 +46,8 @@ class Service:
         )
 
     def _file_handlers(self) -> Mapping[str, Handler]:
-        from .filesystem.workers import FileWorkers
         from .handlers.files import FileMethods
+        from .workers.workers import FileWorkers
 
         self._files = FileWorkers(self._config, os.environ)
         return FileMethods(self._files).handlers

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from ..client import Client
     from ..gaps import LostOutput
-    from ..output import OutputStream
-    from ..process import Process
+    from ..process.output import OutputStream
+    from ..process.process import Process
 
 __all__ = ["Command", "run_in_foreground"]
 

@@ -19,7 +19,7 @@ from ..errors import ClientError
 
 if TYPE_CHECKING:
     from ..client import Client
-    from ..process import Process
+    from ..process.process import Process
     from .messages import Messages
     from .signals import SignalForwarder
     from .streams import StreamReader

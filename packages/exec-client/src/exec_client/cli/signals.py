@@ -14,7 +14,7 @@ from ..errors import ClientError
 if TYPE_CHECKING:
     from exec_server_protocol.process import SignalName
 
-    from ..process import Process
+    from ..process.process import Process
     from .messages import Messages
     from .terminal import RawTerminal
 

@@ -44,10 +44,10 @@ from exec_server_protocol.rpc import (
     encode_request,
 )
 
-from ..idle_memory import MemoryReturn
 from ..options import ClientOptions
-from ..read_budget import ReadBudget
 from ..telemetry.observing import Observer
+from .idle_memory import MemoryReturn
+from .read_budget import ReadBudget
 from .websocket import MessageSocket, NotSentError
 
 __all__ = ["DISCONNECTED", "MAX_PENDING_CALLS", "Generation", "GenerationLost"]

@@ -5,8 +5,9 @@ The names below are loaded on first use: reading a variable must not import a cl
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from exec_server_protocol._exports import lazy_exports
 
 if TYPE_CHECKING:
     from .config import load_snapshot as load_snapshot
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from .url_cell import EnvironmentUnavailableError as EnvironmentUnavailableError
     from .url_cell import UrlNotPendingError as UrlNotPendingError
 
-_HOME = {
+_EXPORTS = {
     "LOCAL_ID": "snapshot",
     "REMOTE_ID": "snapshot",
     "Environment": "environment",
@@ -43,15 +44,9 @@ _HOME = {
     "url_from_environ": "config",
 }
 
-__all__ = list(_HOME)
+__all__ = list(_EXPORTS)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_exports(__name__, _EXPORTS)
 
 
 def __dir__() -> list[str]:

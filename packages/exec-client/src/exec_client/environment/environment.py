@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..errors import ClientError
-from ..runner import Runner
-from ..status import EnvironmentStatus
+from ..process.runner import Runner
+from ..session.status import EnvironmentStatus
 from .config import is_disabled, normalize_url
 from .lazy import LazyClient
 from .snapshot import EnvironmentConfigError
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ..filesystem import FileSystem
     from ..http import Http
     from ..options import ClientOptions
-    from ..process import Process
-    from ..session import Session
-    from ..start_arguments import Argument, Argv, StartOptions
+    from ..process.process import Process
+    from ..process.start_arguments import Argument, Argv, StartOptions
+    from ..session.session import Session
 
 __all__ = ["Environment", "EnvironmentStatus"]
 

@@ -5,8 +5,9 @@ The names below are loaded on first use.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from exec_server_protocol._exports import lazy_exports
 
 if TYPE_CHECKING:
     from .errors import FileError as FileError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .types import WalkStep as WalkStep
     from .updating import BinaryUpdater as BinaryUpdater
 
-_HOME = {
+_EXPORTS = {
     "BinaryReader": "files",
     "BinaryUpdater": "updating",
     "BinaryWriter": "files",
@@ -57,15 +58,9 @@ _HOME = {
     "WalkStep": "types",
 }
 
-__all__ = list(_HOME)
+__all__ = list(_EXPORTS)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_exports(__name__, _EXPORTS)
 
 
 def __dir__() -> list[str]:

@@ -24,7 +24,7 @@ from exec_server_protocol.methods import (
     FS_WRITE_FILE,
 )
 
-from ..answers import understand
+from ..connection.answers import understand
 from .base import FileSystemBase
 from .errors import RemoteFileNotFoundError
 from .paths import FilePath

@@ -13,7 +13,7 @@ from exec_server_protocol.filesystem import (
 )
 from exec_server_protocol.methods import FS_CANONICALIZE
 
-from ..calls import P, request
+from ..connection.calls import P, request
 from .errors import FileError, is_missing, to_file_error
 from .paths import FilePath, native, to_uri
 from .reading import get_metadata
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from exec_server_protocol.path_uri import PathUri
     from exec_server_protocol.sandbox import SandboxContext
 
-    from ..session import Session
+    from ..session.session import Session
 
 __all__ = ["FileSystemBase"]
 

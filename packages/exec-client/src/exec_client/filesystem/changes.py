@@ -16,7 +16,7 @@ from exec_server_protocol.filesystem import (
 )
 from exec_server_protocol.methods import FS_COPY, FS_CREATE_DIRECTORY, FS_MOVE, FS_REMOVE
 
-from ..answers import understand
+from ..connection.answers import understand
 from .base import FileSystemBase
 from .errors import RemoteFileExistsError
 from .paths import FilePath, native, to_uri
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from exec_server_protocol.path_uri import PathUri
     from exec_server_protocol.sandbox import SandboxContext
 
-    from ..session import Session
+    from ..session.session import Session
 
 __all__ = ["Changes"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from exec_server_protocol.filesystem import CAPABILITY_LINKS
 
-from ..failed_parts import CLEAN_UP_SECONDS
+from ..session.failed_parts import CLEAN_UP_SECONDS
 from .errors import FileError, FileHandleLostError
 from .handles import BLOCK_BYTES
 from .local_file import LocalFile, look_at
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from exec_server_protocol.path_uri import PathUri
     from exec_server_protocol.sandbox import SandboxContext
 
-    from ..session import Session
+    from ..session.session import Session
     from .filesystem import FileSystem
     from .types import DirectoryItem, FileStat
 

@@ -21,8 +21,8 @@ from exec_server_protocol.filesystem import (
 from exec_server_protocol.limits import FILE_BLOCK_MAX_BYTES
 from exec_server_protocol.methods import FS_CLOSE, FS_OPEN, FS_READ_BLOCK, FS_WRITE_BLOCK
 
-from ..answers import understand
-from ..calls import request
+from ..connection.answers import understand
+from ..connection.calls import request
 from ..connection.generation import GenerationLost
 from ..errors import BadAnswerError
 from .errors import to_file_error
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from exec_server_protocol.sandbox import SandboxContext
 
     from ..connection.generation import Generation
-    from ..file_slots import Slot
-    from ..session import Session
+    from ..session.file_slots import Slot
+    from ..session.session import Session
 
 __all__ = ["BLOCK_BYTES", "Handle", "HandleMode", "new_handle"]
 

@@ -21,7 +21,7 @@ from exec_server_protocol.filesystem import (
 )
 from exec_server_protocol.methods import FS_GET_METADATA
 
-from ..calls import request
+from ..connection.calls import request
 from ..connection.generation import DISCONNECTED, GenerationLost
 from .errors import (
     FileError,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from exec_server_protocol.sandbox import SandboxContext
 
     from ..connection.generation import Generation
-    from ..session import Session
+    from ..session.session import Session
 
 __all__ = [
     "BlockReader",

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from exec_server_protocol.path_uri import PathUri
     from exec_server_protocol.sandbox import SandboxContext
 
-    from ..session import Session
+    from ..session.session import Session
     from .base import FileSystemBase
     from .handles import HandleMode
 

@@ -21,15 +21,15 @@ from exec_server_protocol.http import (
 )
 from exec_server_protocol.methods import HTTP_REQUEST, HTTP_REQUEST_CANCEL, HTTP_REQUEST_CREDIT
 
-from ..calls import P, request
+from ..connection.calls import P, request
 from ..connection.generation import Generation, GenerationLost
 from ..errors import ClientError
 
 if TYPE_CHECKING:
     from exec_server_protocol.methods import Method
 
-    from ..bodies import Body
-    from ..session import Session
+    from ..session.bodies import Body
+    from ..session.session import Session
     from .transport import ExecutorTransport
 
 __all__ = ["Http", "HttpResponse", "HttpStream", "RequestHeaders"]

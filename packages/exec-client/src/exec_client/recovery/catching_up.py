@@ -25,8 +25,8 @@ from exec_server_protocol.errors import RpcError
 from exec_server_protocol.methods import PROCESS_CATCH_UP
 
 from ..connection.generation import Generation, GenerationLost
-from ..followed_process import FollowedProcess
-from .catch_up import CatchUpError
+from ..process.catch_up import CatchUpError
+from ..process.followed_process import FollowedProcess
 from .giving_up import give_up
 from .pace import Pace
 from .pages import events_of_page

@@ -11,7 +11,7 @@ from exec_server_protocol.errors import RpcError
 from exec_server_protocol.methods import PROCESS_TERMINATE
 
 from ..connection.generation import Generation
-from ..followed_process import FollowedProcess
+from ..process.followed_process import FollowedProcess
 
 if TYPE_CHECKING:
     from .recovery import Recoverable

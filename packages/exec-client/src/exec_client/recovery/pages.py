@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from exec_server_protocol._names import OutputStream as StreamName
 from exec_server_protocol._plain import ProcessCatchUpResult
 
-from ..events import (
+from ..process.catch_up import CatchUpError, GapError
+from ..process.events import (
     ClosedEvent,
     ExitedEvent,
     GapEvent,
@@ -20,7 +21,6 @@ from ..events import (
     SequencedEvent,
     last_number,
 )
-from .catch_up import CatchUpError, GapError
 
 __all__ = ["events_of_page"]
 

@@ -33,6 +33,7 @@ from exec_server_protocol.methods import PROCESS_READ
 
 from ..connection.generation import Generation, GenerationLost
 from ..connection.persistence import SameFailure
+from ..connection.read_budget import ReadBudget
 from ..errors import (
     AccessDeniedError,
     ConnectError,
@@ -42,11 +43,10 @@ from ..errors import (
     SessionLostError,
     TlsError,
 )
-from ..events import OutputEvent
-from ..followed_process import FollowedProcess
 from ..options import ClientOptions
-from ..read_budget import ReadBudget
-from .catch_up import CatchUp, CatchUpError, merge
+from ..process.catch_up import CatchUp, CatchUpError, merge
+from ..process.events import OutputEvent
+from ..process.followed_process import FollowedProcess
 from .catching_up import take_page
 from .giving_up import give_up
 from .patience import patience

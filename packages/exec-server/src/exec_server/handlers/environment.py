@@ -20,13 +20,13 @@ from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_STATUS
 from exec_server_protocol.path_uri import PathUri
 from exec_server_protocol.rpc import encode_json
 
-from ..process.login_shell import login_shell
+from ..launching.login_shell import login_shell
 from ..version import VERSION
 
 if TYPE_CHECKING:
     from exec_server_protocol.handshake import EnvironmentInfoParams, EnvironmentStatusParams
 
-    from ..connection.connection import Connection, Handler
+    from ..rpc.connection import Connection, Handler
 
 __all__ = ["CAPABILITIES", "EnvironmentDescription", "make_handlers"]
 

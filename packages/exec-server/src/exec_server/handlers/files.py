@@ -12,14 +12,14 @@ from exec_server_protocol.limits import FILE_BLOCK_MAX_BYTES
 from exec_server_protocol.path_uri import InvalidPathError, PathUri
 from exec_server_protocol.rpc import MALFORMED_ID, RequestId, encode_json, encode_notification
 
-from ..connection.later import ANSWERED, Later
-from ..filesystem.handles import check_handle_id
-from ..filesystem.lane import FileLane
-from ..filesystem.request import FileRequest
-from ..filesystem.watch import MissingWatches
-from ..filesystem.workers import FileWorkers, SessionWorkers, is_unconfined
-from ..payload import Payload
+from ..files.handles import check_handle_id
+from ..files.lane import FileLane
+from ..files.request import FileRequest
+from ..files.watch import MissingWatches
+from ..runtime.direct_future import ANSWERED, Later
+from ..runtime.payload import Payload
 from ..telemetry.names import SpanName
+from ..workers.workers import FileWorkers, SessionWorkers, is_unconfined
 
 if TYPE_CHECKING:
     from exec_server_protocol.attributes import FsCreateSymlinkParams
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
         WalkOptions,
     )
 
-    from ..connection.connection import Connection, Handler, Peer
+    from ..rpc.connection import Connection, Handler
+    from ..runtime.peer import Peer
     from ..session.session import Session
 
 __all__ = ["FileMethods"]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from exec_server_protocol.errors import InvalidRequestError
 from exec_server_protocol.rpc import encode_json
 
-from ..connection.states import ConnectionState
+from ..rpc.states import ConnectionState
 from .environment import EnvironmentDescription
 
 if TYPE_CHECKING:
     from exec_server_protocol.handshake import InitializeParams
 
-    from ..connection.connection import Connection
+    from ..rpc.connection import Connection
 
 __all__ = ["Initialize"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from exec_server_protocol.methods import HTTP_REQUEST, HTTP_REQUEST_CANCEL, HTTP_REQUEST_CREDIT
 
-from ..connection.later import Later
 from ..http.requests import HttpRequests
+from ..runtime.direct_future import Later
 
 if TYPE_CHECKING:
     from exec_server_protocol.http import (
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         HttpRequestParams,
     )
 
-    from ..connection.connection import Connection, Handler
+    from ..rpc.connection import Connection, Handler
 
 __all__ = ["make_handlers"]
 

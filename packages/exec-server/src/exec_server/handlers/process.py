@@ -26,13 +26,13 @@ from exec_server_protocol.methods import (
 from exec_server_protocol.path_uri import InvalidPathError
 from exec_server_protocol.rpc import encode_json
 
-from ..connection.later import Slices
-from ..payload import Payload
+from ..launching.spawn import SpawnRequest
 from ..process.process import Process
-from ..process.spawn import SpawnRequest
-from .catching_up import catch_up
-from .futures import hand_on, then
-from .reading import read
+from ..runtime.direct_future import Slices
+from ..runtime.futures import hand_on, then
+from ..runtime.payload import Payload
+from .process_catch_up import catch_up
+from .process_read import read
 
 if TYPE_CHECKING:
     from exec_server_protocol.process import (
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         ProcessWriteParams,
     )
 
-    from ..connection.connection import Answer, Connection, Handler
+    from ..rpc.connection import Answer, Connection, Handler
 
 __all__ = ["HANDLERS"]
 

@@ -15,8 +15,8 @@ from exec_server_protocol.errors import InvalidParamsError, RpcError
 from exec_server_protocol.notifications import http_body_delta, http_body_end
 from exec_server_protocol.rpc import encode_json
 
-from ..connection.later import ANSWERED, Later
 from ..errors import forget_frames
+from ..runtime.direct_future import ANSWERED, Later
 from .answers import (
     BodyText,
     announced_length,
@@ -31,8 +31,8 @@ from .memory import Held
 if TYPE_CHECKING:
     from exec_server_protocol.http import HttpRequestParams
 
-    from ..connection.connection import Peer
-    from ..payload import Payload
+    from ..runtime.payload import Payload
+    from ..runtime.peer import Peer
     from .network import Network
     from .outgoing import Body
     from .sending import IncomingResponse

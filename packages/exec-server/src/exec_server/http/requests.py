@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
 
 from exec_server_protocol.errors import InvalidParamsError
 
 from ..config import Limits
-from ..connection.later import Later
+from ..runtime.direct_future import Later
 from ..telemetry.instruments import OFF, Instruments
 from .failures import RequestFailedError
 from .memory import BodyMemory, Held
@@ -25,7 +25,8 @@ from .request import HttpRequest
 if TYPE_CHECKING:
     from exec_server_protocol.http import HttpRequestParams
 
-    from ..connection.connection import Connection
+    from ..runtime.payload import Payload
+    from ..runtime.peer import Peer
     from .network import Network
 
 __all__ = ["HttpRequests"]
@@ -34,6 +35,21 @@ logger = logging.getLogger(__name__)
 
 _END_SECONDS: Final = 5.0
 """For cancelled requests to close their sockets when the server stops: they do not wait."""
+
+
+class Asker(Protocol):
+    """The connection that asks.
+
+    Attributes:
+        peer: The way out to its peer.
+        payload: The long base64 text of the request that is being handled, if it has one.
+    """
+
+    peer: Peer
+    payload: Payload | None
+
+    def when_lost(self, callback: Callable[[], None], /) -> None:
+        """Call back once when the connection ends."""
 
 
 class _Running(dict[HttpRequest, asyncio.Task[None]]):
@@ -66,20 +82,20 @@ class HttpRequests:
         self._memory = BodyMemory(limits.http_buffered_bytes)
         self._network: Network | None = None
         self._loading = asyncio.Lock()
-        self._connections: dict[Connection, _Running] = {}
+        self._connections: dict[Asker, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, connection: Connection, params: HttpRequestParams) -> Later:
+    def start(self, asker: Asker, params: HttpRequestParams) -> Later:
         """Begin a request; returns its answer.
 
         Raises:
             InvalidParamsError: A stream with this id is active on the connection.
             RequestFailedError: There are as many requests as there may be.
         """
-        running = self._connections.get(connection)
+        running = self._connections.get(asker)
         if running is None:
-            running = self._connections[connection] = _Running()
-            connection.when_lost(lambda: self._drop(connection))
+            running = self._connections[asker] = _Running()
+            asker.when_lost(lambda: self._drop(asker))
         if params.stream_response and any(
             one.is_active_stream and one.id == params.request_id for one in running
         ):
@@ -90,11 +106,11 @@ class HttpRequests:
         if len(self._tasks) >= self._limits.http_requests:
             raise RequestFailedError("limit", "the executor has too many requests under way")
         held = Held(self._memory)
-        payload = connection.payload
+        payload = asker.payload
         held.take(len(params.body_base64 or b"") if payload is None else payload.size)
         request = HttpRequest(
             params,
-            connection.peer,
+            asker.peer,
             self._environ,
             held,
             self._limits.http_answer_bytes,
@@ -118,21 +134,21 @@ class HttpRequests:
         task.add_done_callback(ended)
         return request.answer
 
-    def cancel(self, connection: Connection, request_id: str) -> None:
+    def cancel(self, asker: Asker, request_id: str) -> None:
         """End every request of a connection that has this id; that there is none is fine."""
-        for request, task in self._connections.get(connection, {}).items():
+        for request, task in self._connections.get(asker, {}).items():
             if request.id == request_id and not request.is_answering:
                 request.is_cancelled = True
                 task.cancel()
 
-    def add_credit(self, connection: Connection, request_id: str, pieces: int) -> None:
+    def add_credit(self, asker: Asker, request_id: str, pieces: int) -> None:
         """Let an active stream send more; that there is none is fine."""
-        for request in self._connections.get(connection, {}):
+        for request in self._connections.get(asker, {}):
             if request.is_active_stream and request.id == request_id:
                 request.add_credit(pieces)
 
-    def _drop(self, connection: Connection) -> None:
-        for task in self._connections.pop(connection).values():
+    def _drop(self, asker: Asker) -> None:
+        for task in self._connections.pop(asker).values():
             task.cancel()
 
     async def _load_network(self) -> Network:

@@ -6,9 +6,9 @@ import asyncio
 import signal
 
 from ..config import Limits
-from .reaping import ChildWatch
+from ..launching.child_watch import ChildWatch
+from ..launching.spawn import Child
 from .signals import SIGNALS
-from .spawn import Child
 from .stdin import CLOSED, StdinQueue
 from .terminal import foreground_group, resize
 

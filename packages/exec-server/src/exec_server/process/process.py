@@ -19,21 +19,21 @@ from exec_server_protocol.notifications import (
 )
 
 from ..config import Limits
+from ..launching.child_watch import ChildWatch
+from ..launching.launch import Launch
+from ..launching.spawn import Child
+from ..output.catch_up_throttle import LiveAhead
+from ..output.store import OutputStore
+from ..output.written import Written
+from ..runtime.peer import Sender
 from ..sandbox.denial import SEARCHED_BYTES, was_denied
-from ..sandbox.launch import Launch
-from ..session.sender import Sender
 from ..telemetry.instruments import Instruments, ObservedProcess
 from ..telemetry.names import OUTPUT_BYTES, SANDBOX_DENIALS
 from .controls import Controls
 from .details import Details
-from .live_ahead import LiveAhead
 from .outcome import exit_class, log_closed, log_started
-from .output_store import OutputStore
 from .pump import Pump
-from .reaping import ChildWatch
-from .spawn import Child
 from .states import ProcessEvent, ProcessState, advance
-from .written import Written
 
 __all__ = ["Process"]
 

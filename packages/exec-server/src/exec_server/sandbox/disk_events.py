@@ -20,7 +20,7 @@ from typing import Final
 
 from .inotify import Inotify
 from .lookup import Lookup
-from .marks import looks_like_mark
+from .placeholders import looks_like_mark
 
 __all__ = ["DiskEvents", "Watch"]
 

@@ -92,7 +92,7 @@ def sweep(files: Iterable[str]) -> None:
 
 
 def _sweep(files: Iterable[str]) -> None:
-    from .marks import take_away
+    from .placeholders import take_away
 
     for path in files:
         with contextlib.suppress(OSError):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import PolicyNotEnforceableError
-from .marks import is_mark
+from .placeholders import is_mark
 
 __all__ = ["Found", "Identity", "Lookup", "is_own"]
 

@@ -17,8 +17,8 @@ from typing import Final
 
 from .arguments import read_only_paths
 from .errors import PolicyNotEnforceableError, SandboxUnavailableError
-from .marks import is_mark
 from .mounter_main import SETUP
+from .placeholders import is_mark
 from .plan import Base, Kind, Mount, Plan
 
 __all__ = ["Mounted", "missing", "parse_mounts", "verify"]

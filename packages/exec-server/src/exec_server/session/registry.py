@@ -17,13 +17,13 @@ from exec_server_protocol.errors import InvalidRequestError, SessionAlreadyAttac
 
 from ..access.authorization import Owner
 from ..config import ServerConfig
+from ..launching.launch_threads import SpawnPool
+from ..output.spool import Spool
 from ..process.giving_way import GivingWay
-from ..process.spawning import SpawnPool
-from ..process.spool import Spool
+from ..runtime.peer import Sender
 from ..telemetry import names
 from ..telemetry.instruments import Gauges
 from .attachment import AttachmentState
-from .sender import Sender
 from .session import Session
 
 __all__ = ["SessionRegistry"]

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from ..access.authorization import Owner
 from ..config import ServerConfig
-from ..process.process_table import ProcessTable
-from ..process.spawning import SpawnPool
-from ..process.spool import Spool
+from ..launching.launch_threads import SpawnPool
+from ..output.spool import Spool
+from ..process.table import ProcessTable
+from ..runtime.peer import Sender
 from .attachment import Attachment, AttachmentState
-from .sender import Sender
 
 __all__ = ["Session"]
 

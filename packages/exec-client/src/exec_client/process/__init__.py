@@ -1,0 +1,1 @@
+"""Processes: their start, their output, their end."""

@@ -1,0 +1,1 @@
+"""A session: calls and events over as many connections as it takes."""

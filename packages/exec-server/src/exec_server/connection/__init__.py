@@ -1,1 +1,0 @@
-"""One WebSocket connection: the transport, its states, what runs its requests."""

@@ -1,0 +1,1 @@
+"""File requests of a connection: their order, their handles, what is watched."""

@@ -1,1 +1,0 @@
-"""Files: workers, what each may serve, the order of requests, open files."""

@@ -1,0 +1,1 @@
+"""From a request to a child, in a sandbox or without one."""

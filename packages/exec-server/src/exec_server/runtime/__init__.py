@@ -1,0 +1,1 @@
+"""Futures, threads, descriptors and memory. Imports nothing of ours above it."""

@@ -1,0 +1,1 @@
+"""Workers: file helpers that run for a plan, and the server's side of them."""
