@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from exec_client import sync
@@ -171,6 +172,42 @@ portal.close()
         process.kill()
         process.wait()
     assert rest == "cleaned\ninterrupted\nalive\n"
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_ctrl_c_while_a_call_begins_leaves_nothing_running(
+    monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    portal = Portal()
+    begin = portal._core.begin
+    begun = threading.Event()
+    ended: list[str] = []
+
+    def interrupted(job: Any) -> None:
+        if before:
+            raise KeyboardInterrupt
+        begin(job)
+        assert begun.wait(10)
+        raise KeyboardInterrupt
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("work")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(portal._core, "begin", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            portal.call(work())
+
+    async def others() -> int:
+        return len(asyncio.all_tasks()) - 1  # this one
+
+    assert portal.call(others()) == 1  # what waits for the order to stop
+    assert ended == ([] if before else ["work"])
+    portal.close()
 
 
 CLIENT = "url session_id environment_info state start run list_processes status info call"

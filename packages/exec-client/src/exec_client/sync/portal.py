@@ -114,15 +114,16 @@ class Portal:
         limited_one = coroutine
         if limits:
             limited_one = _within(min(limits, key=lambda limit: limit.deadline), coroutine)
+        job = _Job(limited_one)
         try:
-            job = self._core.begin(limited_one)
-        except BaseException:
-            coroutine.close()
-            raise
-        try:
+            # An interrupt may come at any point, also while it is begun.
+            self._core.begin(job)
             return job.result.result()
         except BaseException:
-            if not job.result.done():
+            if not job.handed_over:
+                limited_one.close()
+                coroutine.close()
+            elif not job.result.done():
                 self._core.loop.call_soon_threadsafe(job.cancel)
                 wait([job.result], timeout=INTERRUPT_GRACE_S)
             raise
@@ -161,20 +162,31 @@ class PortalIterator(Generic[T]):
 
 
 class _Job(Generic[T]):
-    """One coroutine on the loop, and its outcome for the thread that waits for it."""
+    """One coroutine on the loop, and its outcome for the thread that waits for it.
+
+    Attributes:
+        result: The outcome.
+        handed_over: Whether the coroutine is the loop's: nobody else may touch it then.
+    """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self.result: Future[T] = Future()
+        self.handed_over = False
         self._coroutine = coroutine
         self._task: asyncio.Task[T] | None = None
 
     def start(self) -> None:
+        if self.result.done():
+            return  # its caller was interrupted before the loop came to it
         self._task = asyncio.get_running_loop().create_task(self._coroutine)
         self._task.add_done_callback(self._finish)
 
     def cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+        else:
+            self._coroutine.close()
+            self.result.set_exception(ClientClosedError("the call was interrupted"))
 
     def _finish(self, task: asyncio.Task[T]) -> None:
         if task.cancelled():
@@ -203,22 +215,16 @@ class _Core:
         self._thread.start()
         started.wait()
 
-    def begin(self, coroutine: Coroutine[Any, Any, T]) -> _Job[T]:
-        try:
-            check_process(self._pid)  # before the lock, which a thread of the parent may hold
-            if threading.current_thread() is self._thread:
-                raise WrongContextError("called from the client's own event loop")
-        except WrongContextError:
-            coroutine.close()
-            raise
-        job = _Job(coroutine)
+    def begin(self, job: _Job[Any]) -> None:
+        check_process(self._pid)  # before the lock, which a thread of the parent may hold
+        if threading.current_thread() is self._thread:
+            raise WrongContextError("called from the client's own event loop")
         with self._lock:
-            if not self._closed:
-                # The loop handles this before the order to stop, which comes after it.
-                self.loop.call_soon_threadsafe(job.start)
-                return job
-        coroutine.close()
-        raise ClientClosedError("the client was closed")
+            if self._closed:
+                raise ClientClosedError("the client was closed")
+            job.handed_over = True
+            # The loop handles this before the order to stop, which comes after it.
+            self.loop.call_soon_threadsafe(job.start)
 
     def stop(self) -> None:
         if os.getpid() != self._pid:
