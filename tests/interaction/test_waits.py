@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from exec_client.connection.read_budget import ABANDONED_SECONDS, HARD_FACTOR, ReadBudget
-from exec_server.transport.delivery_window import FlowWindow
+from exec_server.transport.delivery_window import DeliveryWindow
 from exec_server.transport.waits import may_answer, may_handle, may_produce, may_read
 
 MIB = 1024 * 1024
@@ -82,13 +82,13 @@ class Stream:
         self._budget.give_back(self, size)
 
 
-def _window(state: State) -> FlowWindow:
-    window = FlowWindow(_HOLDS * MIB)
+def _window(state: State) -> DeliveryWindow:
+    window = DeliveryWindow(_HOLDS * MIB)
     window.sent, window.arrived, window._last_mark = state.window
     return window
 
 
-def _counted(window: FlowWindow) -> tuple[int, int, int]:
+def _counted(window: DeliveryWindow) -> tuple[int, int, int]:
     return window.sent, window.arrived, window._last_mark
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from exec_server.sandbox.errors import SandboxError
 from exec_server.sandbox.mounter import can_mount
-from exec_server.sandbox.placeholders import is_mark, looks_like_mark
+from exec_server.sandbox.placeholders import is_placeholder, looks_like_placeholder
 from exec_server.sandbox.planning import plan_for_process
 from exec_server_protocol.sandbox import PROTECTED_NAMES, SandboxContext
 from exec_testkit.sandboxes import context, deny_glob, path, place
@@ -128,7 +128,7 @@ class Case:
         """Whether there is something, and not what a sandbox needs for mounting over it."""
         place = os.fsencode(self._at(where))
         try:
-            return not is_mark(place, os.lstat(place))
+            return not is_placeholder(place, os.lstat(place))
         except OSError:
             return False
 
@@ -161,7 +161,7 @@ class Case:
         A change outside moves, links or copies these, too. Their mode goes along and lets nobody
         write; a folder keeps it when something is put into it.
         """
-        return looks_like_mark(place.lstat())
+        return looks_like_placeholder(place.lstat())
 
     def has(self, where: str, text: str) -> bool:
         """Whether a text is in a file outside: inside there may be folders that are of memory."""

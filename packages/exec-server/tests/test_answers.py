@@ -10,7 +10,7 @@ from exec_server.access.authorization import UNNAMED
 from exec_server.config import Limits, ServerConfig
 from exec_server.rpc.connection import Connection
 from exec_server.rpc.states import ConnectionState
-from exec_server.runtime.direct_future import Noted
+from exec_server.runtime.direct_future import AnswerWithHook
 from exec_server.session.registry import SessionRegistry
 
 
@@ -65,7 +65,7 @@ class _Peer:
 
 async def test_an_answer_that_comes_later_is_counted_where_it_ends_on_the_connection() -> None:
     peer = _Peer()
-    future: asyncio.Future[Noted] = asyncio.get_running_loop().create_future()
+    future: asyncio.Future[AnswerWithHook] = asyncio.get_running_loop().create_future()
     handlers: Mapping[str, Any] = {"environment/status": lambda _connection, _params: future}
     registry = SessionRegistry(ServerConfig())
     connection = Connection(peer, UNNAMED, registry, handlers, Limits())
@@ -73,7 +73,7 @@ async def test_an_answer_that_comes_later_is_counted_where_it_ends_on_the_connec
     connection.message_received('{"id":1,"method":"environment/status"}')
     assert peer.messages == []
     counted: list[int] = []
-    future.set_result(Noted(b'{"status":"ready"}', lambda: counted.append(peer.sent)))
+    future.set_result(AnswerWithHook(b'{"status":"ready"}', lambda: counted.append(peer.sent)))
     peer.send(b"output that was read in the meantime")
     await asyncio.sleep(0)
     peer.send(b"and after it")

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from exec_server.transport.delivery_window import FlowWindow
+from exec_server.transport.delivery_window import DeliveryWindow
 from hypothesis import given
 from hypothesis import strategies as st
 
 MIB = 1024 * 1024
 
 
-def _send(flow: FlowWindow, total: int) -> list[bytes]:
+def _send(flow: DeliveryWindow, total: int) -> list[bytes]:
     marks = [flow.count(64 * 1024) for _ in range(total // (64 * 1024))]
     return [mark for mark in marks if mark is not None]
 
 
 def test_a_ping_is_due_for_every_mebibyte() -> None:
-    assert len(_send(FlowWindow(16 * MIB), 10 * MIB)) == 10
+    assert len(_send(DeliveryWindow(16 * MIB), 10 * MIB)) == 10
 
 
 def test_a_mark_is_due_when_asked_for_unless_one_is_under_way_or_all_has_arrived() -> None:
-    flow = FlowWindow(4 * MIB)
+    flow = DeliveryWindow(4 * MIB)
     assert flow.mark() is None
     flow.count(100)
     mark = flow.mark()
@@ -36,7 +36,7 @@ def test_a_mark_is_due_when_asked_for_unless_one_is_under_way_or_all_has_arrived
 
 
 def test_the_window_fills_and_empties_with_the_pongs() -> None:
-    flow = FlowWindow(4 * MIB)
+    flow = DeliveryWindow(4 * MIB)
     marks = _send(flow, 4 * MIB)
     assert [flow.full, flow.pong(marks[0]), flow.full] == [True, True, False]
     assert flow.arrived == MIB
@@ -44,7 +44,7 @@ def test_the_window_fills_and_empties_with_the_pongs() -> None:
 
 @given(st.lists(st.integers(1, 3 * MIB), min_size=1, max_size=40))
 def test_a_window_never_fills_without_a_ping_that_could_empty_it(sizes: list[int]) -> None:
-    flow = FlowWindow(4 * MIB)
+    flow = DeliveryWindow(4 * MIB)
     for size in sizes:
         was_full = flow.full
         mark = flow.count(size)
@@ -56,7 +56,7 @@ def test_a_window_never_fills_without_a_ping_that_could_empty_it(sizes: list[int
 
 @given(st.integers(2, 3 * MIB), st.lists(st.integers(1, 3 * MIB), max_size=40))
 def test_a_window_has_room_when_every_ping_is_answered(window: int, sizes: list[int]) -> None:
-    flow = FlowWindow(window)
+    flow = DeliveryWindow(window)
     marks = [mark for size in sizes if (mark := flow.count(size)) is not None]
     for mark in marks:
         flow.pong(mark)
@@ -64,7 +64,7 @@ def test_a_window_has_room_when_every_ping_is_answered(window: int, sizes: list[
 
 
 def test_pongs_that_were_never_asked_for_change_nothing() -> None:
-    flow = FlowWindow(4 * MIB)
+    flow = DeliveryWindow(4 * MIB)
     marks = _send(flow, 2 * MIB)
     forged = [b"", b"hello", b"mark" + (2**63).to_bytes(8, "big"), b"xxxx" + marks[0][4:]]
     assert not any(flow.pong(payload) for payload in forged)
@@ -72,7 +72,7 @@ def test_pongs_that_were_never_asked_for_change_nothing() -> None:
 
 
 def test_a_late_pong_never_moves_the_watermark_back() -> None:
-    flow = FlowWindow(4 * MIB)
+    flow = DeliveryWindow(4 * MIB)
     first, second = _send(flow, 2 * MIB)
     assert flow.pong(second)
     assert not flow.pong(first)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from unittest.mock import patch
 
-from exec_server.transport.delivery_window import FlowWindow
+from exec_server.transport.delivery_window import DeliveryWindow
 from exec_server.transport.outbox import Outbox
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ from websockets.server import ServerProtocol
 def _outbox() -> tuple[Outbox, ServerProtocol]:
     protocol = ServerProtocol()
     protocol.state = State.OPEN
-    return Outbox(protocol, FlowWindow(10**9), lambda: None), protocol
+    return Outbox(protocol, DeliveryWindow(10**9), lambda: None), protocol
 
 
 def _messages(protocol: ServerProtocol) -> list[bytes]:
@@ -102,7 +102,7 @@ def test_slices_are_made_one_at_a_time_and_counted_from_the_beginning() -> None:
             made.append(number)
             yield b"<%d>" % number
 
-    window = FlowWindow(10**9)
+    window = DeliveryWindow(10**9)
     protocol = ServerProtocol()
     protocol.state = State.OPEN
     outbox = Outbox(protocol, window, lambda: None)
@@ -135,7 +135,7 @@ def test_long_messages_leave_in_frames_while_they_are_made(
     protocol = ServerProtocol()
     protocol.state = State.OPEN
     left: list[bytes] = []
-    outbox = Outbox(protocol, FlowWindow(10**9), lambda: left.extend(protocol.data_to_send()))
+    outbox = Outbox(protocol, DeliveryWindow(10**9), lambda: left.extend(protocol.data_to_send()))
     parts = [bytes([number]) * size for number, size in enumerate(sizes, 1)]
     with patch("exec_server.transport.outbox._FRAME_BYTES", 1000):
         if in_pieces:

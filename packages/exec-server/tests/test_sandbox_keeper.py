@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from exec_server.launching.launch import Launch, prepare
-from exec_server.launching.launch_threads import SpawnPool
+from exec_server.launching.launch_threads import LaunchThreads
 from exec_server.launching.spawn import Child
 from exec_server.sandbox.errors import PolicyNotEnforceableError
 from exec_server.sandbox.mounter import can_mount
@@ -50,7 +50,7 @@ def _spawn(launch: Launch) -> subprocess.Popen[bytes]:
 
 @asynccontextmanager
 async def running(
-    pool: SpawnPool, ws: Path, policy: SandboxContext | None = None
+    pool: LaunchThreads, ws: Path, policy: SandboxContext | None = None
 ) -> AsyncIterator[Child]:
     """A command that waits."""
     entries = [place("root"), path(ws, "write"), path(ws / "denied", "deny")]
@@ -69,9 +69,9 @@ async def running(
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[SpawnPool]:
+async def pool() -> AsyncIterator[LaunchThreads]:
     before = inotify_watches()
-    made = SpawnPool()
+    made = LaunchThreads()
     yield made
     await made.wait_released()
     made.close()
@@ -98,7 +98,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_a_command_is_ended_when_nothing_can_be_mounted_again(
-    pool: SpawnPool, ws: Path, monkeypatch: pytest.MonkeyPatch
+    pool: LaunchThreads, ws: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exec_server.launching.confined.can_mount", lambda: False)
     other = ws.with_name("other")
@@ -112,7 +112,7 @@ async def test_a_command_is_ended_when_nothing_can_be_mounted_again(
 
 
 async def test_a_command_is_ended_when_what_is_denied_has_become_something_that_cannot_be(
-    pool: SpawnPool, ws: Path
+    pool: LaunchThreads, ws: Path
 ) -> None:
     async with running(pool, ws) as child:
         (ws / ".git").rmdir()
@@ -122,7 +122,7 @@ async def test_a_command_is_ended_when_what_is_denied_has_become_something_that_
 
 @pytest.mark.skipif(not can_mount(), reason="Linux older than 5.12 has no such calls")
 async def test_nothing_keeps_the_loop_busy_when_commands_have_ended(
-    pool: SpawnPool, ws: Path
+    pool: LaunchThreads, ws: Path
 ) -> None:
     for _ in range(2):
         async with running(pool, ws):
@@ -135,7 +135,7 @@ async def test_nothing_keeps_the_loop_busy_when_commands_have_ended(
 
 @pytest.mark.parametrize("files_are_free", [False, True])
 async def test_a_command_goes_on_however_often_it_is_mended(
-    pool: SpawnPool, ws: Path, files_are_free: bool, monkeypatch: pytest.MonkeyPatch
+    pool: LaunchThreads, ws: Path, files_are_free: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = None
     if files_are_free:  # but for those that say who may come in
@@ -160,7 +160,7 @@ async def test_a_command_goes_on_however_often_it_is_mended(
 
 
 async def test_what_is_taken_away_between_plan_and_watch_is_denied_when_it_comes_back(
-    pool: SpawnPool, ws: Path
+    pool: LaunchThreads, ws: Path
 ) -> None:
     entries = [place("root"), path(ws, "read"), path(ws / "denied", "deny")]
     policy = SandboxContext.model_validate(context(entries))
@@ -184,7 +184,7 @@ async def test_what_is_taken_away_between_plan_and_watch_is_denied_when_it_comes
 
 
 async def test_a_command_does_not_start_when_what_is_denied_came_to_be_after_its_plan(
-    pool: SpawnPool, ws: Path
+    pool: LaunchThreads, ws: Path
 ) -> None:
     (ws / "denied").unlink()
     entries = [place("root"), path(ws, "read"), path(ws / "denied", "deny")]

@@ -17,7 +17,7 @@ from exec_server.access.settings import AccessSettings
 from exec_server.config import Limits, ServerConfig
 from exec_server.rpc.connection import Connection
 from exec_server.rpc.states import ConnectionState
-from exec_server.runtime.direct_future import Later
+from exec_server.runtime.direct_future import DirectFuture
 from exec_server.session.registry import SessionRegistry
 from exec_server.transport.admission import Admission
 from exec_server.transport.inbound_budget import InboundBudget
@@ -128,7 +128,7 @@ class World:
         self.outputs_arrived = 0
         self.sent: set[int] = set()
         self.answered: set[int] = set()
-        self.input: deque[Later] = deque()
+        self.input: deque[DirectFuture] = deque()
         self.pump_waits = False
         budget = InboundBudget(256 * KIB)
         if budget_is_used_up:
@@ -159,8 +159,8 @@ class World:
             self.carry_up(10 * KIB)
             self.carry_down(10 * KIB)
 
-    def _take_input(self, _connection: Connection, _params: object) -> Later:
-        later = Later()
+    def _take_input(self, _connection: Connection, _params: object) -> DirectFuture:
+        later = DirectFuture()
         self.input.append(later)
         return later
 

@@ -16,7 +16,7 @@ from ..files.handles import check_handle_id
 from ..files.lane import FileLane
 from ..files.request import FileRequest
 from ..files.watch import MissingWatches
-from ..runtime.direct_future import ANSWERED, Later
+from ..runtime.direct_future import ALREADY_SENT, DirectFuture
 from ..runtime.payload import Payload
 from ..telemetry.names import SpanName
 from ..workers.workers import FileWorkers, SessionWorkers, is_unconfined
@@ -110,7 +110,7 @@ class _FileAnswer:
 
     __slots__ = ("_begun", "_later", "_peer")
 
-    def __init__(self, later: Later, peer: Peer) -> None:
+    def __init__(self, later: DirectFuture, peer: Peer) -> None:
         self._later = later
         self._peer = peer
         self._begun = False
@@ -137,7 +137,7 @@ class _FileAnswer:
             self._peer.send_piece(text, last=False, of=self)
             return
         self._peer.send_piece(text + self._end(self._later.request_id), last=True, of=self)
-        self._later.set_result(ANSWERED)
+        self._later.set_result(ALREADY_SENT)
 
     def disown(self, closing: bytes, error: BaseException) -> None:
         # An answer to nothing that was asked: peers ignore it.
@@ -178,13 +178,13 @@ class FileMethods:
             "fs/writeFile": self._write_file,
         }
 
-    def _submit(self, connection: Connection, request: FileRequest) -> Later:
+    def _submit(self, connection: Connection, request: FileRequest) -> DirectFuture:
         lane = self._lanes.get(connection) or self._make_lane(connection)
         sandboxed = not is_unconfined(request.sandbox)
         request.observed = connection.instruments.work(
             SpanName.FILE_OPERATION, {"method": request.op, "sandboxed": sandboxed}
         )
-        later = Later()
+        later = DirectFuture()
         lane.submit(request, _FileAnswer(later, connection.peer))
         return later
 
@@ -203,12 +203,12 @@ class FileMethods:
 
     # ------------------------------------------------------------------ methods
 
-    def _plain(self, op: str) -> Callable[[Connection, Any], Later]:
+    def _plain(self, op: str) -> Callable[[Connection, Any], DirectFuture]:
         paths, options = _PATHS[op], _OPTIONS[op]
         if paths == _ONE_PATH and len(options) <= 1:
             return self._plainest(op, options[0] if options else None)
 
-        def handle(connection: Connection, params: Any) -> Later:
+        def handle(connection: Connection, params: Any) -> DirectFuture:
             members = _members(params, paths, options)
             return self._submit(connection, FileRequest(op, members, params.sandbox))
 
@@ -216,10 +216,10 @@ class FileMethods:
 
     def _plainest(
         self, op: str, flag: tuple[str, bytes] | None
-    ) -> Callable[[Connection, Any], Later]:
+    ) -> Callable[[Connection, Any], DirectFuture]:
         """The same for what is asked most: one path, and a flag that is mostly left out."""
 
-        def handle(connection: Connection, params: Any) -> Later:
+        def handle(connection: Connection, params: Any) -> DirectFuture:
             members = _path(params)
             if flag is not None and (value := getattr(params, flag[0])) is not None:
                 members += _option(flag[1], value)
@@ -227,7 +227,7 @@ class FileMethods:
 
         return handle
 
-    def _get_metadata(self, connection: Connection, params: FsGetMetadataParams) -> Later:
+    def _get_metadata(self, connection: Connection, params: FsGetMetadataParams) -> DirectFuture:
         members = _path(params)
         if params.follow_symlinks is not None:
             members += _option(b"followSymlinks", params.follow_symlinks)
@@ -235,7 +235,9 @@ class FileMethods:
             members += b',"details":"%b"' % params.details.encode()
         return self._submit(connection, FileRequest("fs/getMetadata", members, params.sandbox))
 
-    def _create_symlink(self, connection: Connection, params: FsCreateSymlinkParams) -> Later:
+    def _create_symlink(
+        self, connection: Connection, params: FsCreateSymlinkParams
+    ) -> DirectFuture:
         members = b'%b,"targetBase64":"%b"%b' % (
             _path(params),
             pybase64.b64encode(params.target_base64),
@@ -243,11 +245,11 @@ class FileMethods:
         )
         return self._submit(connection, FileRequest("fs/createSymlink", members, params.sandbox))
 
-    def _walk(self, connection: Connection, params: FsWalkParams) -> Later:
+    def _walk(self, connection: Connection, params: FsWalkParams) -> DirectFuture:
         members = b'%b,"options":%b' % (_path(params), _walk_options(params.options))
         return self._submit(connection, FileRequest("fs/walk", members, params.sandbox))
 
-    def _write_file(self, connection: Connection, params: FsWriteFileParams) -> Later:
+    def _write_file(self, connection: Connection, params: FsWriteFileParams) -> DirectFuture:
         members = _members(params, _ONE_PATH, _OPTIONS["fs/writeFile"])
         # Not decoded here: the worker finds out whether it is base64 before it opens the file.
         bulk = connection.payload or Payload([memoryview(params.data_base64.encode())])
@@ -255,7 +257,7 @@ class FileMethods:
             connection, FileRequest("fs/writeFile", members, params.sandbox, bulk=bulk)
         )
 
-    def _open(self, connection: Connection, params: FsOpenParams) -> Later:
+    def _open(self, connection: Connection, params: FsOpenParams) -> DirectFuture:
         handle_id = params.handle_id
         members = b'%b,"mode":"%b"' % (_path(params), params.mode.encode())
         if params.create_mode is not None:
@@ -272,7 +274,7 @@ class FileMethods:
         )
         return self._submit(connection, request)
 
-    def _read_block(self, connection: Connection, params: FsReadBlockParams) -> Later:
+    def _read_block(self, connection: Connection, params: FsReadBlockParams) -> DirectFuture:
         check_handle_id(params.handle_id)
         if not 1 <= params.len <= FILE_BLOCK_MAX_BYTES:
             raise InvalidRequestError(
@@ -290,7 +292,7 @@ class FileMethods:
             ),
         )
 
-    def _write_block(self, connection: Connection, params: FsWriteBlockParams) -> Later:
+    def _write_block(self, connection: Connection, params: FsWriteBlockParams) -> DirectFuture:
         if connection.payload is not None:
             raise InvalidRequestError(
                 f"file write block length must be at most {FILE_BLOCK_MAX_BYTES}"
@@ -303,7 +305,7 @@ class FileMethods:
         )
         return self._submit(connection, request)
 
-    def _close(self, connection: Connection, params: FsCloseParams) -> Later:
+    def _close(self, connection: Connection, params: FsCloseParams) -> DirectFuture:
         return self._submit(connection, FileRequest("fs/close", b"", handle_id=params.handle_id))
 
     def _watch_missing(self, connection: Connection, params: FsWatchMissingParams) -> bytes:

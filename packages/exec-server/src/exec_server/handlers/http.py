@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from exec_server_protocol.methods import HTTP_REQUEST, HTTP_REQUEST_CANCEL, HTTP_REQUEST_CREDIT
 
 from ..http.requests import HttpRequests
-from ..runtime.direct_future import Later
+from ..runtime.direct_future import DirectFuture
 
 if TYPE_CHECKING:
     from exec_server_protocol.http import (
@@ -25,7 +25,7 @@ __all__ = ["make_handlers"]
 def make_handlers(requests: HttpRequests) -> Mapping[str, Handler]:
     """Return the handlers by method."""
 
-    def request(connection: Connection, params: HttpRequestParams) -> Later:
+    def request(connection: Connection, params: HttpRequestParams) -> DirectFuture:
         """Begin a request. It takes part in no lane: nothing waits for it."""
         return requests.start(connection, params)
 

@@ -15,7 +15,7 @@ from exec_server_protocol.errors import InvalidRequestError
 from ..output.retained import Chunk
 from ..process.process import Process
 from ..process.states import ProcessState
-from ..runtime.direct_future import Noted, Slices
+from ..runtime.direct_future import AnswerWithHook, Slices
 from ..runtime.futures import hand_on, then
 
 if TYPE_CHECKING:
@@ -104,18 +104,18 @@ def _nothing() -> None:
     pass
 
 
-def answer_with(chunks: list[Chunk], tail: bytes, sent: Callable[[], None]) -> Noted:
+def answer_with(chunks: list[Chunk], tail: bytes, sent: Callable[[], None]) -> AnswerWithHook:
     """Return an answer that begins with chunks; a long one is encoded while it is sent.
 
     Args:
         chunks: All of them.
         tail: What follows their list, to the end of the JSON.
-        sent: Called behind it; see ``Noted``.
+        sent: Called behind it; see ``AnswerWithHook``.
     """
     size = sum(len(chunk.data) for chunk in chunks)
     if size <= _SLICE_BYTES and len(chunks) <= _SLICE_CHUNKS:
-        return Noted(b'{"chunks":[%b],%b' % (_encode_chunks(chunks), tail), sent)
-    return Noted(Slices(_parts(chunks, tail), size), sent)
+        return AnswerWithHook(b'{"chunks":[%b],%b' % (_encode_chunks(chunks), tail), sent)
+    return AnswerWithHook(Slices(_parts(chunks, tail), size), sent)
 
 
 def _parts(chunks: list[Chunk], tail: bytes) -> Iterator[bytes]:

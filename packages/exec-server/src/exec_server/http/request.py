@@ -16,7 +16,7 @@ from exec_server_protocol.notifications import http_body_delta, http_body_end
 from exec_server_protocol.rpc import encode_json
 
 from ..errors import forget_frames
-from ..runtime.direct_future import ANSWERED, Later
+from ..runtime.direct_future import ALREADY_SENT, DirectFuture
 from .answers import (
     BodyText,
     announced_length,
@@ -90,7 +90,7 @@ class HttpRequest:
         self.is_active_stream = params.stream_response
         self.is_cancelled = False
         self.is_answering = False
-        self.answer = Later()
+        self.answer = DirectFuture()
         self._answered = False
 
     async def run(self, load_network: Callable[[], Awaitable[Network]]) -> None:
@@ -170,7 +170,7 @@ class HttpRequest:
                 await self._congestion()
         finally:
             self._peer.send_piece(piece, last=True, of=self)
-        self._give(ANSWERED)
+        self._give(ALREADY_SENT)
 
     async def _congestion(self) -> None:
         """Let others run, and wait while the peer should take something first."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from exec_server_protocol.errors import InvalidParamsError
 
 from ..config import Limits
-from ..runtime.direct_future import Later
+from ..runtime.direct_future import DirectFuture
 from ..telemetry.instruments import OFF, Instruments
 from .failures import RequestFailedError
 from .memory import BodyMemory, Held
@@ -85,7 +85,7 @@ class HttpRequests:
         self._connections: dict[Asker, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, asker: Asker, params: HttpRequestParams) -> Later:
+    def start(self, asker: Asker, params: HttpRequestParams) -> DirectFuture:
         """Begin a request; returns its answer.
 
         Raises:

@@ -24,7 +24,7 @@ from ..sandbox.mount_watch import MountWatch, MountWatcher
 from ..sandbox.mounter import can_mount, is_shared, mounter
 from ..sandbox.mounts import Base, Kind, Mount, Plan
 from ..sandbox.networked import Namespace, sandboxes
-from ..sandbox.placeholders import Mark, Marks, is_mark, is_there
+from ..sandbox.placeholders import Placeholder, Placeholders, is_placeholder, is_there
 from ..sandbox.seccomp import Filter, program
 from ..sandbox.verify import missing, verify
 from ..sandbox.walking import open_without_links
@@ -52,7 +52,7 @@ _MENDS_MAX: Final = 6
 _MEND_SECONDS: Final = 0.01
 """Added to the pause before each: 0.15 s in all."""
 
-_marks: Final = Marks()
+_placeholders: Final = Placeholders()
 """One for the process: it counts who needs which."""
 _watcher: Final = MountWatcher()
 
@@ -67,7 +67,7 @@ class ConfinedLaunch(Launch):
         self._not_run = not_run
         self._plan = plan
         self._gate: Gate | None = None
-        self._held: list[Mark] = []
+        self._held: list[Placeholder] = []
         self._inner_pid = 0
         self._inner: int | None = None
         self._watcher = _watcher
@@ -154,9 +154,9 @@ class ConfinedLaunch(Launch):
 
     def _hold_marks(self, plan: Plan) -> None:
         for mount in plan.marks:
-            mark = _marks.hold(mount.path, folder=mount.kind is Kind.BLOCK_FOLDER)
+            mark = _placeholders.hold(mount.path, folder=mount.kind is Kind.BLOCK_FOLDER)
             if mark in self._held:
-                _marks.release(mark)  # once is enough
+                _placeholders.release(mark)  # once is enough
             else:
                 self._held.append(mark)
 
@@ -228,7 +228,7 @@ class ConfinedLaunch(Launch):
             if self.nothing_lives:
                 sandboxes.end(networked)
                 for mark in reversed(held):
-                    _marks.release(mark)
+                    _placeholders.release(mark)
             if self._inner is not None:
                 os.close(self._inner)
                 self._inner = None
@@ -303,7 +303,7 @@ class ConfinedLaunch(Launch):
         self.pass_fds = (*self.pass_fds, descriptor)
         status = os.fstat(descriptor)
         if mount.source is None:  # only what is shown is asked for
-            planned = is_mark(mount.path, status)
+            planned = is_placeholder(mount.path, status)
         else:
             planned = mount.source == Identity(status.st_dev, status.st_ino)
         if not planned:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from .keeper import Keeper
 
-__all__ = ["SpawnPool"]
+__all__ = ["LaunchThreads"]
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ _LAST_WORDS_BYTES: Final = 1024
 """What bubblewrap says when it fails: one line, with a path or two."""
 
 
-class SpawnPool:
+class LaunchThreads:
     """Runs what may block before a child runs, and after a sandboxed one has ended."""
 
     def __init__(self, name: str = "spawn") -> None:

@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["FIRST_PAGE_SECONDS", "MAX_BYTES", "MAX_EVENTS", "WAIT_SECONDS", "LiveAhead"]
+__all__ = ["FIRST_PAGE_SECONDS", "MAX_BYTES", "MAX_EVENTS", "WAIT_SECONDS", "CatchUpThrottle"]
 
 MAX_BYTES: Final = 512 * 1024
 """Live output after which a process is held up; with one more piece of 256 KiB from each of
@@ -37,7 +37,7 @@ def _nobody() -> None:
     pass
 
 
-class LiveAhead:
+class CatchUpThrottle:
     """Live output of one process since its session was resumed.
 
     Args:

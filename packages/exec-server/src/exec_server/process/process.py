@@ -22,7 +22,7 @@ from ..config import Limits
 from ..launching.child_watch import ChildWatch
 from ..launching.launch import Launch
 from ..launching.spawn import Child
-from ..output.catch_up_throttle import LiveAhead
+from ..output.catch_up_throttle import CatchUpThrottle
 from ..output.store import OutputStore
 from ..output.written import Written
 from ..runtime.peer import Sender
@@ -82,7 +82,7 @@ class Process:
         self._waiting_for_room: list[Callable[[], None]] = []
         self.kept = store(self._room)
         self.written = Written(tty=tty)
-        self._ahead = LiveAhead(self._room)
+        self._ahead = CatchUpThrottle(self._room)
         self.start_cancelled = False
         self.details = Details(wanted=details)
         self.controls = Controls(tty=tty, limits=limits)

@@ -18,7 +18,7 @@ from exec_server_protocol.errors import InvalidRequestError
 
 from ..config import ServerConfig
 from ..launching.launch import Launch
-from ..launching.launch_threads import SpawnPool
+from ..launching.launch_threads import LaunchThreads
 from ..launching.spawn import Child, SpawnRequest, spawn
 from ..output.spool import DiskBudget, Spool
 from ..output.store import OutputStore
@@ -55,7 +55,7 @@ class ProcessTable:
     def __init__(
         self,
         config: ServerConfig,
-        pool: SpawnPool,
+        pool: LaunchThreads,
         spool: Spool,
         on_quiet: Callable[[], None] = _nobody,
     ) -> None:

@@ -41,7 +41,7 @@ from exec_server_protocol.rpc import (
 from ..access.authorization import Owner
 from ..config import Limits
 from ..errors import forget_frames
-from ..runtime.direct_future import ANSWERED, Later, Noted, Slices
+from ..runtime.direct_future import ALREADY_SENT, AnswerWithHook, DirectFuture, Slices
 from ..runtime.payload import Payload
 from ..runtime.peer import Peer
 from ..session.registry import SessionRegistry
@@ -59,7 +59,7 @@ __all__ = ["Answer", "Connection", "Handler"]
 
 logger = logging.getLogger(__name__)
 
-_LATER: Final = (Later, asyncio.Future)
+_LATER: Final = (DirectFuture, asyncio.Future)
 """What a handler returns when the answer comes later."""
 
 _MESSAGE_COST: Final = 256
@@ -68,10 +68,10 @@ _MESSAGE_COST: Final = 256
 _POLICY_VIOLATION = 1008
 """RFC 6455: the peer broke a rule that is not about frames."""
 
-Answer = bytes | list[bytes] | Slices | Noted
+Answer = bytes | list[bytes] | Slices | AnswerWithHook
 """The JSON of a result, whole, in parts, or made while it is sent."""
 
-Handler = Callable[["Connection", Any], "Answer | asyncio.Future[Any] | Later"]
+Handler = Callable[["Connection", Any], "Answer | asyncio.Future[Any] | DirectFuture"]
 """Handles one request. Raises an ``RpcError`` to refuse; never waits."""
 
 
@@ -119,7 +119,7 @@ class Connection:
         self._opening: asyncio.Handle | None = None
         self.payload: Payload | None = None
         self.long_polls = LongPolls(limits.parked_reads)
-        self._parked: dict[asyncio.Future[Any] | Later, ObservedRequest] = {}
+        self._parked: dict[asyncio.Future[Any] | DirectFuture, ObservedRequest] = {}
         self._crowded = False
         self._parked_bytes = self._message_bytes = 0
         self._handling = False
@@ -285,7 +285,7 @@ class Connection:
     # ------------------------------------------------------------------ out
 
     def _answer(self, request_id: RequestId, observed: ObservedRequest, answer: Answer) -> None:
-        if isinstance(answer, Noted):
+        if isinstance(answer, AnswerWithHook):
             self._send_result(request_id, answer.json)
             answer.sent()
         elif isinstance(answer, list):
@@ -293,7 +293,7 @@ class Connection:
             for part in parts:
                 self.peer.send_piece(part, last=False, of=answer)
             self.peer.send_piece(last, last=True, of=answer)
-        elif answer is not ANSWERED:
+        elif answer is not ALREADY_SENT:
             self._send_result(request_id, answer)
         observed.answered()
 
@@ -316,16 +316,16 @@ class Connection:
         self,
         request: Request,
         observed: ObservedRequest,
-        future: asyncio.Future[Answer] | Later,
+        future: asyncio.Future[Answer] | DirectFuture,
     ) -> None:
         self._parked[future] = observed
         request = Request(request.id, request.method)  # not the params: they may be large
         size = self._message_bytes
         self._parked_bytes += size
-        if isinstance(future, Later):
+        if isinstance(future, DirectFuture):
             future.request_id = request.id
 
-        def settle(done: asyncio.Future[Answer] | Later) -> None:
+        def settle(done: asyncio.Future[Answer] | DirectFuture) -> None:
             if self._parked.pop(done, None) is None:
                 return
             self._parked_bytes -= size

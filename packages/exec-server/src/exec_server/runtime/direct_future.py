@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from exec_server_protocol.rpc import MALFORMED_ID, RequestId
 
-__all__ = ["ANSWERED", "Later", "Noted", "Slices"]
+__all__ = ["ALREADY_SENT", "AnswerWithHook", "DirectFuture", "Slices"]
 
-ANSWERED: Final = b""
+ALREADY_SENT: Final = b""
 """The result of a request whose answer has been sent already."""
 
 
@@ -29,7 +29,7 @@ class Slices(NamedTuple):
     size: int
 
 
-class Noted:
+class AnswerWithHook:
     """A result that wants to know when it has been sent, which may be some turns of the loop later.
 
     Args:
@@ -44,7 +44,7 @@ class Noted:
         self.sent = sent
 
 
-class Later:
+class DirectFuture:
     """Settled once, like a future; has one callback, which is called at once.
 
     Nothing is kept once the callback has been called: an error refers to the frames that it
@@ -55,7 +55,7 @@ class Later:
     __slots__ = ("_callback", "_cancelled", "_done", "_error", "_result", "request_id")
 
     def __init__(self) -> None:
-        self._callback: Callable[[Later], None] | None = None
+        self._callback: Callable[[DirectFuture], None] | None = None
         self._done = False
         self._cancelled = False
         self._result: Any = None
@@ -63,7 +63,7 @@ class Later:
         self.request_id: RequestId = MALFORMED_ID
         """The request that it answers; set when its handler has returned."""
 
-    def add_done_callback(self, callback: Callable[[Later], None]) -> None:
+    def add_done_callback(self, callback: Callable[[DirectFuture], None]) -> None:
         """Call back when it is settled: now, if it is."""
         self._callback = callback
         if self._done:

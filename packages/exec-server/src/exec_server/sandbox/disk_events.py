@@ -20,7 +20,7 @@ from typing import Final
 
 from .inotify import Inotify
 from .lookup import Lookup
-from .placeholders import looks_like_mark
+from .placeholders import looks_like_placeholder
 
 __all__ = ["DiskEvents", "Watch"]
 
@@ -204,7 +204,7 @@ def _places(lookup: Lookup) -> dict[bytes, set[bytes]] | None:
     """Return what has to be watched: folders, and the names in them. ``None`` if not possible."""
     places: dict[bytes, set[bytes]] = {}
     for path, status in lookup.seen.items():
-        if status is not None and looks_like_mark(status):
+        if status is not None and looks_like_placeholder(status):
             return None  # it becomes one as soon as there is nothing in it
         above, _, name = path.rpartition(b"/")
         if name:  # the root has no name, and nothing but a mount can take its place

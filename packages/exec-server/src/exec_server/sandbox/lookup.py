@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import PolicyNotEnforceableError
-from .placeholders import is_mark
+from .placeholders import is_placeholder
 
 __all__ = ["Found", "Identity", "Lookup", "is_own"]
 
@@ -80,13 +80,13 @@ class Lookup:
                     return False
                 continue
             if before is None:
-                if not is_mark(path, now):
+                if not is_placeholder(path, now):
                     return False
             elif (now.st_ino, now.st_mode, now.st_dev) != (
                 before.st_ino,
                 before.st_mode,
                 before.st_dev,
-            ) or is_mark(path, now):
+            ) or is_placeholder(path, now):
                 return False
         try:
             return all(os.readlink(path) == text for path, text in self._followed.items())
@@ -108,7 +108,9 @@ class Lookup:
                     raise PolicyNotEnforceableError(
                         f"a path of the sandbox policy: {os.strerror(error.errno or 0)}"
                     ) from error
-            self.seen[path] = None if status is not None and is_mark(path, status) else status
+            self.seen[path] = (
+                None if status is not None and is_placeholder(path, status) else status
+            )
         return self.seen[path]
 
     def is_folder(self, path: bytes) -> bool:

@@ -29,7 +29,14 @@ from .errors import PolicyNotEnforceableError
 from .journal import Journal
 from .walking import open_without_links
 
-__all__ = ["Mark", "Marks", "is_mark", "is_there", "looks_like_mark", "take_away"]
+__all__ = [
+    "Placeholder",
+    "Placeholders",
+    "is_placeholder",
+    "is_there",
+    "looks_like_placeholder",
+    "take_away",
+]
 
 _FOLDER_MODE: Final = 0o1555
 _FILE_MODE: Final = 0o1400
@@ -37,12 +44,12 @@ _ATTEMPTS: Final = 100
 """Times to try again while another server takes the same one away, a millisecond apart."""
 
 
-def is_mark(path: bytes, status: os.stat_result) -> bool:
+def is_placeholder(path: bytes, status: os.stat_result) -> bool:
     """Return whether this is such a mount point, and not something of the user's."""
     return _is_mark(path, status)
 
 
-def looks_like_mark(status: os.stat_result) -> bool:
+def looks_like_placeholder(status: os.stat_result) -> bool:
     """Return whether this would be a mark if there were nothing in it."""
     if not status.st_mode & stat.S_ISVTX or status.st_uid != os.geteuid():
         return False
@@ -54,7 +61,7 @@ def looks_like_mark(status: os.stat_result) -> bool:
 
 
 def _is_mark(place: bytes | int, status: os.stat_result) -> bool:
-    if not looks_like_mark(status):
+    if not looks_like_placeholder(status):
         return False
     if stat.S_ISREG(status.st_mode):
         return status.st_size == 0
@@ -65,7 +72,7 @@ def _is_mark(place: bytes | int, status: os.stat_result) -> bool:
         return False
 
 
-Mark = tuple[int, int, bytes]
+Placeholder = tuple[int, int, bytes]
 """Device and inode of the folder that it is in, and its name there."""
 
 
@@ -77,15 +84,15 @@ class _Held:
     path: bytes
 
 
-class Marks:
+class Placeholders:
     """The mount points that this server needs now. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[Mark, _Held] = {}
+        self._held: dict[Placeholder, _Held] = {}
         self._journal = Journal()
 
-    def hold(self, path: bytes, *, folder: bool) -> Mark:
+    def hold(self, path: bytes, *, folder: bool) -> Placeholder:
         """Make sure that there is one at a resolved path, until ``release``.
 
         Raises:
@@ -120,7 +127,7 @@ class Marks:
                 held.count += 1
             return mark
 
-    def release(self, mark: Mark) -> None:
+    def release(self, mark: Placeholder) -> None:
         """Let go of it; the last one takes it away."""
         with self._lock:
             held = self._held[mark]
@@ -228,7 +235,7 @@ def _remove(above: int, name: bytes, descriptor: int) -> None:
 def is_there(path: bytes) -> bool:
     """Return whether something is at a path, other than a placeholder of a sandbox."""
     try:
-        return not is_mark(path, os.lstat(path))
+        return not is_placeholder(path, os.lstat(path))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:  # not known, so not missing

@@ -18,7 +18,7 @@ from typing import Final
 from .arguments import read_only_paths
 from .errors import PolicyNotEnforceableError, SandboxUnavailableError
 from .mounter_main import SETUP
-from .placeholders import is_mark
+from .placeholders import is_placeholder
 from .plan import Base, Kind, Mount, Plan
 
 __all__ = ["Mounted", "missing", "parse_mounts", "verify"]
@@ -188,7 +188,7 @@ class _Inspection:
             self._require(same and (read_only or mount.kind is not Kind.READ), mount.path)
             return
         if mount.kind in (Kind.BLOCK_FOLDER, Kind.BLOCK_FILE):
-            mark = is_mark(self._root + mount.path, status)
+            mark = is_placeholder(self._root + mount.path, status)
             self._require(read_only and mark, mount.path)
             return
         if mount.kind is Kind.HIDE_LINK:

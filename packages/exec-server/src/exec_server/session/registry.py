@@ -17,7 +17,7 @@ from exec_server_protocol.errors import InvalidRequestError, SessionAlreadyAttac
 
 from ..access.authorization import Owner
 from ..config import ServerConfig
-from ..launching.launch_threads import SpawnPool
+from ..launching.launch_threads import LaunchThreads
 from ..output.spool import Spool
 from ..process.giving_way import GivingWay
 from ..runtime.peer import Sender
@@ -40,7 +40,7 @@ class SessionRegistry:
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
         self._instruments = config.instruments
-        self._pool = SpawnPool()
+        self._pool = LaunchThreads()
         self._spool = Spool(config.spool_max_bytes, config.spool_dir)
         self._sessions: dict[str, Session] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}

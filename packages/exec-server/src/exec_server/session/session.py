@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..access.authorization import Owner
 from ..config import ServerConfig
-from ..launching.launch_threads import SpawnPool
+from ..launching.launch_threads import LaunchThreads
 from ..output.spool import Spool
 from ..process.table import ProcessTable
 from ..runtime.peer import Sender
@@ -38,7 +38,7 @@ class Session:
         session_id: str,
         owner: Owner,
         config: ServerConfig,
-        pool: SpawnPool,
+        pool: LaunchThreads,
         spool: Spool,
         on_quiet: Callable[[Session], None],
     ) -> None:

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from .delivery_window import FlowWindow
+from .delivery_window import DeliveryWindow
 
-__all__ = ["FlowWatch"]
+__all__ = ["DeliveryWatch"]
 
 _PONG_SECONDS: Final = 5.0
 """How long a full window waits for a pong before the peer is suspected of sending none."""
@@ -22,7 +22,7 @@ def _no_bytes() -> int:
     return 0
 
 
-class FlowWatch:
+class DeliveryWatch:
     """A window and the timer that goes with it.
 
     Args:
@@ -32,7 +32,7 @@ class FlowWatch:
     """
 
     def __init__(self, window: int, unsent: Callable[[], int], on_room: Callable[[], None]) -> None:
-        self.window = FlowWindow(window)
+        self.window = DeliveryWindow(window)
         self._unsent = unsent
         self._on_room = on_room
         self._timer: asyncio.TimerHandle | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-__all__ = ["FlowWindow"]
+__all__ = ["DeliveryWindow"]
 
 _WATERMARK: Final = struct.Struct(">4sQ")
 _MAGIC: Final = b"mark"
@@ -21,7 +21,7 @@ _PING_EVERY_BYTES: Final = 1024 * 1024
 """Less than this can be in flight without anybody knowing: as much as is always kept."""
 
 
-class FlowWindow:
+class DeliveryWindow:
     """Bytes sent on one connection, and how many of them have arrived.
 
     Args:

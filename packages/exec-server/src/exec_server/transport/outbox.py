@@ -14,7 +14,7 @@ from typing import Final
 
 from websockets.server import ServerProtocol
 
-from .delivery_window import FlowWindow
+from .delivery_window import DeliveryWindow
 
 __all__ = ["Outbox"]
 
@@ -66,7 +66,7 @@ class Outbox:
     """
 
     def __init__(
-        self, protocol: ServerProtocol, window: FlowWindow, flush: Callable[[], None]
+        self, protocol: ServerProtocol, window: DeliveryWindow, flush: Callable[[], None]
     ) -> None:
         self._protocol = protocol
         self._window = window

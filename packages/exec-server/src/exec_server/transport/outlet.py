@@ -9,7 +9,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from ..config import Limits
-from .delivery_watch import FlowWatch
+from .delivery_watch import DeliveryWatch
 from .outbox import Outbox
 from .socket_options import unacknowledged_bytes
 from .waits import may_answer, may_produce
@@ -52,7 +52,7 @@ class Outlet:
         self._transport: asyncio.Transport | None = None
         self._socket_full = False
         self._closed = False
-        self._flow = FlowWatch(limits.in_flight_bytes, self._unsent_bytes, self.look)
+        self._flow = DeliveryWatch(limits.in_flight_bytes, self._unsent_bytes, self.look)
         self._window = self._flow.window
         self._outbox = Outbox(protocol, self._window, flush)
         self._slice_waits = False

@@ -9,7 +9,7 @@ from typing import Protocol
 from .inbound_budget import InboundBudget
 from .waits import may_read
 
-__all__ = ["Inlet", "Tap"]
+__all__ = ["ReadGate", "Tap"]
 
 
 class Tap(Protocol):
@@ -25,7 +25,7 @@ class Tap(Protocol):
         """Whether there is nothing to take any more."""
 
 
-class Inlet:
+class ReadGate:
     """One connection's way in.
 
     Args:

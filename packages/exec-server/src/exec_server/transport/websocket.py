@@ -30,7 +30,7 @@ from .message_sink import MessageSink
 from .opening_handshake import MAX_REQUEST_BYTES, HandshakeProtocol, answer
 from .outlet import Outlet
 from .peer_watch import PeerWatch
-from .read_gate import Inlet
+from .read_gate import ReadGate
 from .request_head import UpgradeRequest
 from .socket_options import peer_name, prepare_socket
 from .tls import TlsFailedError, TlsTransport
@@ -84,7 +84,7 @@ class Endpoint(SocketReader):
         self._assembler = MessageAssembler()
         self._ends = FrameEnds()
         self._unsent_pong = b""
-        self._inlet: Inlet | None = None
+        self._inlet: ReadGate | None = None
         self._ending = False
         self._outlet = Outlet(
             limits, self._protocol, self._flush, self.is_read, self._answers_can_leave
@@ -100,7 +100,7 @@ class Endpoint(SocketReader):
             self._transport = self._tls = TlsTransport(self._transport, self._tls_context)
         patience = self._limits.contended_message_seconds
         self._outlet.open(self._transport)
-        self._inlet = Inlet(
+        self._inlet = ReadGate(
             self._transport, self._budget, patience, self._too_slow, self._outlet.look_soon
         )
         self._admission.arrived(self)

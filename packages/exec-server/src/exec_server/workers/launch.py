@@ -11,7 +11,7 @@ from typing import Final
 
 from ..errors import SpawnError
 from ..launching.launch import Launch, prepare
-from ..launching.launch_threads import SpawnPool
+from ..launching.launch_threads import LaunchThreads
 from ..launching.spawn import Child
 from ..sandbox.plan import Plan
 from .program import HelperProgram
@@ -44,7 +44,7 @@ class LaunchedWorker:
 
 
 async def launch(
-    threads: SpawnPool, plan: Plan, program: HelperProgram, env: Mapping[str, str]
+    threads: LaunchThreads, plan: Plan, program: HelperProgram, env: Mapping[str, str]
 ) -> LaunchedWorker:
     """Start a worker as a plan says.
 
@@ -128,7 +128,7 @@ def _enlarge(descriptor: int) -> None:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
 
 
-def _launched(child: Child, threads: SpawnPool) -> LaunchedWorker:
+def _launched(child: Child, threads: LaunchThreads) -> LaunchedWorker:
     # What bubblewrap says of its own troubles has been read. What a worker would say to
     # people is of no use to a peer: it writes to nobody.
     (_, stdio), (_, stderr) = child.outputs

@@ -13,9 +13,9 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["AWAKE_SECONDS", "Awake"]
+__all__ = ["SPIN_SECONDS", "Spin"]
 
-AWAKE_SECONDS: Final = 0.0002
+SPIN_SECONDS: Final = 0.0002
 """For one answer. Most that come at all within a millisecond come within this."""
 
 
@@ -25,7 +25,7 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-class Awake:
+class Spin:
     """Keeps the running loop awake for the answers of one worker.
 
     Args:
@@ -47,11 +47,11 @@ class Awake:
         if self._prompt:
             if not self._until:
                 self._loop.call_soon(self._look)
-            self._until = now + AWAKE_SECONDS
+            self._until = now + SPIN_SECONDS
 
     def answered(self, seconds: float) -> None:
         """An answer has come, so long after the last request or answer."""
-        self._prompt = seconds < AWAKE_SECONDS and not self._alone
+        self._prompt = seconds < SPIN_SECONDS and not self._alone
 
     def _look(self) -> None:
         # As long as something is to be done soon, the loop does not sleep.

@@ -45,7 +45,7 @@ from ..sandbox.plan import Plan
 from .call import Call
 from .held_files import receive_with_file
 from .launch import LaunchedWorker
-from .spin import Awake
+from .spin import Spin
 from .states import WorkerEvent, WorkerState, advance
 
 __all__ = ["Worker"]
@@ -112,7 +112,7 @@ class Worker:
         self._unsent: memoryview | None = None
         self._writing = False
         self._attached: int | None = None
-        self._awake = Awake(lambda: self.busy)
+        self._awake = Spin(lambda: self.busy)
         self._watch = ChildWatch(launched.popen, self._reaped)
         self._loop.add_reader(self._fd, self._readable)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from exec_server_protocol.errors import InternalError
 
 from ..config import FileLimits, ServerConfig
-from ..launching.launch_threads import SpawnPool
+from ..launching.launch_threads import LaunchThreads
 from ..runtime.scratch import keep_freed_memory
 from ..sandbox.bubblewrap import hold_bubblewrap
 from ..sandbox.errors import SandboxUnavailableError
@@ -59,7 +59,7 @@ class FileWorkers:
         self.limits: FileLimits = config.files
         self.instruments = config.instruments
         self.pool = WorkerPool(config.files)
-        self.threads = SpawnPool("files")
+        self.threads = LaunchThreads("files")
         self.plans = WatchedPlans()
         self.files = HeldFiles(config.files.held_files)
         self._configured = config.fs_helper

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from exec_server.workers import spin as awake
-from exec_server.workers.spin import AWAKE_SECONDS, Awake
+from exec_server.workers.spin import SPIN_SECONDS, Spin
 
 
 class CountingSelector(selectors.DefaultSelector):
@@ -57,8 +57,8 @@ def test_it_looks_while_an_answer_is_due(
     due = [True]
 
     async def run() -> None:
-        keeps = Awake(lambda: due[0])
-        keeps.answered(AWAKE_SECONDS / 2)
+        keeps = Spin(lambda: due[0])
+        keeps.answered(SPIN_SECONDS / 2)
         keeps.asked(_far())
         assert await _sleeps(selector) == 0
         due[0] = False
@@ -74,7 +74,7 @@ def test_it_looks_while_an_answer_is_due(
 
 def test_it_looks_for_a_short_time(runner: asyncio.Runner, selector: CountingSelector) -> None:
     async def run() -> None:
-        keeps = Awake(lambda: True)
+        keeps = Spin(lambda: True)
         keeps.answered(0)
         keeps.asked(asyncio.get_running_loop().time())
         assert await _sleeps(selector) > 0
@@ -82,12 +82,12 @@ def test_it_looks_for_a_short_time(runner: asyncio.Runner, selector: CountingSel
     runner.run(run())
 
 
-@pytest.mark.parametrize("seconds", [AWAKE_SECONDS, 1.0])
+@pytest.mark.parametrize("seconds", [SPIN_SECONDS, 1.0])
 def test_after_an_answer_that_took_its_time_the_loop_sleeps(
     runner: asyncio.Runner, selector: CountingSelector, seconds: float
 ) -> None:
     async def run() -> None:
-        keeps = Awake(lambda: True)
+        keeps = Spin(lambda: True)
         keeps.answered(0)
         keeps.answered(seconds)
         keeps.asked(_far())
@@ -102,7 +102,7 @@ def test_with_one_processor_nobody_looks(
     monkeypatch.setattr(awake, "_processors", lambda: 1)
 
     async def run() -> None:
-        keeps = Awake(lambda: True)
+        keeps = Spin(lambda: True)
         keeps.answered(0)
         keeps.asked(_far())
         assert await _sleeps(selector) > 0

@@ -9,12 +9,12 @@ from exec_server.output.catch_up_throttle import (
     MAX_BYTES,
     MAX_EVENTS,
     WAIT_SECONDS,
-    LiveAhead,
+    CatchUpThrottle,
 )
 from exec_testkit.virtual_time import run
 
 
-def _full(ahead: LiveAhead) -> bool:
+def _full(ahead: CatchUpThrottle) -> bool:
     """Ask anew: type checkers take a property for constant."""
     return ahead.full
 
@@ -23,7 +23,7 @@ def test_a_process_is_held_up_by_bytes_or_events_until_its_client_has_read() -> 
     async def main() -> None:
         room: list[None] = []
         for size, times in ((MAX_BYTES // 4, 4), (1, MAX_EVENTS)):
-            ahead = LiveAhead(lambda: room.append(None))
+            ahead = CatchUpThrottle(lambda: room.append(None))
             ahead.attached(11)
             for _ in range(times):
                 assert not _full(ahead)
@@ -44,7 +44,7 @@ def test_a_client_that_never_reads_is_waited_for_a_while_and_no_longer() -> None
     async def main() -> None:
         loop_time = asyncio.get_running_loop().time
         freed: list[float] = []
-        ahead = LiveAhead(lambda: freed.append(loop_time()))
+        ahead = CatchUpThrottle(lambda: freed.append(loop_time()))
         ahead.attached(11)
         ahead.happened(MAX_BYTES)
         await asyncio.sleep(60)
@@ -56,7 +56,7 @@ def test_a_client_that_never_reads_is_waited_for_a_while_and_no_longer() -> None
 
 def test_a_process_without_a_past_is_never_held_up() -> None:
     async def main() -> None:
-        ahead = LiveAhead(lambda: None)
+        ahead = CatchUpThrottle(lambda: None)
         ahead.attached(1)
         ahead.happened(10**9)
         assert not _full(ahead)
@@ -73,7 +73,7 @@ def test_a_client_that_pages_holds_the_process_up_for_as_long_as_it_takes() -> N
     async def main() -> None:
         loop_time = asyncio.get_running_loop().time
         freed: list[float] = []
-        ahead = LiveAhead(lambda: freed.append(loop_time()))
+        ahead = CatchUpThrottle(lambda: freed.append(loop_time()))
         ahead.hold()
         ahead.happened(MAX_BYTES)
         ahead.asked()
@@ -91,7 +91,7 @@ def test_a_process_that_nobody_pages_is_not_held_up_for_long() -> None:
     async def main() -> None:
         loop_time = asyncio.get_running_loop().time
         freed: list[float] = []
-        ahead = LiveAhead(lambda: freed.append(loop_time()))
+        ahead = CatchUpThrottle(lambda: freed.append(loop_time()))
         ahead.hold()
         ahead.happened(MAX_BYTES)
         await asyncio.sleep(50)
