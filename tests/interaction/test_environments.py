@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,15 @@ async def test_a_local_environment_gets_a_new_server_after_its_own_has_died() ->
         assert second is not first
         assert second.session_id != first.session_id
         assert (await environment.run(["echo", "again"])).stdout == b"again\n"
+
+
+async def test_an_executor_tells_for_how_long_it_has_listened(server_url: str) -> None:
+    started = time.monotonic()
+    async with asyncio.timeout(WAIT_S), Environment.local() as environment:
+        first = await environment.uptime()
+        assert first <= await environment.uptime() < time.monotonic() - started
+        async with Environment.remote(server_url) as older:
+            assert await older.uptime() > await environment.uptime()
 
 
 async def test_users_of_one_environment_share_one_connection(server_url: str) -> None:

@@ -24,6 +24,7 @@ def test_a_command_runs_and_nothing_is_left_behind(server_url: str) -> None:
         assert (done.stdout, done.stderr, done.returncode) == (b"in", b"err\n", 3)
         assert client.status() == "ready"
         assert client.info().shell.path
+        assert 0 < client.uptime() < client.uptime()
         assert client.session_id
         assert client.url == server_url
     assert threading.active_count() == threads

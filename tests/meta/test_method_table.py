@@ -75,7 +75,7 @@ def test_each_capability_of_ours_is_announced_and_none_has_two_names() -> None:
 
 
 def test_each_request_of_the_table_has_a_handler() -> None:
-    assert Service(ServerConfig()).handlers.load_all().keys() == REQUESTS.keys()
+    assert Service(ServerConfig(), 0.0).handlers.load_all().keys() == REQUESTS.keys()
 
 
 def test_events_are_not_repeated_and_each_request_that_changes_nothing_is() -> None:

@@ -118,6 +118,7 @@ LARGEST: Final[dict[str, list[Any]]] = {
     "initialize": _padded({"clientName": "x" * 1000}),
     "environment/info": [{}],
     "environment/status": [{}],
+    "environment/uptime": [{}],
     "process/start": [
         *_padded(START),
         {**START, "argv": ["true", *(["x"] * (REQUEST_MAX_VALUES - 100))]},

@@ -120,7 +120,7 @@ def test_the_names_in_this_test_are_those_of_modules(
 
 
 def test_every_method_has_a_handler_in_the_family_of_its_name() -> None:
-    handlers = Service(ServerConfig()).handlers
+    handlers = Service(ServerConfig(), 0.0).handlers
     assert handlers.get("no/such") is None
     assert handlers.load_all().keys() == REQUESTS.keys()
     assert all(handlers.get(name) is not None for name in REQUESTS)

@@ -47,6 +47,7 @@ _PLAIN: dict[str, Any] = {"sandbox": None}
 GOOD_PARAMS: Final[dict[str, list[Any]]] = {
     "environment/info": [{}],
     "environment/status": [{}],
+    "environment/uptime": [{}],
     "process/start": [
         {
             **_START,

@@ -18,7 +18,7 @@ from exec_server_protocol.capabilities import (
     CAPABILITY_START_ERRORS,
 )
 from exec_server_protocol.errors import RpcError
-from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_STATUS, PROCESS_LIST
+from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_STATUS
 from exec_server_protocol.path_uri import PathUri
 
 from .connection.answers import understand
@@ -30,10 +30,10 @@ from .errors import (
     BadAnswerError,
     HandshakeRejectedError,
 )
+from .executor import Executor
 from .gaps import GapMarker, LostOutput, OnLoss
 from .options import ClientOptions
 from .process.process import Process
-from .process.runner import Runner
 from .process.start_arguments import (
     Argument,
     Argv,
@@ -53,11 +53,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from exec_server_protocol._model import WireModel
-    from exec_server_protocol.process import ProcessInfo
     from exec_server_protocol.sandbox import SandboxContext
 
-    from .filesystem import FileSystem
-    from .http import Http
 
 __all__ = ["Client", "ClientState", "StateChange", "connect"]
 
@@ -101,7 +98,7 @@ class connect:
             await self._client.aclose()
 
 
-class Client(Runner):
+class Client(Executor):
     """One session of an executor. Made by ``connect``.
 
     A lost connection is resumed: calls wait meanwhile, processes and their streams go on. A
@@ -142,7 +139,9 @@ class Client(Runner):
             ) from error
         client = cls(session)
         try:
-            session.info = session.info or await client._info(EnvironmentInfo)
+            if session.info is None:
+                answer = await request(session, ENVIRONMENT_INFO, EnvironmentInfoParams())
+                session.info = understand(EnvironmentInfo, answer, ENVIRONMENT_INFO)
         except (RpcError, BadAnswerError):  # an older executor, which does not tell
             shell = {"name": "sh", "path": "/bin/sh"}
             session.info = EnvironmentInfo.model_validate({"shell": shell})
@@ -212,16 +211,6 @@ class Client(Runner):
         """
         return await self._session.call(method, params, idempotent=idempotent)
 
-    async def info(self) -> EnvironmentInfo:
-        """Return what the executor says about itself now."""
-        from exec_server_protocol.handshake import EnvironmentInfo  # which takes time to load
-
-        return await self._info(EnvironmentInfo)
-
-    async def _info(self, kind: type[EnvironmentInfo]) -> EnvironmentInfo:
-        result = await request(self._session, ENVIRONMENT_INFO, EnvironmentInfoParams())
-        return understand(kind, result, ENVIRONMENT_INFO)
-
     async def status(self) -> EnvironmentStatus:
         """Ask the executor whether it takes requests.
 
@@ -233,31 +222,6 @@ class Client(Runner):
             ClientClosedError: It was closed.
         """
         return status_from_answer(await request(self._session, ENVIRONMENT_STATUS))
-
-    async def list_processes(self) -> list[ProcessInfo]:
-        """Return the processes of the session, finished ones that are still readable included.
-
-        Raises:
-            UnsupportedError: The executor cannot list them.
-        """
-        from exec_server_protocol.process import ProcessListResult
-
-        result = await request(self._session, PROCESS_LIST)
-        return understand(ProcessListResult, result, PROCESS_LIST).processes
-
-    @property
-    def fs(self) -> FileSystem:
-        """The executor's files."""
-        from .filesystem import FileSystem
-
-        return FileSystem(self._get_session)
-
-    @property
-    def http(self) -> Http:
-        """HTTP requests that the executor makes."""
-        from .http import Http
-
-        return Http(self._get_session)
 
     async def _get_session(self) -> Session:
         return self._session

@@ -42,6 +42,8 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
     ),
     "EnvironmentStatusParams": (
     ),
+    "EnvironmentUptimeParams": (
+    ),
     "ExternalPermissions": (
         ("type", "type", ("one of", "external"), "external"),
         ("network", "network", ("one of", "restricted", "enabled"), REQUIRED),

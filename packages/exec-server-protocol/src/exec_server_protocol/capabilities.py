@@ -51,6 +51,8 @@ CAPABILITY_START_ERRORS: Final = "processStartErrors"
 """``startErrors`` of ``process/start``, and ``data`` of its errors."""
 CAPABILITY_STREAM_OFFSETS: Final = "processStreamOffsets"
 """``streamOffsets`` of ``process/read``."""
+CAPABILITY_UPTIME: Final = "environmentUptime"
+"""``environment/uptime``."""
 CAPABILITY_WATCH_MISSING: Final = "fsWatchMissing"
 """``fs/watchMissing`` and ``fs/missingChanged``. Not an extension."""
 

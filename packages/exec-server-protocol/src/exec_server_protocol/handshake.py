@@ -15,6 +15,8 @@ __all__ = [
     "EnvironmentInfoParams",
     "EnvironmentStatusParams",
     "EnvironmentStatusResult",
+    "EnvironmentUptimeParams",
+    "EnvironmentUptimeResult",
     "InitializeParams",
     "InitializeResult",
     "InitializedNotification",
@@ -93,3 +95,14 @@ class EnvironmentStatusResult(WireModel):
 
     status: str
     """``ready``."""
+
+
+class EnvironmentUptimeParams(WireModel):
+    """No members. Anything but an empty object, null or nothing is refused. Extension."""
+
+
+class EnvironmentUptimeResult(WireModel):
+    """How long the executor has been there."""
+
+    seconds: float
+    """Since it began to listen, by a clock that nobody sets."""

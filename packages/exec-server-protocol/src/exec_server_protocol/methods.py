@@ -24,6 +24,7 @@ from .capabilities import (
     CAPABILITY_LIST,
     CAPABILITY_MOVE,
     CAPABILITY_RESIZE,
+    CAPABILITY_UPTIME,
     CAPABILITY_WATCH_MISSING,
 )
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENVIRONMENT_INFO",
     "ENVIRONMENT_STATUS",
+    "ENVIRONMENT_UPTIME",
     "FS_CANONICALIZE",
     "FS_CLOSE",
     "FS_COPY",
@@ -163,6 +165,15 @@ ENVIRONMENT_INFO: Final[Method[handshake.EnvironmentInfoParams, handshake.Enviro
 ENVIRONMENT_STATUS: Final[
     Method[handshake.EnvironmentStatusParams, handshake.EnvironmentStatusResult]
 ] = _request("environment/status", "environment status", repeatable=True, takes_no_params=True)
+ENVIRONMENT_UPTIME: Final[
+    Method[handshake.EnvironmentUptimeParams, handshake.EnvironmentUptimeResult]
+] = _request(
+    "environment/uptime",
+    "environment status",
+    capability=CAPABILITY_UPTIME,
+    repeatable=True,
+    takes_no_params=True,
+)
 PROCESS_START: Final[Method[process.ProcessStartParams, process.ProcessStartResult]] = _request(
     "process/start", "exec"
 )

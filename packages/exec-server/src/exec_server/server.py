@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -79,6 +80,7 @@ class Server:
         self._listener: asyncio.Server | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._reload_wanted = False
+        self._listening_since = 0.0
         self.address: ListenAddress = config.address
 
     @property
@@ -115,6 +117,7 @@ class Server:
             raise ListenError(f"cannot listen on {wanted.url}: {reason}") from error
         host, port = self._listener.sockets[0].getsockname()[:2]
         self.address = ListenAddress(host, port)
+        self._listening_since = time.monotonic()
         self._config.instruments.watch(self._gauges)
         logger.info("listening on %s", self.url)
         if access.auth is not None and not access.uses_tls and not self.address.is_loopback:
@@ -165,7 +168,7 @@ class Server:
         if self._service is None:
             from .service import Service
 
-            self._service = Service(self._config)
+            self._service = Service(self._config, self._listening_since)
         return self._service
 
     def _gauges(self) -> Gauges:

@@ -25,11 +25,15 @@ __all__ = ["Service"]
 class Service:
     """Handlers and sessions, shared by all connections of a server.
 
+    Args:
+        config: Settings.
+        started: ``time.monotonic()`` when the server began to listen.
+
     Attributes:
         handlers: By method.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, started: float) -> None:
         self._config = config
         self._registry = SessionRegistry(config)
         self._info = environment.EnvironmentDescription(os.environ)
@@ -38,7 +42,7 @@ class Service:
         self.handlers = Dispatch(
             {
                 "initialize": lambda: {"initialize": handshake.Initialize(self._info)},
-                "environment": lambda: environment.make_handlers(self._info),
+                "environment": lambda: environment.make_handlers(self._info, started),
                 "process": _process_handlers,
                 "fs": self._file_handlers,
                 "http": self._http_handlers,

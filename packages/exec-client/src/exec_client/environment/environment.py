@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..errors import ClientError
-from ..process.runner import Runner
+from ..executor import Executor
 from ..session.status import EnvironmentStatus
 from .config import is_disabled, normalize_url
 from .lazy import LazyClient
@@ -23,12 +23,7 @@ from .url_cell import UrlCell
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from exec_server_protocol.handshake import EnvironmentInfo
-    from exec_server_protocol.process import ProcessInfo
-
     from ..client import Client
-    from ..filesystem import FileSystem
-    from ..http import Http
     from ..options import ClientOptions
     from ..process.process import Process
     from ..process.start_arguments import Argument, Argv, StartOptions
@@ -37,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Environment", "EnvironmentStatus"]
 
 
-class Environment(Runner):
+class Environment(Executor):
     """Runs commands on this machine or on an executor.
 
     Made with ``Environment.local()``, ``Environment.remote(url)`` or ``Environment.create(url)``,
@@ -170,37 +165,15 @@ class Environment(Runner):
         except ClientError as error:
             return EnvironmentStatus("disconnected", str(error))
 
-    async def info(self) -> EnvironmentInfo:
-        """Return what the executor says about itself."""
-        return await (await self.client()).info()
-
     async def start(self, argv: Argv[Argument], **options: Unpack[StartOptions]) -> Process:
         """Start a process; takes what ``Client.start`` takes."""
         return await (await self.client()).start(argv, **options)
-
-    @property
-    def fs(self) -> FileSystem:
-        """Its files. Nothing connects before the first call."""
-        from ..filesystem import FileSystem
-
-        return FileSystem(self._get_session)
-
-    @property
-    def http(self) -> Http:
-        """HTTP requests that its executor makes. Nothing connects before the first one."""
-        from ..http import Http
-
-        return Http(self._get_session)
 
     async def _client(self) -> Client:
         return await self.client()
 
     async def _get_session(self) -> Session:
-        return await (await self.client()).fs.session()
-
-    async def list_processes(self) -> list[ProcessInfo]:
-        """Return the processes of this environment's session."""
-        return await (await self.client()).list_processes()
+        return await (await self.client())._get_session()
 
     async def aclose(self, *, reason: str | None = None) -> None:
         """End the connection, and the server of a local environment.

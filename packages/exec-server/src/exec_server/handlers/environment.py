@@ -6,6 +6,7 @@ import hashlib
 import os
 import pwd
 import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,7 @@ from exec_server_protocol.capabilities import (
     EXTENSIONS,
     REFERENCE,
 )
-from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_STATUS
+from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_STATUS, ENVIRONMENT_UPTIME
 from exec_server_protocol.path_uri import PathUri
 from exec_server_protocol.rpc import encode_json
 
@@ -24,7 +25,11 @@ from ..launching.login_shell import login_shell
 from ..version import VERSION
 
 if TYPE_CHECKING:
-    from exec_server_protocol.handshake import EnvironmentInfoParams, EnvironmentStatusParams
+    from exec_server_protocol.handshake import (
+        EnvironmentInfoParams,
+        EnvironmentStatusParams,
+        EnvironmentUptimeParams,
+    )
 
     from ..rpc.connection import Connection, Handler
 
@@ -90,8 +95,13 @@ def _uri(path: str | bytes) -> str:
     return str(PathUri.from_native(path))
 
 
-def make_handlers(description: EnvironmentDescription) -> Mapping[str, Handler]:
-    """Return the handlers by method."""
+def make_handlers(description: EnvironmentDescription, started: float) -> Mapping[str, Handler]:
+    """Return the handlers by method.
+
+    Args:
+        description: What is there.
+        started: ``time.monotonic()`` when the server began to listen.
+    """
 
     def info(connection: Connection, params: EnvironmentInfoParams) -> bytes:
         """Return the description that ``initialize`` has given already."""
@@ -101,4 +111,12 @@ def make_handlers(description: EnvironmentDescription) -> Mapping[str, Handler]:
         """Return that the server takes requests: it could not answer otherwise."""
         return b'{"status":"ready"}'
 
-    return {ENVIRONMENT_INFO.name: info, ENVIRONMENT_STATUS.name: status}
+    def uptime(connection: Connection, params: EnvironmentUptimeParams) -> bytes:
+        """Return for how long the server has listened."""
+        return encode_json({"seconds": time.monotonic() - started})
+
+    return {
+        ENVIRONMENT_INFO.name: info,
+        ENVIRONMENT_STATUS.name: status,
+        ENVIRONMENT_UPTIME.name: uptime,
+    }
