@@ -353,3 +353,87 @@ async def test_a_disk_that_fills_up_drops_the_oldest_output_and_no_more() -> Non
         store.close()
         await store.wait_closed()
         assert spool.budget.used == 0
+
+
+def _finished(spool: Spool, chunks: list[Chunk], *, disk: int = 64 * MIB) -> OutputStore:
+    store = OutputStore(
+        MIB, DiskBudget(disk, spool.budget), spool, hold_up=False, on_room=lambda: None
+    )
+    for chunk in chunks:
+        store.append(chunk)
+    store.finish()
+    return store
+
+
+async def test_the_oldest_output_of_finished_processes_goes_to_disk_and_can_be_read() -> None:
+    chunks = _chunks([100_000] * 10)
+    with _spool(10**9) as spool:
+        stores = [_finished(spool, chunks) for _ in range(10)]
+        for store in stores:
+            await store.wait_closed()  # written
+        assert sum(store.in_memory for store in stores) <= 4 * MIB
+        assert stores[0].in_memory == 0
+        assert stores[-1].in_memory == 1_000_000
+        for store in stores:
+            assert store.size == 1_000_000
+            assert await _read(store, 0, 10 * MIB) == chunks
+            assert await _read(store, 5, 10 * MIB) == chunks[5:]
+            assert await _read(store, 0, None) == chunks
+            assert store.has_after(9)
+            assert not store.has_after(10)
+        assert spool.budget.used > 5_000_000
+        for store in stores:
+            store.close()
+        assert spool.budget.used == 0
+        late = _finished(spool, chunks)
+        assert late.in_memory == 1_000_000  # those that are closed count no more
+        late.close()
+
+
+@pytest.mark.parametrize("why", ["budget", "disk"])
+async def test_output_of_finished_processes_stays_in_memory_where_it_finds_no_room(
+    why: str, tmp_path: Path
+) -> None:
+    chunks = _chunks([100_000] * 10)
+    with _spool(10**9, tmp_path / "none" if why == "disk" else None) as spool:
+        stores = [_finished(spool, chunks, disk=50_000 if why == "budget" else 64 * MIB)]
+        stores += [_finished(spool, chunks) for _ in range(4)]
+        for store in stores:
+            await store.wait_closed()
+        assert spool.budget.used == 0
+        assert await _read(stores[0], 0, 10 * MIB) == chunks
+        for store in stores:
+            store.close()
+
+
+async def test_output_that_is_in_flight_rests_when_it_has_arrived() -> None:
+    chunks = _chunks([100_000] * 30)
+    with _spool(10**9) as spool:
+        store = OutputStore(
+            MIB, DiskBudget(64 * MIB, spool.budget), spool, hold_up=False, on_room=lambda: None
+        )
+        store.attached(1)
+        for chunk in chunks:
+            store.append(chunk)
+            store.arrival.sent(chunk.seq, chunk.seq, live=True)
+        store.finish()
+        others = [_finished(spool, _chunks([100_000] * 10)) for _ in range(5)]
+        await store.wait_closed()
+        assert store.in_memory == 3_000_000
+        store.arrival.confirm(30)
+        store.trim()
+        await store.wait_closed()
+        assert store.in_memory == 0
+        assert (await _read(store, 0, 10 * MIB))[-10:] == chunks[-10:]
+        for one in [store, *others]:
+            one.close()
+
+
+async def test_output_that_is_let_go_of_while_it_goes_to_disk_leaves_nothing_there() -> None:
+    with _spool(10**9) as spool:
+        stores = [_finished(spool, _chunks([100_000] * 10)) for _ in range(10)]
+        for store in stores:
+            store.close()
+        for store in stores:
+            await store.wait_closed()
+        assert spool.budget.used == 0

@@ -81,6 +81,14 @@ class RetainedOutput:
         self._size -= len(chunk.data)
         return chunk
 
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def clear(self) -> None:
+        """Let go of all chunks."""
+        self._chunks.clear()
+        self._size = 0
+
     def newest(self, max_bytes: int) -> list[Chunk]:
         """Return the end of the output, oldest chunk first, the first one cut to fit."""
         found: list[Chunk] = []

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from .finished import FinishedOutput
 from .retained import Chunk
 
 __all__ = ["RECORD_OVERHEAD_BYTES", "SEGMENT_BYTES", "DiskBudget", "Segment", "Spool"]
@@ -83,10 +84,12 @@ class Spool:
 
     Attributes:
         budget: Of the server.
+        finished: Output of finished processes that is still in memory.
     """
 
     def __init__(self, max_bytes: int, directory: str | None = None) -> None:
         self.budget = DiskBudget(max_bytes)
+        self.finished = FinishedOutput()
         self._directory = directory
         self._warned = False
         self.executor = ThreadPoolExecutor(1, thread_name_prefix="exec-server-spool")

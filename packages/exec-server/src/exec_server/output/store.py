@@ -12,7 +12,8 @@ with more care than output that has arrived:
 * What a detached session produces goes to disk beyond memory's share, up to a budget; then
   the oldest is dropped, or the process is held up if its client asked for that.
 
-A client that keeps up therefore costs no disk access at all.
+A client that keeps up therefore costs no disk access at all. When a process has ended, all that
+is kept of it may go to disk, so that the memory is free for others: see ``finished``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import Final
 
 from .arrival import Arrival
@@ -86,6 +86,8 @@ class OutputStore:
         self._pending_bytes = 0
         self._pending_cost = 0
         self._writing: asyncio.Task[None] | None = None
+        self._wants_rest = False
+        self._resting: Segment | None = None
         self._closed = False
         self._was_full = False
         self._attached = False
@@ -122,14 +124,15 @@ class OutputStore:
         self._drop_arrived_segments()
         self._start_writing()
         self._tell_room()
+        if self._wants_rest:
+            self.rest()
 
     # ------------------------------------------------------------------ in
 
     @property
     def size(self) -> int:
         """Bytes of output kept, wherever."""
-        on_disk = sum(segment.payload for segment in self._segments)
-        return on_disk + self._pending_bytes + self._memory.size
+        return sum(segment.payload for segment in self._on_disk) + self.in_memory
 
     @property
     def in_memory(self) -> int:
@@ -232,7 +235,7 @@ class OutputStore:
     async def _append_to_segment(self, batch: list[Chunk]) -> int:
         """Write a batch; returns the bytes that the segment has grown by."""
         loop = asyncio.get_running_loop()
-        executor: Executor = self._spool.executor
+        executor = self._spool.executor
         if not self._segments or self._segments[-1].is_full:
             self._segments.append(await loop.run_in_executor(executor, Segment, self._spool))
         segment = self._segments[-1]
@@ -275,15 +278,62 @@ class OutputStore:
         self._budget.give_back(segment.size)
         self._spool.discard(segment)
 
+    # ------------------------------------------------------------------ after the end
+
+    def finish(self) -> None:
+        """No output comes any more: once others need the memory, it goes to disk."""
+        self._spool.finished.add(self, self._memory.size)
+
+    def rest(self) -> None:
+        """Go to disk as a whole, at the latest when what is in flight has arrived.
+
+        What has been on disk before stays as it is: then memory holds no more than its share.
+        """
+        self._wants_rest = True
+        memory, elsewhere = self._memory, self._segments or self._pending or self._resting
+        if self._closed or self._writing or elsewhere or memory.over_capacity or not memory.size:
+            return
+        cost = self._memory.size + RECORD_OVERHEAD_BYTES * len(self._memory)
+        if self._uses_disk and self._budget.take(cost):
+            self._writing = asyncio.get_running_loop().create_task(self._write_all(cost))
+
+    async def _write_all(self, cost: int) -> None:
+        run = asyncio.get_running_loop().run_in_executor
+        segment: Segment | None = None
+        try:
+            segment = await run(self._spool.executor, Segment, self._spool)
+            await run(self._spool.executor, segment.write, self._memory.read_after(0))
+            self._resting = segment
+            self._memory.clear()
+        except OSError as error:  # it stays in memory, where it was
+            self._spool.failed(error)
+            self._uses_disk = False
+        finally:
+            self._writing = None
+            if self._resting is None:
+                self._budget.give_back(cost)
+                if segment is not None:
+                    self._spool.discard(segment)
+            elif self._closed:
+                self._release()
+
     # ------------------------------------------------------------------ out
+
+    @property
+    def _on_disk(self) -> list[Segment]:
+        return [*self._segments, *([] if self._resting is None else [self._resting])]
+
+    @property
+    def _newest_seq(self) -> int:
+        return self._memory.newest_seq if self._resting is None else self._resting.last_seq
 
     def has_after(self, seq: int) -> bool:
         """Whether a chunk newer than ``seq`` is kept."""
-        return self._memory.newest_seq > seq
+        return self._newest_seq > seq
 
     def claim(self, after_seq: int) -> None:
         """The client says that it has everything up to a number."""
-        if after_seq <= self._memory.newest_seq + _NUMBERS_WITHOUT_OUTPUT:
+        if after_seq <= self._newest_seq + _NUMBERS_WITHOUT_OUTPUT:
             self.arrival.claimed(after_seq)
 
     def read(
@@ -302,7 +352,7 @@ class OutputStore:
         """
         self.trim()
         in_memory = [*self._pending, *self._memory.read_after(0 if self._pending else after_seq)]
-        segments = [segment for segment in self._segments if segment.last_seq > after_seq]
+        segments = [segment for segment in self._on_disk if segment.last_seq > after_seq]
         if not segments:
             return select(in_memory, after_seq, max_bytes, piece_bytes)
         # What the answer says is decided here; only fetching it takes time.
@@ -331,6 +381,7 @@ class OutputStore:
         self._on_room = _nothing  # whoever was told refers to this, too
         self._on_dropped = _nobody
         self._clear_pending()
+        self._spool.finished.discard(self)
         if self._writing is None:
             self._release()
 
@@ -342,3 +393,7 @@ class OutputStore:
     def _release(self) -> None:
         while self._segments:
             self._drop_segment()
+        if self._resting is not None:
+            self._budget.give_back(self._resting.size)
+            self._spool.discard(self._resting)
+            self._resting = None

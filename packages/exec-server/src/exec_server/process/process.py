@@ -309,6 +309,7 @@ class Process:
         if self._sender is not None:
             self._sender.send(process_closed(self._id_json, seq))
             self.kept.arrival.sent(seq, self._sender.sent, live=True)
+        self.kept.finish()
         self._changed()
         exit_code = self.exit_code or 0
         kind = self._ended_by or exit_class(exit_code)
