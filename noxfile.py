@@ -176,7 +176,7 @@ def check(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def lint(session: nox.Session) -> None:
-    """Format, style, module sizes, who may import whom, and that the lock file is up to date."""
+    """Format, style, shape, import contracts, and that the lock file is up to date."""
     session.run_install("uv", "lock", "--check", "--quiet")
     _sync(session, "--all-packages", "--all-groups")
     session.run("ruff", "format", "--check", ".")
@@ -184,6 +184,7 @@ def lint(session: nox.Session) -> None:
     session.run("lint-imports")
     session.run("lint-imports", "--config", "layers.toml")
     session.run("python", "scripts/check_module_size.py")
+    session.run("python", "scripts/check_docstrings.py")
     session.run("python", "scripts/check_release.py")
     session.run("uv", "pip", "check", "--quiet", external=True)
 

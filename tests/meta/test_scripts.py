@@ -15,11 +15,12 @@ ROOT = Path(__file__).parents[2]
     "command",
     [
         ["scripts/check_module_size.py"],
+        ["scripts/check_docstrings.py"],
         ["scripts/check_release.py"],
         ["scripts/write_error_tables.py"],
         ["-m", "exec_server_protocol.schema", "check"],
     ],
-    ids=["module size", "release", "tables of errors", "schema"],
+    ids=["module size", "docstrings", "release", "tables of errors", "schema"],
 )
 def test_the_gate_holds(command: list[str]) -> None:
     done = subprocess.run(
@@ -31,3 +32,20 @@ def test_the_gate_holds(command: list[str]) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_docstring_that_asks_after_the_thing_is_noticed(tmp_path: Path) -> None:
+    module = tmp_path / "queue.py"
+    text = (
+        '"""{}"""\n\n\nclass Queue:\n    """{}"""\n\n'
+        '    def full(self) -> bool:\n        """Whether it is."""\n'
+    )
+    command = [sys.executable, "scripts/check_docstrings.py", str(tmp_path)]
+
+    def gate(of_module: str, of_class: str) -> int:
+        module.write_text(text.format(of_module, of_class))
+        return subprocess.run(command, cwd=ROOT, timeout=30, check=False).returncode
+
+    assert gate("Queue of requests.", "A queue.") == 0
+    assert gate("What has to wait.", "A queue.") == 1
+    assert gate("Queue of requests.", "Who has to wait.") == 1

@@ -135,7 +135,7 @@ def generate(
     )
     facts = _table_module(
         version,
-        "What the types alone do not tell about the schema.",
+        "Facts about the schema that the types alone do not contain.",
         "from typing import Final",
         facts_source(source, experimental, stable, layout),
     )

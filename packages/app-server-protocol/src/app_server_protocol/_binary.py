@@ -1,4 +1,4 @@
-"""Run the reference binary, for the tools that compare this package with it.
+"""The reference binary as a child, for the tools that compare this package with it.
 
 It runs in a folder of its own, without the caller's environment: it must neither read the
 user's configuration nor reach a network.

@@ -1,4 +1,4 @@
-"""What the reference server takes a text for: it tries four shapes, and the first that fits wins.
+"""The reference server's lenient reading of a text: the first of four shapes that fits wins.
 
 Facts about 0.169.0, each found by asking it:
 

@@ -1,4 +1,4 @@
-"""What no export of the binary tells, kept by hand.
+"""Facts that no export of the binary contains, kept by hand.
 
 The exported schema links a method to its params only. The result type follows from the name
 of the params type for most methods; the rest is here. So is what is gated inside a union, and

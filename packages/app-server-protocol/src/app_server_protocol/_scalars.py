@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """What the peer takes an absent field for. It is not filled in by anything here."""
+    """The value that the peer takes an absent field for. It is not filled in by anything here."""
 
     value: Any
 

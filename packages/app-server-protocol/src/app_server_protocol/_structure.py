@@ -1,4 +1,4 @@
-"""Compare a payload with the structure of its type, without importing the types.
+"""Comparison of a payload with the structure of its type, without importing the types.
 
 Works on the schema that comes with the package, with the standard library only. It is
 used both ways: to flag what is new in a message that came in, and to refuse a typo in one

@@ -1,4 +1,4 @@
-"""What can go wrong here, as exceptions. Standard library only.
+"""Exceptions of this package. Standard library only.
 
 ::
 

@@ -1,4 +1,4 @@
-"""What needs the ``experimentalApi`` capability, and why.
+"""Methods, fields and union arms that need the ``experimentalApi`` capability, with reasons.
 
 The server refuses three things of a client that did not ask for the capability: a whole
 method, a field of otherwise stable params, an arm of a union. It names the first it finds:

@@ -79,7 +79,7 @@ def _optional(wire: Mapping[str, Any], key: str, fits: Callable[[object], bool])
 
 @dataclass(frozen=True, slots=True)
 class ClientInfo:
-    """Who connects. The server puts name and version into its user agent."""
+    """Name and version of the client. The server puts both into its user agent."""
 
     name: str
     version: str
@@ -100,7 +100,7 @@ class ClientInfo:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a client can do, or wants. Everything that is not set is left out.
+    """Abilities and wishes of a client. Everything that is not set is left out.
 
     Attributes:
         experimental_api: Allows what is marked experimental, see ``experimental``.
@@ -134,7 +134,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class InitializeParams:
-    """What the client sends first."""
+    """Params of ``initialize``, the first request of a client."""
 
     client_info: ClientInfo
     capabilities: Capabilities | Unset | None = UNSET
@@ -174,7 +174,7 @@ _USER_AGENT: Final = re.compile(r"(?P<name>[^/\s]*)/(?P<version>\S+)")
 
 @dataclass(frozen=True, slots=True)
 class InitializeResponse:
-    """What the server answers.
+    """Result of ``initialize``.
 
     Attributes:
         user_agent: ``<client's name>/<server's version> (<system>) …``.

@@ -1,4 +1,4 @@
-"""Make requests that the server will understand, or say why it would not.
+"""Requests that the server will understand, or the reason why it would not.
 
 The server ignores params that it does not know, so a typo is silent there. Here it is not.
 """

@@ -1,4 +1,4 @@
-"""Which methods there are, and what goes with each of them.
+"""Table of the methods, with the types of their params and results.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Start processes and work on files on an executor, over connections that may break.
+"""Client of an executor: processes and files, over connections that may break.
 
 ::
 

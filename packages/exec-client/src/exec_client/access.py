@@ -1,4 +1,4 @@
-"""How a client proves itself, and whom it trusts: tokens and TLS.
+"""Credentials of a client, and its trust: tokens and TLS.
 
 A token is given as text, or as something to call before each connection, so that one which
 expires can be renewed while a session goes on. ``TokenFile`` is such a callable.

@@ -154,12 +154,12 @@ class Client(Executor):
 
     @property
     def url(self) -> str:
-        """Where the executor is."""
+        """Address of the executor."""
         return self._session.url
 
     @property
     def state(self) -> ClientState:
-        """How the client is."""
+        """State of the client: connected, recovering, failed or closed."""
         return self._session.state
 
     @property
@@ -169,7 +169,7 @@ class Client(Executor):
 
     @property
     def environment_info(self) -> EnvironmentInfo:
-        """What the executor said about itself when the connection was made."""
+        """Description that the executor gave of itself when the connection was made."""
         if self._told is None:
             from exec_server_protocol.handshake import EnvironmentInfo  # which takes time to load
 

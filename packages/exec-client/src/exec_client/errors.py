@@ -1,4 +1,4 @@
-"""What can go wrong on the client's side.
+"""Exceptions of the client.
 
 ::
 

@@ -54,7 +54,7 @@ there; as UTF-8 where bytes are read. Empty for nothing."""
 
 @dataclass(frozen=True, slots=True)
 class OnLoss:
-    """What to do about lost output of one process."""
+    """Policy about lost output of one process."""
 
     policy: LostOutput = "fail"
     marker: GapMarker = describe_gap

@@ -1,4 +1,4 @@
-"""How a client connects, waits and recovers."""
+"""Options of a client: connecting, waiting, recovering."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _UUID_GROUPS: Final = [8, 4, 4, 4, 12]
 
 
 class ShapeError(ValueError):
-    """What is wrong, and where: a problem for each place."""
+    """Value of the wrong shape: a problem for each place."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__()

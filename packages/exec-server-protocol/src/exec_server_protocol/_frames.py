@@ -32,7 +32,7 @@ MAX_PAYLOAD_BYTES: Final = PIECE_BYTES + 1024
 
 
 class FrameKind(IntEnum):
-    """What a frame means; ``helper`` has the table."""
+    """Kind of a frame; ``helper`` has the table."""
 
     READY = 1
     REQUEST = 2
@@ -94,7 +94,7 @@ class FrameDecoder:
 
     @property
     def error(self) -> MalformedMessageError | MessageTooLargeError | None:
-        """What broke the stream, if anything did."""
+        """Error that broke the stream; ``None`` while it is whole."""
         return self._broken
 
     def feed(self, data: bytes | memoryview) -> list[Frame]:

@@ -24,7 +24,7 @@ _LATE_PART: Final = 0.05
 
 
 class Verdict(Enum):
-    """What to do after a look."""
+    """Verdict of a look: ask, wait or give up."""
 
     WAIT = "wait"
     PING = "ping"
@@ -94,7 +94,7 @@ class Liveness:
 
     @property
     def _gone_at(self) -> float:
-        """When to give up, once a ping was sent."""
+        """Time to give up at, once a ping was sent."""
         if not self._timeout or self._asked_at is None:
             return math.inf
         alive_at = max(self._heard_at, self._seen_at)

@@ -29,7 +29,7 @@ Family = Literal[
 
 
 class Direction(Enum):
-    """Who sends a message."""
+    """Sender of a message."""
 
     CLIENT_TO_SERVER = "client-to-server"
     SERVER_TO_CLIENT = "server-to-client"

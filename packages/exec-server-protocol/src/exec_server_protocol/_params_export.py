@@ -26,7 +26,7 @@ FILE: Final = Path(__file__).with_name("_params_table.py")
 _HEAD: Final = '''\
 # ruff: noqa: E501
 # fmt: off
-"""What the members of params are, and of what a client reads without the models.
+"""Table of the members of params, and of the results that a client reads without models.
 
 Generated from the models by ``python -m exec_server_protocol.schema write``: do not edit, run
 that again. A row is a member's Python name, its name on the wire, its kind, its default.

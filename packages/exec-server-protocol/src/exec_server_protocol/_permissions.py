@@ -1,4 +1,4 @@
-"""What a sandbox permits: the ``permissions`` member of a context, snake_case throughout."""
+"""Permissions of a sandbox: a context's ``permissions`` member, snake_case throughout."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ EntryPath = Annotated[
 
 
 class FileSystemEntry(_SnakeModel):
-    """What may be done with one path. The most specific path wins; deny > write > read."""
+    """Rights to one path. The most specific path wins; deny > write > read."""
 
     path: EntryPath
     access: Access

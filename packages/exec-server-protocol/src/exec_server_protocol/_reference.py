@@ -1,4 +1,4 @@
-"""Compare the table of methods with a real binary, which exports no schema of this wire.
+"""Comparison of the method table with a real binary, which exports no schema of this wire.
 
 It is asked instead. Params are decoded before the state of the handshake is looked at, so a
 server that was never initialized tells which methods it knows, which members it misses, and how

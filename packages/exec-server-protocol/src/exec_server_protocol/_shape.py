@@ -1,4 +1,4 @@
-"""What a JSON text holds, counted before it is parsed: values, levels, what takes long. Pure."""
+"""Shape of a JSON text before it is parsed: numbers of values and levels, slow parts. Pure."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ __all__ = ["FsWalkParams", "FsWalkResult", "WalkEntry", "WalkError", "WalkOption
 
 
 class WalkOptions(WireModel):
-    """How far to walk."""
+    """Limits of a walk."""
 
     max_depth: UnsignedInt
     """0 for the children of the root only; at most 64."""
@@ -49,7 +49,7 @@ class WalkError(WireModel):
 
 
 class FsWalkResult(WireModel):
-    """What was found."""
+    """Entries that a walk found."""
 
     entries: list[WalkEntry]
     errors: list[WalkError]

@@ -63,6 +63,6 @@ class FsReadLinkParams(WireModel):
 
 
 class FsReadLinkResult(WireModel):
-    """What it says."""
+    """Text of a link."""
 
     target_base64: Base64Bytes

@@ -154,7 +154,7 @@ class FsGetMetadataParams(WireModel):
 
 
 class FsGetMetadataResult(WireModel):
-    """What is there: the target of a link, with a note that there is a link."""
+    """Metadata of a path: of a link, those of its target, with a note that there is a link."""
 
     is_directory: bool
     is_file: bool
@@ -354,7 +354,7 @@ class FsWatchMissingParams(WireModel):
 
 
 class FsWatchMissingResult(WireModel):
-    """Whether there will be a notification."""
+    """Promise of a notification, or none."""
 
     watching: bool
 

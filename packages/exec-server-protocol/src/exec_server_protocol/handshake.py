@@ -45,7 +45,7 @@ class ShellInfo(WireModel):
 
 
 class EnvironmentInfo(WireModel):
-    """What an executor says about itself.
+    """Description of an executor by itself.
 
     Only ``shell`` is required on receive: older executors leave members out.
     """
@@ -91,7 +91,7 @@ class EnvironmentStatusParams(WireModel):
 
 
 class EnvironmentStatusResult(WireModel):
-    """Whether the executor takes requests."""
+    """Status of the executor."""
 
     status: str
     """``ready``."""
@@ -102,7 +102,7 @@ class EnvironmentUptimeParams(WireModel):
 
 
 class EnvironmentUptimeResult(WireModel):
-    """How long the executor has been there."""
+    """Time since the executor began to listen."""
 
     seconds: float
     """Since it began to listen, by a clock that nobody sets."""

@@ -119,7 +119,7 @@ EXIT_PROTOCOL_ERROR: Final = 65
 
 
 class Ready(NamedTuple):
-    """What a worker says first.
+    """First message of a worker.
 
     Attributes:
         frame_version: Compare with ``FRAME_VERSION``.
@@ -131,7 +131,7 @@ class Ready(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a worker is asked.
+    """Request to a worker.
 
     Attributes:
         op: Method name, or an operation that only servers use.
@@ -143,7 +143,7 @@ class Request(NamedTuple):
 
 
 class HelperError(NamedTuple):
-    """Why a request failed.
+    """Error of a request.
 
     Attributes:
         code: Error code of the wire.

@@ -84,7 +84,7 @@ def _extension() -> Any:
 
 
 class EnvironmentPolicy(WireModel):
-    """Which variables of the executor's own environment a child inherits.
+    """Choice of the executor's own environment variables that a child inherits.
 
     Applied in the order of: ``inherit``; the default excludes ``*KEY*``, ``*SECRET*`` and
     ``*TOKEN*`` unless ``ignore_default_excludes``; ``exclude``; ``set``; ``include_only``.
@@ -101,7 +101,7 @@ class EnvironmentPolicy(WireModel):
 
 
 class ProcessMetadata(WireModel):
-    """Who asked for the process. For logs; never interpreted."""
+    """Origin of the request for a process. For logs; never interpreted."""
 
     thread_id: Annotated[UUID, Field(strict=False)] | None = None
     tool_call_id: str | None = None
@@ -289,7 +289,7 @@ class ProcessCloseStdinParams(WireModel):
 
 
 class ProcessCloseStdinResult(WireModel):
-    """What ``process/write`` would have answered; ``accepted`` also when closed before."""
+    """Status as of ``process/write``; ``accepted`` also when closed before."""
 
     status: StdinStatus
 
@@ -327,7 +327,7 @@ class ProcessTerminateParams(WireModel):
 
 
 class ProcessTerminateResult(WireModel):
-    """Whether there was something to kill."""
+    """Note whether there was something to kill."""
 
     running: bool
 

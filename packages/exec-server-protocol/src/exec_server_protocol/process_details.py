@@ -1,4 +1,4 @@
-"""What is told of a process, beside its events, to a client that asked for ``details``."""
+"""Details of a process beside its events, for a client that asked for ``details``."""
 
 from __future__ import annotations
 

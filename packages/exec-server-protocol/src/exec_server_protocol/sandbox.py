@@ -74,7 +74,7 @@ AnyPath: TypeAlias = "PathUri | str | os.PathLike[str]"
 
 
 class PolicyContext(AsGiven):
-    """Where the policy is seen from; wins over the flat members of the same names."""
+    """Place from which the policy is seen; wins over the flat members of the same names."""
 
     cwd: WirePathUri | None = None
     workspace_roots: list[WirePathUri] = Field(default=[])

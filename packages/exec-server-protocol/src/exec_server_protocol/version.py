@@ -1,4 +1,4 @@
-"""Which wire this package speaks."""
+"""Version of the wire that this package speaks."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def parse_listen_url(url: str) -> ListenAddress:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one server holds at most. Reaching a limit is an error for whoever asks for more."""
+    """Limits of one server. Reaching one is an error for whoever asks for more."""
 
     connections: int = 4096
     """Of clients. A socket costs some 20 KiB and a descriptor."""
@@ -138,7 +138,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class FileLimits:
-    """What file operations may take. Seconds, and numbers of workers."""
+    """Limits of file operations. Seconds, and numbers of workers."""
 
     workers: int = 128
     """File helpers of the server, together. Each takes some 15 MiB, most of it shared."""
@@ -184,7 +184,7 @@ class FileLimits:
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """How a server runs.
+    """Settings of a server.
 
     Args:
         listen: ``ws://IP:PORT`` with a literal address; port 0 takes a free one.

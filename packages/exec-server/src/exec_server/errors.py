@@ -64,7 +64,7 @@ class SpawnError(ServerError):
 
     @property
     def data(self) -> dict[str, object] | None:
-        """What a client gets beside the text: programs need not read that."""
+        """Data that a client gets beside the text: programs need not read the text."""
         if self.errno is None:
             return None
         told: dict[str, object] = {"kind": _KINDS.get(self.errno, "spawnFailed")}

@@ -85,7 +85,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where clients connect to, ``ws://IP:PORT`` or ``wss://IP:PORT``."""
+        """Address for clients, ``ws://IP:PORT`` or ``wss://IP:PORT``."""
         return self.address.url_with(self._config.scheme)
 
     async def listen(self) -> None:

@@ -1,4 +1,4 @@
-"""What a server does for its connections: loaded when the first one arrives."""
+"""Service of a server for its connections: loaded when the first one arrives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operation answers: the JSON text of a result object, or bytes; whole or in pieces."""
+"""Answer of an operation: the JSON text of a result object, or bytes; whole or in pieces."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _MS_MAX: Final = 2**63 // _NS_PER_MS - 1
 
 
 class Kept(NamedTuple):
-    """What a file that is replaced hands on.
+    """Attributes that a file hands on to the one that replaces it.
 
     Attributes:
         status: Its owner and its mode.
@@ -61,7 +61,7 @@ class Kept(NamedTuple):
 
 
 class Attributes(NamedTuple):
-    """What a request asks for.
+    """Attributes that a request asks for.
 
     Attributes:
         create_mode: Permission bits unless a file is replaced.

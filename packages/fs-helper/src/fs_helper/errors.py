@@ -67,7 +67,7 @@ _CODES: Final = {
 
 
 class OperationError(Exception):
-    """What an ERROR frame carries.
+    """Content of an ERROR frame.
 
     Attributes:
         code: Error code of the wire.

@@ -1,4 +1,4 @@
-"""What is at a path: ``fs/getMetadata``, ``fs/canonicalize``, ``fs/checkMissing``."""
+"""Metadata of a path: ``fs/getMetadata``, ``fs/canonicalize``, ``fs/checkMissing``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a binary exports, read and reduced."""
+"""Dump of a binary: the schema files that it exports, read and reduced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the binary's dump consists of, file by file, as far as it can be told from the types.
+"""Manifest of the binary's dump: a digest for each file, as far as it follows from the types.
 
 Every file that the binary writes for one type is that type with the definitions it needs, and
 its two bundles are all definitions, or all but a few. So a digest of the structure of each
@@ -22,7 +22,7 @@ FLAT_BUNDLE = "codex_app_server_protocol.v2.schemas.json"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the binary writes what.
+    """Paths of the files that the binary writes.
 
     Attributes:
         files: Folder to the types that have a file in it; ``""`` is the dump's own folder.

@@ -1,4 +1,4 @@
-"""Read the source of the types back as reduced schemas.
+"""Source of the types, read back as reduced schemas.
 
 The source is read, not the imported module: there, an alias is still a name, and a field's
 annotation is what a person sees. It understands exactly the forms that the generator writes.

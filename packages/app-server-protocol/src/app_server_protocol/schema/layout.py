@@ -1,4 +1,4 @@
-"""Where the fixtures are, and which definitions come from which part of the package."""
+"""Paths of the fixtures, and the part of the package that each definition comes from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fsspec is told about files, and about transfers of them."""
+"""Info dictionaries and transfer callbacks, in the form that fsspec expects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``exec_client.fsspec`` needs of fsspec, and its open files."""
+"""Open files of ``exec_client.fsspec``, and the imports from fsspec that it needs."""
 
 from __future__ import annotations
 

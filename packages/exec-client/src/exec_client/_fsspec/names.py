@@ -77,7 +77,7 @@ class Stripping:
 
 
 class Variable:
-    """What the variables name now: fsspec hands out an instance again where this is the same."""
+    """Values of the variables now: fsspec hands out an instance again where they are the same."""
 
     def __get__(self, instance: object, owner: Any) -> str | None:
         return url_from_environ(os.environ)

@@ -1,4 +1,4 @@
-"""Which subcommands there are.
+"""List of the subcommands.
 
 A subcommand is a module of this package with
 
@@ -23,7 +23,7 @@ COMMAND_NAMES: Final = ("run", "shell", "cp", "ls", "cat", "http", "info", "ps",
 
 
 class Command(Protocol):
-    """What a module of a subcommand offers."""
+    """Interface of a module that is a subcommand."""
 
     SUMMARY: str
 

@@ -56,7 +56,7 @@ may hold the pipes open for as long as it likes."""
 
 @dataclass(frozen=True)
 class Command:
-    """What to run, and how.
+    """A command line with its options.
 
     Attributes:
         argv: Program and arguments.

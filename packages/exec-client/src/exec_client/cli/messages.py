@@ -1,4 +1,4 @@
-"""What ``exec-client`` itself says on stderr: errors, warnings, the line about a recovery."""
+"""Messages of ``exec-client`` itself on stderr: errors, warnings, the line about a recovery."""
 
 from __future__ import annotations
 

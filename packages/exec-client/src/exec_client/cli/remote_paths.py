@@ -1,4 +1,4 @@
-"""How paths on an executor are written on the command line."""
+"""Notation for paths on an executor, on the command line."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ READ_BYTES: Final = 65_536
 
 
 class InputKind:
-    """What standard input is connected to."""
+    """Kind of file that standard input is connected to."""
 
     NOTHING: Final = "nothing"
     """Closed, or ``/dev/null``."""

@@ -1,4 +1,4 @@
-"""From what an executor answered to a model, or to an error of this package."""
+"""Answers of an executor, as models or as errors of this package."""
 
 from __future__ import annotations
 

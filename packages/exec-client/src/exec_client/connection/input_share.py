@@ -1,4 +1,4 @@
-"""How much input is sent at once, so that processes which read none do not hold up others. Pure.
+"""Share of each process in the unanswered input of a connection. Pure.
 
 An answer to a write comes when the executor has queued it. Ours lets 64 MiB of requests wait
 like that on one connection; beyond it nothing more of the connection is handled, not even what

@@ -1,4 +1,4 @@
-"""How long to go on with what fails: calls, and resumptions. Pure.
+"""Limits of repetition: of calls that fail in the same way, and of resumptions. Pure.
 
 A lost connection is nobody's fault, and what it interrupted is tried again as often as it takes.
 An answer that is no message is the executor's, and asking again brings the same: after three

@@ -1,4 +1,4 @@
-"""How much output may wait to be read, and what happens when it is more.
+"""Budget for output that waits to be read, and the rules for what exceeds it.
 
 A connection carries the output of all processes in one sequence, so a stream that nobody
 reads is in the way of everything behind it. The rules, for the whole client:
@@ -55,7 +55,7 @@ class UnreadOutput(Protocol):
 
 
 class OtherQueue(Protocol):
-    """What else may be in the way, with limits and rules of its own."""
+    """Another queue that waits to be read, with limits and rules of its own."""
 
     @property
     def full(self) -> bool:

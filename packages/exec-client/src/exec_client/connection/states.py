@@ -17,7 +17,7 @@ __all__ = ["TRANSITIONS", "ClientEvent", "ClientState", "StateChange", "advance"
 
 
 class ClientState(Enum):
-    """How a client is."""
+    """State of a client."""
 
     CONNECTED = "connected"
     RECOVERING = "recovering"
@@ -26,7 +26,7 @@ class ClientState(Enum):
 
 
 class ClientEvent(Enum):
-    """What can happen to a client."""
+    """Event in the life of a client."""
 
     LOST = "the current connection was lost"
     RESUMED = "the session was resumed"

@@ -161,7 +161,7 @@ class MessageSocket(Protocol):
 
     @property
     def reason(self) -> str:
-        """What the peer said when it ended it, empty if it said nothing."""
+        """Reason that the peer gave when it closed the connection, empty without one."""
 
     @property
     def received(self) -> int:
@@ -216,7 +216,7 @@ class WebSocket:
 
     @property
     def reason(self) -> str:
-        """Why it ended: what the peer said, or that it said nothing. Empty if nobody knows."""
+        """Reason for the end: the peer's, or that it gave none. Empty when it is not known."""
         return self._connection.reason or self._connection.close_reason or ""
 
     @property
@@ -328,7 +328,7 @@ def _hosts(url: str, options: ClientOptions) -> tuple[str | None, ...]:
 
 
 async def _tls(url: str, options: ClientOptions) -> ssl.SSLContext | None:
-    """What ``wss://`` needs; ``None`` for ``ws://``."""
+    """The TLS context for ``wss://``; ``None`` for ``ws://``."""
     if not url.lower().startswith("wss:"):
         return None
     if isinstance(options.ssl, ssl.SSLContext):

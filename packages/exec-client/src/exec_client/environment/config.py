@@ -1,4 +1,4 @@
-"""Where environments are configured: two variables and ``environments.toml``.
+"""Configuration of environments: two variables and ``environments.toml``.
 
 Everything here is pure: text and mappings in, a snapshot out. Nothing connects.
 

@@ -88,7 +88,7 @@ class LazyClient:
 
     @property
     def last_error(self) -> BaseException | None:
-        """Why the last attempt failed; ``None`` when it succeeded or there was none."""
+        """Error of the last attempt; ``None`` when it succeeded or there was none."""
         return self._last_error
 
     @property

@@ -1,4 +1,4 @@
-"""What a provider of environments hands to the manager: ids, URLs, the default.
+"""Snapshot of environments that a provider hands to the manager: ids, URLs, the default.
 
 Data and its rules only, so that a provider of one's own needs no other module.
 """

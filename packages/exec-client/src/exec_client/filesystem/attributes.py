@@ -37,7 +37,7 @@ __all__ = ["Attributes"]
 
 
 class Attributes(FileSystemBase):
-    """What is told of a file besides its content. Nothing of it is sent twice."""
+    """Calls about attributes of files. None of them is sent twice."""
 
     async def chmod(
         self,

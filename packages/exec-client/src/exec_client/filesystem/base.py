@@ -1,4 +1,4 @@
-"""What is at a path; and what every file call needs."""
+"""Base of the file calls: paths, policy, the session; and questions about one path."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["FileSystemBase"]
 
 
 class FileSystemBase:
-    """Where calls go, under which policy; and questions about one path.
+    """The session and the policy of file calls; and questions about one path.
 
     Args:
         connect: Returns the session, connecting first where needed.

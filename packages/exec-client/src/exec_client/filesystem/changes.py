@@ -32,7 +32,7 @@ __all__ = ["Changes"]
 
 
 class Changes(FileSystemBase):
-    """What changes the tree. Nothing of it is sent twice."""
+    """Calls that change the tree. None of them is sent twice."""
 
     async def mkdir(
         self,

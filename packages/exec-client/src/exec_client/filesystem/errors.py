@@ -1,4 +1,4 @@
-"""What an executor refuses about files, as the exceptions that local code catches.
+"""Exceptions for file requests that an executor refuses: the ones that local code catches.
 
 ::
 

@@ -22,7 +22,7 @@ CLOSED: Final = "I/O operation on closed file"
 
 
 class OpenFile:
-    """What all open files share: leaving the block closes them."""
+    """Base of all open files: leaving the block closes them."""
 
     name: str
     closed: bool

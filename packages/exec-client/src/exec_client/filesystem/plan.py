@@ -1,4 +1,4 @@
-"""What a transfer has to do, and how far it is."""
+"""Plan of a transfer, and its progress."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class LinkTransfer:
 
 @dataclass(slots=True)
 class Plan:
-    """What there is to do, in this order.
+    """Steps of a transfer, in their order.
 
     Links come last: a file is never written through a link that came with the same tree.
 
@@ -152,7 +152,7 @@ class LimitReached(ExecError, OSError):
 
 
 class FileTally:
-    """How far one file is, as part of all of them."""
+    """Progress of one file, as part of all of them."""
 
     def __init__(self, tally: _Tally, item: FileTransfer) -> None:
         self._tally = tally

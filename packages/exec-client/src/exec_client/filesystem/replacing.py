@@ -67,7 +67,7 @@ def cannot_replace(error: FileError) -> bool:
 
 
 class Source(Protocol):
-    """Where the bytes come from.
+    """Source of the bytes.
 
     Attributes:
         name: For people.
@@ -94,7 +94,7 @@ class Tally(Protocol):
 
 
 class Asked(NamedTuple):
-    """What the file is to have.
+    """Attributes that the file is to have.
 
     Attributes:
         create_mode: Permission bits, if there was no file; ``None`` for the usual ones.

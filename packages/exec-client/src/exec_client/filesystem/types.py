@@ -1,4 +1,4 @@
-"""What file calls answer with."""
+"""Results of file calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """What is at a path: the target of a link, with a note that there is a link.
+    """Metadata of a path: of a link, those of its target, with a note that there is a link.
 
     Attributes:
         size: In bytes.
@@ -141,7 +141,7 @@ class ScanResult:
 
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
-    """How far a transfer has come; passed to the ``progress`` callback.
+    """Progress of a transfer; passed to the ``progress`` callback.
 
     Attributes:
         path: The file that has just moved on, as it is called at its source.
@@ -160,7 +160,7 @@ class TransferProgress:
 
 @dataclass(slots=True)
 class TransferResult:
-    """What a transfer did.
+    """Counts of what a transfer did.
 
     Attributes:
         files: How many are complete.

@@ -91,7 +91,7 @@ class BlockWriter:
 
     @property
     def offset(self) -> int:
-        """Where the next block goes."""
+        """Offset of the next block."""
         return self._offset
 
     async def write(self, data: bytes | memoryview) -> None:

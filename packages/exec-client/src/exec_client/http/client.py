@@ -45,7 +45,7 @@ _CAPABILITY_VARIABLES: Final = "httpHeaderEnvVars"
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What comes before a body.
+    """Head of a response: all that comes before a body.
 
     Attributes:
         status: Any status: none is an error.

@@ -1,4 +1,4 @@
-"""From the answer to ``process/read`` to the events that were missed. Pure.
+"""Events that were missed, from the answer to ``process/read``. Pure.
 
 The answer holds output only. Exit and close are known from its flags, and their numbers
 from the numbers that are left: close has the highest, exit is the one hole. Everything is
@@ -50,7 +50,7 @@ class GapError(CatchUpError):
 
 @dataclass(slots=True)
 class CatchUp:
-    """What an answer told about a process.
+    """Content of an answer about a process.
 
     Attributes:
         chunks: Output, in order.

@@ -1,4 +1,4 @@
-"""From pieces of output to text, over holes in it."""
+"""Decoder of output: pieces of bytes to text, over holes in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to a process, in the order of its sequence."""
+"""Events of a process, in the order of its sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client knows of one process: fed with events, read through streams and waits.
+"""State of one process in the client: fed with events, read through streams and waits.
 
 Everything here is local. It outlives connections: who feeds it, live events or a catch-up,
 makes no difference to who reads.
@@ -269,7 +269,7 @@ class FollowedProcess:
 
     @property
     def failure(self) -> ProcessBrokenError | None:
-        """Why it cannot be followed any more, if so."""
+        """Reason why the process cannot be followed any more; ``None`` while it can."""
         return self._failure
 
     def events(self) -> AsyncIterator[ProcessEvent]:

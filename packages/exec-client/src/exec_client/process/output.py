@@ -36,7 +36,7 @@ class _Hole:
 
 
 class OutputStream(AsyncIterator[bytes]):
-    """What a process writes to stdout, stderr or its terminal.
+    """Output of a process: stdout, stderr or its terminal.
 
     Iterate over it for pieces as they arrive, or use the methods. One reader at a time.
     Cancelling a read loses nothing.

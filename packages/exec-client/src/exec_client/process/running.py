@@ -59,7 +59,7 @@ class _TooMuchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How to run a command; see ``Runner.run``. Wrong values are refused when it is made."""
+    """A command with its options; see ``Runner.run``. Wrong values are refused when it is made."""
 
     input: bytes | str | None = None
     timeout: float | None = None

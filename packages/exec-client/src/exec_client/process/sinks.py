@@ -1,4 +1,4 @@
-"""Where the output of a command goes, piece by piece: it is kept, written, or given to a call."""
+"""Sinks for the output of a command: it is kept, written, or given to a call, piece by piece."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an executor cannot start, as the exceptions that ``subprocess`` raises for it.
+"""Exceptions for starts that an executor refuses: the ones that ``subprocess`` raises.
 
 ::
 

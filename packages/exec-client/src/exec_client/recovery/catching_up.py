@@ -83,7 +83,7 @@ async def take_page(
 
 @dataclass(slots=True)
 class _Share:
-    """What a process missed when its session was resumed, and what it has got of it, in bytes."""
+    """Bytes that a process missed when its session was resumed, and those that it has got since."""
 
     missed: int
     got: int = field(default=0)

@@ -1,4 +1,4 @@
-"""How large the pages of a catch-up are. Pure.
+"""Size of the pages of a catch-up. Pure.
 
 A page should take about half a second on the link: short enough that a reader has something
 soon, that a connection which breaks loses little, and that other calls are not held up behind it;

@@ -1,4 +1,4 @@
-"""From a page of ``process/catchUp`` to the events in it. Pure.
+"""Events of a page of ``process/catchUp``, checked. Pure.
 
 A page has every event of a stretch of the sequence: output as chunks, the exit by its number,
 the close as the last number of the last page. So each page is checked by itself, before anything

@@ -78,7 +78,7 @@ class Resumed:
 
 
 class Recoverable(Protocol):
-    """What a recovery needs of its client."""
+    """Interface of the client for a recovery."""
 
     options: ClientOptions
     read_budget: ReadBudget
@@ -140,7 +140,7 @@ async def recover(client: Recoverable, disconnect: str, pause: float = 0.0) -> R
 
 @dataclass(slots=True)
 class _Progress:
-    """What the attempts of one recovery have come to."""
+    """Results of the attempts of one recovery so far."""
 
     attempts: int = 0
     opening: SameFailure = field(default_factory=SameFailure)

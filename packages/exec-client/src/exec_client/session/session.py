@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 
 class Session:
-    """What a client and its processes share: the connection of the moment, and its recovery.
+    """The connection of the moment, and its recovery: shared by a client and its processes.
 
     Only the loss of the current generation starts a recovery. Regions without an ``await``
     take the place of locks: each step below that must not be torn apart is one.
@@ -116,7 +116,7 @@ class Session:
 
     @property
     def state(self) -> ClientState:
-        """How the client is."""
+        """State of the client."""
         return self._state
 
     @property

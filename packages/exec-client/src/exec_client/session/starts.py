@@ -43,7 +43,7 @@ ends of starts that were lost before, and there would be more and more of both."
 
 
 class StartingClient(Protocol):
-    """What starting a process needs of its client."""
+    """Interface of the client for starting a process."""
 
     async def live_generation(self) -> Generation:
         """Return the connection to use."""

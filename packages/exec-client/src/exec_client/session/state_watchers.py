@@ -1,4 +1,4 @@
-"""Who waits for a change of the client's state."""
+"""Subscriptions to changes of the client's state."""
 
 from __future__ import annotations
 

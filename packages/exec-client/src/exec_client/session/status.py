@@ -1,4 +1,4 @@
-"""Whether an environment takes requests, in the one shape that clients and environments tell it."""
+"""Status of an environment, in the one shape that clients and environments return."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["EnvironmentStatus", "status_from_answer"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EnvironmentStatus:
-    """How an environment is. Equal to its ``state`` as a text, and printed as that.
+    """Status of an environment. Equal to its ``state`` as a text, and printed as that.
 
     Attributes:
         state: ``ready`` after an answer of the executor that says so; ``pending`` before the

@@ -85,7 +85,7 @@ class Client(_Owner, SyncExecutor):
 
     @property
     def url(self) -> str:
-        """Where the executor is."""
+        """Address of the executor."""
         return self._client.url
 
     @property
@@ -95,12 +95,12 @@ class Client(_Owner, SyncExecutor):
 
     @property
     def environment_info(self) -> EnvironmentInfo:
-        """What the executor said about itself when the connection was made."""
+        """Description that the executor gave of itself when the connection was made."""
         return self._client.environment_info
 
     @property
     def state(self) -> ClientState:
-        """How the connection is."""
+        """State of the connection."""
         return self._client.state
 
     def _asynchronous(self) -> _client.Client:

@@ -45,7 +45,7 @@ class Process:
 
     @property
     def argv(self) -> Sequence[str]:
-        """What was started."""
+        """Command line that was started."""
         return self._process.argv
 
     @property
@@ -70,12 +70,12 @@ class Process:
 
     @property
     def failure(self) -> ProcessBrokenError | None:
-        """Why it cannot be followed any more, if so."""
+        """Reason why the process cannot be followed any more; ``None`` while it can."""
         return self._process.failure
 
     @property
     def sandbox_type(self) -> SandboxType:
-        """What confines it."""
+        """Kind of sandbox that confines the process."""
         return self._process.sandbox_type
 
     def events(self) -> Iterator[ProcessEvent]:

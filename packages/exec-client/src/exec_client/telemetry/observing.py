@@ -1,4 +1,4 @@
-"""What the client tells whoever observes it."""
+"""Observation of the client's calls, connections and recoveries, for OpenTelemetry."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who may come in: bearer tokens, certificates, and the files that hold the secrets."""
+"""Admission of clients: bearer tokens, certificates, and the files that hold the secrets."""

@@ -1,4 +1,4 @@
-"""What a client shows at the door, and the answers that it can get there. Pure."""
+"""Token of a client, and the reasons to refuse one. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["UNNAMED", "Denial", "Owner", "TokenVerifier", "bearer_token"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Owner:
-    """Whom a client's sessions belong to, by its token. Never logged: it is part of the token.
+    """Owner of sessions, by its token. Never logged: it is part of the token.
 
     Attributes:
         subject: ``sub`` as JSON; ``None`` where the token names nobody.
@@ -29,7 +29,7 @@ alone, or because nothing is asked for. Among these, the id of a session is what
 
 
 class Denial(Enum):
-    """Why a client is not let in. The one thing about a token that is ever logged."""
+    """Reason to refuse a client. The one thing about a token that is ever logged."""
 
     MISSING = "no bearer token"
     MALFORMED = "malformed authorization header"

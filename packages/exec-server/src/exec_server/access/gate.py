@@ -1,4 +1,4 @@
-"""What is in force at the door: loaded from files at the start, and again when told to."""
+"""Credentials in force: loaded from files at the start, and again on SIGHUP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Credentials", "Gate", "load_credentials"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """What the files of the settings amount to.
+    """Content of the files of the settings.
 
     Attributes:
         verifier: Decides about tokens; ``None`` when none are asked for.

@@ -1,4 +1,4 @@
-"""What proves that a client may come in, as settings. Pure: no file is looked at here."""
+"""Settings of tokens and TLS. Pure: no file is looked at here."""
 
 from __future__ import annotations
 
@@ -111,13 +111,13 @@ class AccessSettings:
 
     @property
     def secret_files(self) -> tuple[str, ...]:
-        """What nobody else may read."""
+        """Files that nobody else may read."""
         paths = (self.token_file, self.shared_secret_file, self.tls_key)
         return tuple(path for path in paths if path is not None)
 
     @property
     def trusted_files(self) -> tuple[str, ...]:
-        """What nobody else may change."""
+        """Files that nobody else may change."""
         paths = (self.public_key_file, self.jwks_file, self.tls_cert, self.tls_client_ca)
         return tuple(path for path in paths if path is not None)
 

@@ -1,1 +1,1 @@
-"""What each method does: a small function from params to result."""
+"""Handlers: one small function for each method, from params to result."""

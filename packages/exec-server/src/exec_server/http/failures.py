@@ -1,4 +1,4 @@
-"""Why a request failed: the error that a client gets, and its kind for whoever counts them."""
+"""Error of a failed request: the text that a client gets, and the kind that metrics count."""
 
 from __future__ import annotations
 

@@ -70,5 +70,5 @@ class LastWordsStream(ByteStream):
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """What the stream below says."""
+        """Attributes of the stream below."""
         return self._stream.extra_attributes

@@ -8,7 +8,7 @@ __all__ = ["BodyMemory", "Held"]
 
 
 class BodyMemory:
-    """What may be held.
+    """Budget for bytes of bodies.
 
     Args:
         capacity: In bytes.
@@ -37,7 +37,7 @@ class BodyMemory:
 
 
 class Held:
-    """What one request holds of it."""
+    """Share of one request in the budget."""
 
     def __init__(self, memory: BodyMemory) -> None:
         self._memory = memory

@@ -1,4 +1,4 @@
-"""How this machine reaches origins: proxies and certificates, from its environment."""
+"""Routes from this machine to origins: proxies and certificates, from its environment."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How to reach one origin.
+    """Route to one origin.
 
     Attributes:
         tls: For the origin, and for the proxy when its URL says ``https``.

@@ -1,4 +1,4 @@
-"""Which proxy a request goes through. Pure.
+"""Choice of the proxy for a request. Pure.
 
 ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``ALL_PROXY`` name proxies, ``NO_PROXY`` lists hosts that
 are reached without one; lower case wins, as in curl. Loopback addresses are hosts like any

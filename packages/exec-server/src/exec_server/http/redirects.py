@@ -70,7 +70,7 @@ def next_request(
 
 
 def _referer(previous: Url, target: Url, *, same_origin: bool) -> bytes | None:
-    """Where the request comes from: nothing of it is told in the clear, little to strangers."""
+    """The Referer header: nothing of the origin is sent in the clear, little to strangers."""
     if previous.scheme == "https" and target.scheme == "http":
         return None
     origin = f"{previous.scheme}://".encode() + previous.netloc

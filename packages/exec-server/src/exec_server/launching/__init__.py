@@ -1,1 +1,1 @@
-"""From a request to a child, in a sandbox or without one."""
+"""Launching: from a request to a child, in a sandbox or without one."""

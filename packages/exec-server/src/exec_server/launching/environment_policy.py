@@ -1,4 +1,4 @@
-"""Which variables a child gets. Pure.
+"""Environment variables of a child, by the policy of its request. Pure.
 
 Without a policy a child gets exactly what the request lists. With one, a selection of the
 server's own environment comes first and the request's variables are laid over it.

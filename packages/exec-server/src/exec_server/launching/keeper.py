@@ -1,4 +1,4 @@
-"""Keeps denied and protected what is denied and protected, while commands run.
+"""Keeper of running sandboxes: what is denied or protected stays so while commands run.
 
 Outside, a name can be taken away with the mount that lies on it. The kernel tells of that, and then
 the sandbox is mended in a thread: its policy is looked at anew, and what is missing is mounted

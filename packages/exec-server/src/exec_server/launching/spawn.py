@@ -40,7 +40,7 @@ _DEFAULT_PATH: Final = "/usr/local/bin:/bin:/usr/bin"
 
 @dataclass(frozen=True, slots=True)
 class SpawnRequest:
-    """What to start.
+    """A command with its folder, environment and descriptors, to be started.
 
     Attributes:
         argv: Program and arguments, not empty.

@@ -1,4 +1,4 @@
-"""Which events of a process its client is known to have. Pure.
+"""Arrival of events: which of a process's events its client is known to have. Pure.
 
 Two sources. A *cursor*: a client that reads after sequence number *n* says that it has
 everything up to *n*, and once the answer has arrived it has that too. And *live* events of
@@ -42,7 +42,7 @@ class Arrival:
         self._live_seq = next_seq - 1
 
     def detached(self) -> None:
-        """What was in flight will not be confirmed any more."""
+        """Note a lost connection: live events in flight will not be confirmed any more."""
         self._in_flight.clear()
 
     def sent(self, seq: int, position: int, *, live: bool) -> None:

@@ -1,4 +1,4 @@
-"""How far live output may run ahead of a client that has to catch up first.
+"""Limit for live output while its client has to catch up first.
 
 After a resume, events flow before the client has read what it missed. It has to keep them
 until then, and clients keep 256 events and 1 MiB of a process: of one that writes much, they

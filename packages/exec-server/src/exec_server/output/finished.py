@@ -25,7 +25,7 @@ class Rests(Protocol):
 
 
 class FinishedOutput:
-    """Which output goes to disk, and when. Pure.
+    """Choice of the output that goes to disk, and of the moment. Pure.
 
     Args:
         max_bytes: That may stay in memory.

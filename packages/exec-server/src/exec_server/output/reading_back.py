@@ -1,4 +1,4 @@
-"""What one answer to ``process/read`` holds of the output that is kept.
+"""Selection of retained output for one answer to ``process/read``.
 
 Clients take messages of 64 MiB at most, and a server shall not take much memory to make one.
 So an answer is bounded by the output in it, and by what its pieces cost: output that was

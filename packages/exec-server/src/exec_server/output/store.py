@@ -1,4 +1,4 @@
-"""What is kept of a process's output: memory first, then disk, oldest dropped first.
+"""Store for a process's output: memory first, then disk, oldest dropped first.
 
 Three places, oldest output first::
 

@@ -1,4 +1,4 @@
-"""How much a process has written, so that whoever missed some can tell how much. Pure."""
+"""Counters of a process's output, so that a client can compute how much it missed. Pure."""
 
 from __future__ import annotations
 

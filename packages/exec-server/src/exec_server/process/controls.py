@@ -1,4 +1,4 @@
-"""What a running child takes from outside: input, the size of its terminal, signals."""
+"""Controls of a running child: input, the size of its terminal, signals."""
 
 from __future__ import annotations
 

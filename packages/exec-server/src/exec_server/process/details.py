@@ -1,4 +1,4 @@
-"""What is told of a process only to a client that asked for it. Pure.
+"""Details of a process, sent only to a client that asked for them. Pure.
 
 The end of a stream takes no number of the sequence: it is the number of the last event before
 it. So whoever missed it can be told at any time, and the sequence is the same for everybody.

@@ -1,4 +1,4 @@
-"""How a process has ended, in the words of logs and metrics."""
+"""Outcome of a process, in the words of logs and metrics."""
 
 from __future__ import annotations
 

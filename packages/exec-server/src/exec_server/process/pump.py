@@ -1,4 +1,4 @@
-"""From a child's descriptor to the process: non-blocking reads, paused when the peer is full."""
+"""Pump from a child's descriptor to its process: non-blocking, paused when the peer is full."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DRAIN_BYTES: Final = 4 * _LARGE_PIPE_BYTES
 
 
 class Pumped(Protocol):
-    """Where output goes."""
+    """Receiver of the output."""
 
     def output_full(self) -> bool:
         """Whether to wait before the next read."""

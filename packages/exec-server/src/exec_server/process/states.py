@@ -16,7 +16,7 @@ __all__ = ["TRANSITIONS", "ProcessEvent", "ProcessState", "advance"]
 
 
 class ProcessState(Enum):
-    """Where a process is in its life. Values are the words of ``process/list``."""
+    """State of a process. Values are the words of ``process/list``."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -25,7 +25,7 @@ class ProcessState(Enum):
 
 
 class ProcessEvent(Enum):
-    """What can happen to a process."""
+    """Event in the life of a process."""
 
     SPAWNED = "spawned"
     SPAWN_FAILED = "spawn failed"

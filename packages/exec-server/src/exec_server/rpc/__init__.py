@@ -1,1 +1,1 @@
-"""From messages to calls: the life of a connection, its requests and their answers."""
+"""Calls from messages: the life of a connection, its requests and their answers."""

@@ -83,7 +83,7 @@ class Handlers(Protocol):
 
 
 class Connection:
-    """What one peer may do, and what it waits for.
+    """Requests and answers of one peer, and its session.
 
     Args:
         peer: The transport.

@@ -1,4 +1,4 @@
-"""Exceptions become wire errors here and nowhere else."""
+"""Boundary at which exceptions become wire errors: here and nowhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large a request may be, and what is known of one that is larger. Pure."""
+"""Size limits of requests; and where to look for the id of a request beyond them. Pure."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ __all__ = ["TRANSITIONS", "ConnectionEvent", "ConnectionState", "advance"]
 
 
 class ConnectionState(Enum):
-    """What a connection may be asked."""
+    """State of a connection: it says which requests are allowed."""
 
     NEW = "new"
     ATTACHED = "attached"
@@ -24,7 +24,7 @@ class ConnectionState(Enum):
 
 
 class ConnectionEvent(Enum):
-    """What can happen to a connection."""
+    """Event in the life of a connection."""
 
     INITIALIZE = "initialize succeeded"
     INITIALIZED = "initialized received"

@@ -21,7 +21,7 @@ class Sender(Protocol):
 
     @property
     def arrived(self) -> int:
-        """How many of them the peer is known to have."""
+        """Number of bytes that the peer is known to have."""
 
     def send(self, message: bytes) -> None:
         """Queue one message. Never waits; a closed peer drops it."""

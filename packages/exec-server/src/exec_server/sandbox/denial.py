@@ -1,4 +1,4 @@
-"""Whether a command that failed was stopped by its sandbox, as far as its output tells. Pure."""
+"""Detection of a sandbox denial from the output of a command that failed. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the kernel says of changes on the disk: that all is as it was need not be looked up.
+"""Kernel events about changes on the disk, instead of looking again.
 
 Looking again at everything that a plan was made from takes some forty system calls, any of
 which may block, and so a thread. The kernel can be asked instead: a change is in the queue of
@@ -56,7 +56,7 @@ _FOLDERS_MAX: Final = 1024
 
 
 class Watch:
-    """What one plan depends on.
+    """Files and folders that one plan depends on.
 
     Attributes:
         fresh: Nothing of it has changed, as far as events have been read.

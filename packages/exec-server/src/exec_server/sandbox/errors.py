@@ -1,4 +1,4 @@
-"""Why a request cannot be confined. Nothing runs unconfined instead.
+"""Reasons for which a request cannot be confined. Nothing runs unconfined instead.
 
 ::
 

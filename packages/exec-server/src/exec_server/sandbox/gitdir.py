@@ -1,4 +1,4 @@
-"""Where a ``.git`` file points: the folders that hold a linked work tree's repository."""
+"""Targets of a ``.git`` file: the folders that hold a linked work tree's repository."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def _others(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 
 class _Matcher:
-    """Which parts of one pattern may come next, from folder to folder."""
+    """Position in one pattern: the parts that may come next, from folder to folder."""
 
     def __init__(self, glob: Glob) -> None:
         self._tests: list[Matcher | None] = [

@@ -1,4 +1,4 @@
-"""What the server runs outside, by path: no sandbox may let it be written.
+"""Paths of programs that the server runs outside: no sandbox may let them be written.
 
 Whatever a policy's folders are: a clone of the server's own repository, a home with its
 virtual environment, the root. Looked up once; what is held by descriptor is in here as well,

@@ -1,4 +1,4 @@
-"""Where a path really is: every link resolved by hand, and remembered.
+"""Resolution of paths: every link resolved by hand, and remembered.
 
 The kernel could resolve a path in one call, but would not say which links it followed. A
 link that a confined program can replace decides what the next sandbox lets it do, so
@@ -36,7 +36,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a path leads.
+    """Target of a path.
 
     Attributes:
         path: The resolved path of what exists, without links.

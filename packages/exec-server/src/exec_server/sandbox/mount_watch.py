@@ -1,4 +1,4 @@
-"""Whether the mounts of a running sandbox still lie where they were put, as the kernel tells.
+"""Watch over the mounts of a running sandbox: do they still lie where they were put?
 
 A mount lies on a name. Outside, that name can be taken away: what is removed, or replaced by
 a rename, takes the mount along, in every sandbox; what is moved carries it to another place,

@@ -16,7 +16,7 @@ __all__ = ["Base", "Kind", "Mount", "Plan"]
 
 
 class Base(enum.Enum):
-    """What there is before any mount."""
+    """File system before any mount."""
 
     EMPTY = "empty"
     READABLE = "readable"
@@ -24,7 +24,7 @@ class Base(enum.Enum):
 
 
 class Kind(enum.Enum):
-    """What a mount does with its path."""
+    """Kind of a mount: its effect on its path."""
 
     READ = "read"
     WRITE = "write"
@@ -62,7 +62,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to launch, as a value: hashable, and equal only to a plan of the same effect.
+    """Instructions for a launch, as a value: hashable, equal only to a plan of the same effect.
 
     Attributes:
         confinement: With ``NONE`` there are no mounts, with ``NETWORK`` only those that hide files.

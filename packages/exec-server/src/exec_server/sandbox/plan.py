@@ -1,4 +1,4 @@
-"""What rules amount to on this disk, right now: an ordered list of mounts.
+"""Plan of a sandbox: an ordered list of mounts, made from rules and this disk, right now.
 
 Two plans are equal exactly when the sandboxes made from them show the same files with the
 same rights: what each mount shows or lies on is known by device and inode. A worker serves

@@ -1,4 +1,4 @@
-"""What the rest of the server asks of this package: the plan of a request."""
+"""Entry points for the rest of the server: the plan of a request."""
 
 from __future__ import annotations
 

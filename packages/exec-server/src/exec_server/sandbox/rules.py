@@ -1,4 +1,4 @@
-"""What a context grants and forbids, as a list of paths. Pure: no look at the disk.
+"""Rules of a context: paths, and what it grants or forbids there. Pure: no look at the disk.
 
 An entry of a policy names a path, a place (the workspace, the temporary directory, what
 programs need to run) or a pattern. Here each becomes a rule about an absolute path, and
@@ -37,7 +37,7 @@ MINIMAL_PATHS: Final = (b"/bin", b"/etc", b"/lib", b"/lib64", b"/sbin", b"/usr")
 
 
 class Access(enum.IntEnum):
-    """What may be done with a path. Of two rules about one path the greater one counts."""
+    """Rights to a path. Of two rules about one path the greater one counts."""
 
     READ = 1
     WRITE = 2
@@ -45,7 +45,7 @@ class Access(enum.IntEnum):
 
 
 class Confinement(enum.Enum):
-    """How much of the world is kept away."""
+    """Extent of a confinement."""
 
     NONE = "none"
     NETWORK = "network"
@@ -54,7 +54,7 @@ class Confinement(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a context amounts to.
+    """Rules that a context amounts to.
 
     Attributes:
         confinement: With anything but ``FULL`` the members below say nothing, except for

@@ -1,4 +1,4 @@
-"""Which system calls are refused inside, as a program for the kernel's packet filter.
+"""Filter for system calls, as a program for the kernel's packet filter.
 
 The filter sees the number of a call and its plain arguments, nothing that they point to. So
 what is decided by an address in memory (which socket to connect to) can only be refused as
@@ -26,7 +26,7 @@ __all__ = ["Filter", "program"]
 
 
 class Filter(enum.Enum):
-    """What is refused."""
+    """Choice of the system calls that are refused."""
 
     NO_NETWORK = "no-network"
     NETWORK = "network"

@@ -34,7 +34,7 @@ _FAMILY_WIDTH: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one attempt ended under one family of policies.
+    """Outcome of one attempt under one family of policies.
 
     Attributes:
         family: Name of the family.

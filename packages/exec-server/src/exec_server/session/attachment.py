@@ -21,7 +21,7 @@ _STOOD_STILL_SECONDS: Final = 1.0
 
 
 class AttachmentState(Enum):
-    """Whether a session has a connection."""
+    """State of an attachment."""
 
     DETACHED = "detached"
     ATTACHED = "attached"
@@ -29,7 +29,7 @@ class AttachmentState(Enum):
 
 
 class AttachmentEvent(Enum):
-    """What can happen to the tie."""
+    """Event in the life of an attachment."""
 
     ATTACH = "attach"
     DETACH = "detach"

@@ -16,7 +16,7 @@ __all__ = ["Session"]
 
 
 class Session:
-    """What a client keeps when its connection is lost.
+    """State of a client that outlives its connection.
 
     Args:
         session_id: Of it.

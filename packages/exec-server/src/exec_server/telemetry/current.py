@@ -1,4 +1,4 @@
-"""What is being done at the moment: the span to which new spans and log records belong."""
+"""Current span: the parent of new spans, and the one that log records name."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class _Series:
         return _Series(list(self.counts), self.total, self.low, self.high)
 
     def since(self, before: _Series) -> _Series:
-        """What has come since ``before``; its extremes are not known, so all of them stand."""
+        """Values since ``before``; their extremes are not known, so all of them stand."""
         counts = [now - then for now, then in zip(self.counts, before.counts, strict=True)]
         return _Series(counts, self.total - before.total, self.low, self.high)
 

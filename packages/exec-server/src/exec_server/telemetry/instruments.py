@@ -1,4 +1,4 @@
-"""What the server tells whoever observes it, and the observer that does nothing.
+"""Interface to telemetry for the rest of the server, and an implementation that does nothing.
 
 The server calls these methods wherever something happens that an operator may want to see.
 Nothing of what a peer or a child made up is handed over, the method's name and the trace
@@ -56,7 +56,7 @@ class ObservedProcess(Protocol):
     """
 
     def variables(self) -> Mapping[str, str]:
-        """What the child's environment should say about its trace; may be empty."""
+        """Variables of the child's environment about its trace; may be empty."""
 
     def started(self, *, tty: bool, sandboxed: bool) -> None:
         """The child runs."""

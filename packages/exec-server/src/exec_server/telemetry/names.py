@@ -38,7 +38,7 @@ DURATION_BUCKETS_SECONDS: Final = (
 
 
 class MetricKind(Enum):
-    """How values add up."""
+    """Kind of a metric: the way in which values add up."""
 
     COUNTER = "counter"
     HISTOGRAM = "histogram"

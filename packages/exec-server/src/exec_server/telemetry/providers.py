@@ -50,7 +50,7 @@ _Record = Callable[[Metric, tuple[str, ...], float], None]
 
 
 class Telemetry:
-    """What is exported while a server runs.
+    """Providers and exporters of a running server.
 
     Args:
         signals: What to export; see ``settings``.

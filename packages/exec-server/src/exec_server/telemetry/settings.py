@@ -1,4 +1,4 @@
-"""Which signals are exported, and how, according to the standard ``OTEL_*`` variables.
+"""Settings of the exported signals, from the standard ``OTEL_*`` variables.
 
 Without any of them nothing is: the OpenTelemetry specification would send everything to
 ``localhost`` then. Variables that say how to export (endpoints, headers, batches, intervals,

@@ -1,1 +1,1 @@
-"""From sockets to messages, and back: WebSocket, TLS, limits, and who may come in."""
+"""Transport from sockets to messages and back: WebSocket, TLS, limits, admission."""

@@ -46,7 +46,7 @@ Sink = TypeVar("Sink")
 
 @dataclass(slots=True)
 class _Visit:
-    """What is known about one connection."""
+    """State of one connection on its way in."""
 
     place: Place
     owner: Owner | None = None
@@ -84,7 +84,7 @@ class Admission(Generic[V, Sink]):
 
     @property
     def upgraded_connections(self) -> int:
-        """How many of them were let in."""
+        """Number of connections that were let in."""
         return sum(visit.deadline is not None for visit in self._visits.values())
 
     async def wait_empty(self) -> None:

@@ -1,4 +1,4 @@
-"""Watches the flow window of a connection: when it is full, and whether the peer plays along."""
+"""Watch over a delivery window: is it full, and does the peer answer its pings?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of what was sent has arrived. Pure.
+"""Window of bytes that were sent and have not arrived. Pure.
 
 A socket takes bytes long before the peer has them: when the link dies, megabytes that were
 sent never arrive. But a WebSocket peer answers a ping only after it has read everything in

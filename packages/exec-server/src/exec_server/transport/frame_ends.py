@@ -1,4 +1,4 @@
-"""Where the frame ends that is coming in, so that little is read beyond it. Pure.
+"""End of the frame that is coming in, so that little is read beyond it. Pure.
 
 A frame costs time however short it is, and a read may bring tens of thousands of them, which are
 all handled before anybody else has a turn. So no read brings more than a little beyond the end of

@@ -1,4 +1,4 @@
-"""How many bytes of unhandled messages a server holds for all of its connections. Pure.
+"""Budget for the bytes of unhandled messages, shared by all connections of a server. Pure.
 
 One message may take 64 MiB until its last byte is there, and thousands of connections may
 send one. When together they hold too much, large ones stop being read, all but one: that

@@ -1,4 +1,4 @@
-"""Between the transport of a connection and what its messages mean."""
+"""Interface between the transport of a connection and the handling of its messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["MessageSink"]
 
 
 class MessageSink(Protocol):
-    """What takes the messages of an endpoint."""
+    """Receiver of an endpoint's messages."""
 
     def message_received(self, data: str | bytes | LargeMessage) -> None:
         """Take one whole message."""

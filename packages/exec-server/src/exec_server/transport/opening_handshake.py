@@ -55,7 +55,7 @@ class HandshakeProtocol(ServerProtocol):
 
     @property
     def max_size(self) -> int:
-        """What ``websockets`` 15 compares with: ``cur_size`` and the frame that comes next."""
+        """Bound of ``websockets`` 15, compared with ``cur_size`` and the frame that comes next."""
         return min(self._message_bytes, self._frame_bytes + (self.cur_size or 0))
 
     @max_size.setter

@@ -108,7 +108,7 @@ class Outlet:
 
     @property
     def arrived(self) -> int:
-        """How many of them the peer is known to have."""
+        """Number of bytes that the peer is known to have."""
         if not self._is_read():
             self._window.assume_arrived(self._unsent_bytes())
         return self._window.arrived
@@ -159,7 +159,7 @@ class Outlet:
             self.look_soon()
 
     def _unsent_bytes(self) -> int:
-        """How much the peer's system has not acknowledged."""
+        """Bytes that the peer's system has not acknowledged."""
         transport = self._transport
         if transport is None or self._closed:
             return 0
@@ -210,7 +210,7 @@ class Outlet:
 
 
 class _Waiting:
-    """Who waits for the same thing."""
+    """Callbacks that wait for the same thing."""
 
     __slots__ = ("_callbacks",)
 

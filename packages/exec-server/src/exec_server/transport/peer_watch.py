@@ -1,4 +1,4 @@
-"""Watches whether a peer is still there: asks when it is silent, gives up when it stays so."""
+"""Watch over a peer: asks when it is silent, gives up when it stays so."""
 
 from __future__ import annotations
 

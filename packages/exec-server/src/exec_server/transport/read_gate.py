@@ -1,4 +1,4 @@
-"""Whether a socket is read: as long as what comes can be afforded; see ``waits``."""
+"""Gate that stops and resumes reading a socket, by what memory allows; see ``waits``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ReadGate", "Tap"]
 
 
 class Tap(Protocol):
-    """What can be read, or not: an asyncio transport."""
+    """An asyncio transport that can stop and resume reading."""
 
     def pause_reading(self) -> None:
         """Take nothing from the socket."""

@@ -1,4 +1,4 @@
-"""Tells the log about refused connections, without letting strangers fill it."""
+"""Log records about refused connections, so few that strangers cannot fill the log."""
 
 from __future__ import annotations
 

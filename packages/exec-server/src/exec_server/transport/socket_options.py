@@ -1,4 +1,4 @@
-"""What is asked of a TCP socket beside sending and receiving."""
+"""Options and queries of a TCP socket beside sending and receiving."""
 
 from __future__ import annotations
 

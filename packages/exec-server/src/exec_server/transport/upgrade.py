@@ -1,4 +1,4 @@
-"""What an HTTP request gets before it becomes a WebSocket. Pure.
+"""Answer to an HTTP request before it becomes a WebSocket. Pure.
 
 One port serves both: ``GET /readyz`` for probes, and the upgrade on ``/``. A request that
 carries an ``Origin`` header comes from a browser, where any page could send it: it is

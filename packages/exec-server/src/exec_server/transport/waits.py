@@ -1,4 +1,4 @@
-"""What a connection may do at a moment, and what it waits for. Pure.
+"""Rules for reading, answering, handling and producing on one connection. Pure.
 
 Two sides that send and receive can come to wait for each other: one stops reading until what
 it sent was taken, the other does the same. Three rules keep them from it; decision 16 has the

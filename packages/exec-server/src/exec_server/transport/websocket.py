@@ -1,4 +1,4 @@
-"""The WebSocket skin. ``handshake``, ``request_head`` and ``assembly`` know ``websockets`` as well.
+"""The WebSocket skin. Some of its neighbours know ``websockets`` as well.
 
 It drives the library's protocol object, which does no I/O, straight from the event loop's
 callbacks. A message is handled in the callback that received its last byte, without a task
@@ -287,7 +287,7 @@ class Endpoint(SocketReader):
 
     @property
     def arrived(self) -> int:
-        """How many of them the peer is known to have."""
+        """Number of bytes that the peer is known to have."""
         return self._outlet.arrived
 
     def send(self, message: bytes) -> None:

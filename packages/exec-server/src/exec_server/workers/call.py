@@ -1,4 +1,4 @@
-"""What a worker knows of a request that it carries out."""
+"""Interface of a request, as its worker sees it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Call(Protocol):
 
     @property
     def take_file(self) -> Callable[[int], None] | None:
-        """What takes the open file that may come with the result, just before that."""
+        """Callback for the open file that may come with the result, called just before that."""
 
     def check(self, text: bytes, *, last: bool) -> None:
         """Look at the next piece of the result, before anything is done with it.

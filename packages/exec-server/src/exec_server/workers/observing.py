@@ -1,4 +1,4 @@
-"""What is told to the metrics about plans and errors: kinds, never paths or texts. Pure."""
+"""Kinds of plans and errors for the metrics: never paths or texts. Pure."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ print(json.dumps([files, packages]))
 
 @dataclass(frozen=True, slots=True)
 class HelperProgram:
-    """How to start a helper.
+    """Command line and environment of a helper.
 
     Attributes:
         command: Program and arguments.

@@ -1,4 +1,4 @@
-"""What a worker returns as JSON text that may be spliced into an answer.
+"""Grammar of a worker's results: JSON text that may be spliced into an answer.
 
 A worker that has been taken over could end the answer early and forge others. So text of its
 own is checked before it goes to the client as it is: each operation has a grammar that leaves

@@ -16,7 +16,7 @@ __all__ = ["TRANSITIONS", "WorkerEvent", "WorkerState", "advance"]
 
 
 class WorkerState(Enum):
-    """What a worker can be used for."""
+    """State of a worker."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -25,7 +25,7 @@ class WorkerState(Enum):
 
 
 class WorkerEvent(Enum):
-    """What can happen to a worker."""
+    """Event in the life of a worker."""
 
     READY = "said that it is ready"
     CLOSE = "closed, failed or killed"

@@ -1,4 +1,4 @@
-"""Try ways out, one after the other: ``NAMES SITE``."""
+"""Program that tries ways out, one after the other: ``NAMES SITE``."""
 
 from __future__ import annotations
 

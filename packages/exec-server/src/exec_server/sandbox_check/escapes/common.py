@@ -1,4 +1,4 @@
-"""What all attempts need: where they are, how they are registered, system calls by name."""
+"""Common parts of all attempts: their site, their registry, system calls by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SECRET: Final = "the-secret-of-the-server"  # noqa: S105 - told apart by being n
 
 @dataclass(frozen=True)
 class Site:
-    """What there is to reach.
+    """Targets that attempts try to reach.
 
     Attributes:
         root: The writable folder; holds ``.git/hooks``, ``denied`` and ``sub/denied-file``.
