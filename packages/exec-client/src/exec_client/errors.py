@@ -10,9 +10,9 @@
     │  │  └─ AccessDeniedError      ... because of the token: HTTP 401 or 403
     │  ├─ TlsError                  a certificate does not satisfy the other side
     │  └─ InsecureTokenError        a token would have been sent for others to read
-    ├─ BadAnswerError               the executor answered with something that makes no sense
+    ├─ BadAnswerError               the executor's answer is malformed
     ├─ ConnectionBrokenError        the connection broke while a request was in flight
-    ├─ SessionLostError             the session cannot be resumed: the client is of no use any more
+    ├─ SessionLostError             the session cannot be resumed: all further calls fail
     │  ├─ SessionExpiredError       the executor does not know it (any more)
     │  └─ RecoveryDeadlineError     no executor was reached in time
     ├─ ProcessBrokenError           one process cannot be followed any more
@@ -105,7 +105,7 @@ class AccessDeniedError(HandshakeRejectedError):
 
 
 class TlsError(ConnectError):
-    """One side does not accept the certificate of the other, or a file with one is of no use.
+    """One side does not accept the certificate of the other, or a file with one is unusable.
 
     A recovery ends with it at once.
     """

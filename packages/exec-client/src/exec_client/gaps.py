@@ -41,7 +41,7 @@ class Gap:
 
 
 def describe_gap(gap: Gap) -> str:
-    """Return a line that tells of a gap: the marker of those who choose none."""
+    """Return a line about a gap: the marker of those who choose none."""
     if gap.lost_bytes is None:
         return "\n[output lost]\n"
     return f"\n[{gap.lost_bytes:,} bytes of output lost]\n"

@@ -115,7 +115,7 @@ class FrameDecoder:
         if self._broken is not None:
             raise self._broken
         if self._header is None and not self._held and len(data) >= HEADER_BYTES:
-            # Nearly always it is one whole frame. What is illegal is told further down.
+            # Nearly always it is one whole frame. An illegal frame raises further down.
             length, kind = int.from_bytes(data[:4], "big"), self._accept.get(data[4])
             request_id = int.from_bytes(data[5:HEADER_BYTES], "big")
             whole = length == len(data) - HEADER_BYTES <= MAX_PAYLOAD_BYTES

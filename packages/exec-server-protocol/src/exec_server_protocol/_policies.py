@@ -131,7 +131,7 @@ class _Members:
         return [as_uri(path) for path in value]
 
     def readable(self, name: str) -> list[FileSystemEntry]:
-        """Return the entries that let be read what the policy says, everything unless told."""
+        """Return the entries for reading: all paths, unless the policy names some."""
         value = self.take(name, "fullAccess")
         access = _Members({"type": value} if isinstance(value, str) else dict(value))
         kind = _squash(str(access.take("type", "")))

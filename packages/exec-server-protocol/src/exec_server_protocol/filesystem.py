@@ -346,7 +346,7 @@ class FsCloseResult(WireModel):
 
 
 class FsWatchMissingParams(WireModel):
-    """Asks to be told once when something that is missing may have appeared."""
+    """Asks for one notification when something that is missing may have appeared."""
 
     watch_id: UnsignedInt
     missing: list[WirePathUri] = Field(max_length=WATCHED_PATHS_MAX)

@@ -175,7 +175,7 @@ class ProcessStartResult(WireModel):
 
 
 class ProcessReadParams(WireModel):
-    """Asks for retained output after a cursor, and waits for some if told to."""
+    """Asks for retained output after a cursor, and waits for some if ``waitMs`` says so."""
 
     process_id: ChosenProcessId
     after_seq: UnsignedInt | None = None
@@ -232,7 +232,7 @@ class ProcessCatchUpParams(WireModel):
 
     process_id: ChosenProcessId
     after_seq: UnsignedInt
-    """The client has everything up to this number; the executor may let go of it."""
+    """The client has everything up to this number; the executor may drop it."""
     max_bytes: UnsignedInt
     """Budget of the page: payload, and 256 bytes for each piece. The first piece is always
     returned whole. With 0 there is none, only the state."""
@@ -375,7 +375,7 @@ class ProcessExitedNotification(WireModel):
     """0 to 255, or 128 + N for signal N."""
     sandbox_denied: bool = False
     signal: UnsignedInt | None = _extension()
-    """The signal that ended it, if one did; what ended a command in a sandbox may not be told.
+    """The signal that ended it, if one did; unknown for some commands in a sandbox.
     Extension: ``processDetails``, when asked for."""
 
 

@@ -14,7 +14,7 @@ class ProcessStreamEndedNotification(WireModel):
     """A stream is complete, and the process may live on. It takes no number of the sequence.
 
     It may be left out when the process closes: that says so of all of its streams. What was
-    missed of it is told by ``stream_ends``. Extension: ``processDetails``, when asked for.
+    missed of it is in ``stream_ends``. Extension: ``processDetails``, when asked for.
     """
 
     process_id: ProcessId

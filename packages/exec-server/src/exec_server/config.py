@@ -52,7 +52,7 @@ def parse_listen_url(url: str) -> ListenAddress:
     """Return the address that ``ws://IP:PORT`` names.
 
     Names are not accepted: what ``localhost`` means is up to a resolver, and a server that
-    runs commands should not listen on an address that it was not told.
+    runs commands should not listen on an address that nobody configured.
 
     Raises:
         ConfigError: It is anything else.
@@ -206,14 +206,14 @@ class ServerConfig:
         spool_dir: Where; ``None`` for the system's temporary directory. The files have no
             names, so nothing is left of them however the server ends.
         limits: See ``Limits``.
-        instruments: Who is told what happens; by default nobody.
+        instruments: Receives all that can be observed; by default nothing does.
         access: Authentication and TLS.
         fs_helper: Path of the file helper; ``None`` for the program ``fs-helper`` beside the
             running interpreter, else on PATH.
         files: See ``FileLimits``.
 
     Raises:
-        ConfigError: A value makes no sense, or the server would be open to the network
+        ConfigError: A value is out of its range, or the server would be open to the network
             without authentication.
     """
 

@@ -85,7 +85,7 @@ class SpawnError(ServerError):
 
 
 def forget_frames(error: BaseException) -> None:
-    """Let an error that has been told and logged hold nothing but its text.
+    """Let an error that has been sent and logged hold nothing but its text.
 
     An error refers to the frames that it came through, and one of those often refers to the
     error. Such a circle, and whatever its frames hold, would stay until the collector runs.

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _NO_FILE: Final = frozenset({errno.EISDIR, errno.ELOOP, errno.EMLINK, errno.ENXIO})
-"""What says that there is something, but no file: renaming will tell what is wrong."""
+"""Error numbers that mean: there is something, but no file. Renaming will fail with the reason."""
 
 _NS_PER_MS: Final = 1_000_000
 _MS_MAX: Final = 2**63 // _NS_PER_MS - 1

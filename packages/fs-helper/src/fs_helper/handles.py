@@ -165,7 +165,7 @@ class Handles:
         return EMPTY
 
     def close_all(self) -> None:
-        """Close everything; nobody is told about errors any more."""
+        """Close everything. Errors are ignored: nobody waits for them."""
         for handle_id in list(self._open):
             self._drop(handle_id)
 

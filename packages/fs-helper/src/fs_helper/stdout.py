@@ -43,7 +43,7 @@ class Stdout:
         """
         if descriptor is not None and self._socket is not None:
             rights = _socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", descriptor)
-            with suppress(OSError):  # what is wrong with the socket is told by the write below
+            with suppress(OSError):  # the write below raises what is wrong with the socket
                 buffers = after(buffers, self._socket.sendmsg(buffers, [rights]))
         if buffers:
             write_all(_STDOUT, buffers)

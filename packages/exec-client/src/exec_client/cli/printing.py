@@ -74,7 +74,7 @@ def _escaped(character: str) -> str:
 
 
 def local_time(seconds: float) -> datetime | None:
-    """Return a time that an executor told; ``None`` for one that no calendar has."""
+    """Return a time that an executor sent; ``None`` for one that no calendar has."""
     try:
         return datetime.fromtimestamp(seconds).astimezone()
     except (OverflowError, ValueError, OSError):

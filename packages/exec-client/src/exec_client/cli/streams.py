@@ -48,7 +48,7 @@ def input_kind(fd: int) -> str:
 
 
 def input_is_at_eof(fd: int) -> bool:
-    """Return whether reading would give nothing, as far as can be told without reading."""
+    """Return whether reading would give nothing, as far as is known without reading."""
     status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode):
         return os.lseek(fd, 0, os.SEEK_CUR) >= status.st_size
@@ -142,7 +142,7 @@ class StreamWriter:
             view = view[written:]
 
     def close(self) -> None:
-        """Let go of the thread. A write in progress is not waited for."""
+        """End the thread. A write in progress is not waited for."""
         if self._thread is not None:
             self._thread.close()
 

@@ -260,7 +260,7 @@ class Generation:
             self._end(reason)
 
     def _blame(self, data: str | bytes) -> None:
-        """Fail the call that a message without sense answers, or all if there is no telling."""
+        """Fail the call that a malformed message answers, or all calls if it names none."""
         head = data[:_HEAD_LENGTH]
         found = _ANSWERED.match(head if isinstance(head, bytes) else head.encode(errors="replace"))
         guilty = self._pending.get(int(found[1])) if found else None

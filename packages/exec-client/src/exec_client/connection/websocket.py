@@ -71,7 +71,7 @@ _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class _Connect(websockets_connect):
-    """Stays where it was told to go."""
+    """Refuses to follow redirects."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         """Follow no redirect: a token is meant for one executor."""

@@ -295,7 +295,7 @@ class Download:
             report(error)
 
     def close(self) -> None:
-        """Let go of the folders."""
+        """Close the folders."""
         if self._tree is not None:
             self._tree.close()
 

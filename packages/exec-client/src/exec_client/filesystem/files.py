@@ -246,7 +246,7 @@ class BinaryWriter(OpenFile):
 
         Raises:
             FileError: The executor refused to write earlier ones.
-            FileHandleLostError: The connection was lost; the file is of no use any more.
+            FileHandleLostError: The connection was lost; all further calls fail.
         """
         self._check_open()
         self._writer.check()
@@ -271,7 +271,7 @@ class BinaryWriter(OpenFile):
 
         Raises:
             FileError: The executor refused to write it.
-            FileHandleLostError: The connection was lost; the file is of no use any more.
+            FileHandleLostError: The connection was lost; all further calls fail.
         """
         self._check_open()
         if self._buffer:

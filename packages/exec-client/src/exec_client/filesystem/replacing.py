@@ -84,7 +84,7 @@ class Source(Protocol):
 
 
 class Tally(Protocol):
-    """Is told how far it is."""
+    """Called with the progress."""
 
     def start(self, offset: int) -> None:
         """Begin, with so many bytes there already."""

@@ -104,7 +104,7 @@ class BlockWriter:
             data: 1 to ``BLOCK_BYTES`` bytes, which must not change any more.
 
         Raises:
-            FileError: The executor refused a block; the file is of no use any more.
+            FileError: The executor refused a block; all further calls fail.
             FileHandleLostError: The connection was lost; likewise.
         """
         await self._settle(WRITE_BEHIND_BLOCKS - 1)

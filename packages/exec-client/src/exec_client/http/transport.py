@@ -49,7 +49,7 @@ class ExecutorTransport(httpx.AsyncBaseTransport):
     httpx keeps doing what it does above a transport: redirects, cookies, authentication,
     decoding. What it configures below one is the executor's instead: proxies, certificates,
     connections. Timeouts hold here: ``connect`` and ``read`` together until the headers are
-    there, ``read`` for each piece of the body; the executor is told to stop when one is over.
+    there, ``read`` for each piece of the body; a request to stop is sent when one is over.
 
     Closing it closes nothing of the client.
 

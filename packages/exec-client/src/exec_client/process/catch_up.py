@@ -75,13 +75,13 @@ def merge(ordering: Ordering, catch_up: CatchUp, *, fill: bool = False) -> list[
     """Take over what was missed; return the events that are publishable now, in order.
 
     With ``fill``, each hole that output has left gets a gap. Which of the missing numbers is
-    the exit's cannot be told then. It is taken to be the last: output goes oldest first, so a
+    the exit's is not known then. It is taken to be the last: output goes oldest first, so a
     hole behind output that is left is the exit, and of one hole before it the order tells nobody
     anything.
 
     Raises:
         GapError: Output is missing for good, and ``fill`` is not set.
-        CatchUpError: The answer makes no sense.
+        CatchUpError: The answer is malformed, or contradicts the events before.
     """
     target = catch_up.next_seq - 1
     if ordering.closed or target <= ordering.last:

@@ -84,7 +84,7 @@ class FailedEvent:
 
 @dataclass(frozen=True, slots=True)
 class StreamEnd:
-    """A stream is complete. It has no number of its own, and may be told at any time.
+    """A stream is complete. It has no number of its own, and may come at any time.
 
     Attributes:
         last_seq: No output of the stream has a higher number.

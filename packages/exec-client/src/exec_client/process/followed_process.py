@@ -138,9 +138,9 @@ class FollowedProcess:
                 self._finish(None)
 
     def streams_ended(self, ends: Mapping[StreamName, int]) -> None:
-        """Take note of streams that are complete with the event of some number.
+        """Note the streams that are complete with the event of some number.
 
-        It may be told before that event, after it, and again: the streams end in any case when
+        The note may come before that event, after it, and again: the streams end in any case when
         everything up to it is published.
         """
         self._ends.update(ends)

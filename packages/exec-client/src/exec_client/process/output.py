@@ -149,7 +149,7 @@ class OutputStream(AsyncIterator[bytes]):
         self._unwanted = True
 
     def drop_oldest(self, size: int) -> None:
-        """Give up ``size`` bytes or a little more, oldest first. Who reads is told."""
+        """Give up ``size`` bytes or a little more, oldest first. Its reader gets an error."""
         first = self._pieces[0][0] if self._pieces else 0
         hole = _Hole(first, first, 0)
         dropped = 0

@@ -147,7 +147,7 @@ class Process(FollowedProcess):
 
         Raises:
             RpcError: The executor refused, for instance because it has forgotten the process.
-            BadAnswerError: Its answer makes no sense.
+            BadAnswerError: Its answer is malformed.
         """
         from exec_server_protocol.process import ProcessReadResult  # which takes time to load
 

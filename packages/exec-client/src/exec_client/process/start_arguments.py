@@ -1,6 +1,6 @@
 """Arguments of a start: their types, and what is sent for them.
 
-Whoever passes something else is told which argument it was, before anything is sent.
+For anything else the error names the argument, before anything is sent.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ _HERE: Final = {"pipe_stdin": "stdin", "wait_ms": "wait"}
 
 @contextmanager
 def arguments_named() -> Iterator[None]:
-    """Make params of what a caller passed; what the model refuses is told by argument.
+    """Make params of what a caller passed; the error names the argument that the model refuses.
 
     Raises:
         TypeError: An argument is of the wrong type. The text begins with its name.

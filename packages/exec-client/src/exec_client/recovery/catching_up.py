@@ -1,7 +1,7 @@
 """The catch-up of the processes that missed output, while the client is in use again.
 
 It goes page by page, over the connection that everything else uses. Each page is asked for with
-the last published number, checked, published and let go; so a connection that breaks costs at most
+the last published number, checked, published and freed; so a connection that breaks costs at most
 the pages that were under way, and the next one goes on where this one was.
 
 * Fair: the process that got least goes first, and of several the one that missed least.

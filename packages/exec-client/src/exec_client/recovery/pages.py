@@ -42,7 +42,7 @@ def events_of_page(
 
     Raises:
         GapError: Some are no longer retained, and they are not to be made up for by gaps.
-        CatchUpError: The answer makes no sense.
+        CatchUpError: The answer is malformed, or contradicts the events before.
     """
     through = page.next_seq - 1
     found: list[SequencedEvent] = [OutputEvent(c.seq, c.stream, c.chunk) for c in page.chunks]

@@ -36,7 +36,7 @@ that one which is about to be used is left alone mostly."""
 
 GIVE_UP_SECONDS: Final = 30.0
 """For which nobody was done, before an open is refused. Longer than it takes to notice that a link
-has gone; who has files open for longer has to be told, not kept waiting."""
+has gone; a caller that keeps files open for longer has to get an error, not to wait."""
 
 
 class Slot:

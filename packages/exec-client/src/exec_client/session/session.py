@@ -221,13 +221,13 @@ class Session:
     # ------------------------------------------------------------------ generations
 
     async def open_generation(self, *, resume: bool) -> Generation:
-        """Connect, initialize, and resume the session if told to.
+        """Connect, initialize, and resume the session if ``resume`` says so.
 
         Raises:
             ConnectError: No connection, or no answer in time.
             RpcError: The executor refused.
             GenerationLost: The connection broke meanwhile.
-            ValueError: The answer makes no sense, or names another session.
+            ValueError: The answer is malformed, or names another session.
         """
         with self.observer.connect(resume=resume):
             return await self._open_generation(resume=resume)
@@ -271,7 +271,7 @@ class Session:
         return generation
 
     def _notified(self, message: Notification) -> None:
-        """Route an event. A known one that makes no sense ends the connection, not the session."""
+        """Route an event. A malformed one of a known kind ends the connection, not the session."""
         if message.method == HTTP_REQUEST_BODY_DELTA.name:
             self.bodies.receive(message.params)
             return

@@ -63,7 +63,7 @@ class Observer:
     """Follows one client, once there is something to follow it with.
 
     Args:
-        url: Of the executor; its host and port are told.
+        url: Of the executor; its host and port become attributes.
         options: For the providers.
     """
 

@@ -93,7 +93,7 @@ class HandleTable:
         return self._handles.get(handle_id)
 
     def remove(self, handle_id: str) -> Handle | None:
-        """Remove a handle and let go of its worker."""
+        """Remove a handle and release its worker."""
         handle = self._handles.pop(handle_id, None)
         if handle is not None:
             handle.worker.pins -= 1

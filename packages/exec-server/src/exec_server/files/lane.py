@@ -298,7 +298,7 @@ class FileLane:
     # ------------------------------------------------------------------ end
 
     def close(self) -> None:
-        """Let go of everything: the client is gone.
+        """Drop all requests and handles: the client is gone.
 
         What has not begun does not happen. What has may go on for the grace time, so that
         writing a file does not break off for nothing; then its worker is killed.

@@ -1,8 +1,8 @@
 """``fs/watchMissing``: tells a client once when something that is missing may have appeared.
 
 A worker looks at the paths every second: the server itself never touches them, and a file
-system that hangs only keeps its watch from being told. The watches of a connection end with
-it.
+system that hangs delays the notification of its own watch only. The watches of a connection
+end with it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["MissingWatches"]
 
 _OP: Final = "fs/checkMissing"
 _WATCHES_MAX: Final = 64
-"""Of one connection. A client has one for each workspace, and replaces it when it was told."""
+"""Of one connection. A client has one for each workspace, replaced after its notification."""
 _PATHS_MAX: Final = 1024
 """Of one connection: as many as a worker looks at in one request."""
 _PATHS_MAX_BYTES: Final = 512 * 1024

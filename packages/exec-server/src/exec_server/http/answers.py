@@ -126,7 +126,7 @@ def whole_answer(
     ]
     size = 0
     texts = deque(body.take())
-    while texts:  # each is let go of when it has been handed on
+    while texts:  # each is freed when it has been handed on
         text = texts.popleft()
         part.append(text)
         size += len(text)

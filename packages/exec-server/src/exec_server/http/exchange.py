@@ -18,7 +18,7 @@ __all__ = ["exchange"]
 async def exchange(
     request: OutgoingRequest, network: Network, *, follow: bool
 ) -> AsyncIterator[IncomingResponse]:
-    """Send a request, follow redirects if told to, and yield the last response.
+    """Send a request, follow redirects if it says so, and yield the last response.
 
     Args:
         request: The first one.

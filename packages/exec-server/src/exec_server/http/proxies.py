@@ -58,7 +58,7 @@ def _matches(entry: str, host: str, port: int) -> bool:
     entry = entry.strip("[]").removeprefix("*").strip(".")
     if not entry:
         return False
-    # A suffix of names makes no sense for addresses: 1.1 shall not match 10.1.1.1.
+    # A suffix is for names, not for addresses: 1.1 shall not match 10.1.1.1.
     return host == entry or (address is None and host.endswith(f".{entry}"))
 
 

@@ -1,6 +1,6 @@
 """A response → the request that follows it. Pure.
 
-The rules are those of browsers: what changes the method, what a new origin is not told.
+The rules are those of browsers: changes of the method, headers that a new origin does not get.
 """
 
 from __future__ import annotations

@@ -215,7 +215,7 @@ class HttpRequest:
             await room.wait()
 
     def finish(self, error: BaseException | None) -> None:
-        """Say how it ended, in the way that is left, and let go of what it holds.
+        """Report its end in the way that is left, and give back its share of the memory.
 
         Args:
             error: Why it failed; ``None`` when it did not.

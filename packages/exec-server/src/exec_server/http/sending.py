@@ -135,7 +135,7 @@ async def _pieces(response: httpcore.Response, host: str) -> AsyncGenerator[byte
 
 @contextmanager
 def _failures_of(host: str) -> Iterator[None]:
-    """Turn what httpcore raises into what the client is told."""
+    """Turn an exception of httpcore into the error that the client gets."""
     try:
         yield
     except _ERRORS as error:

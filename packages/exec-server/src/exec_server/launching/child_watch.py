@@ -26,7 +26,7 @@ _PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 
 _FIRST_LOOK_SECONDS: Final = 0.01
 _LONGEST_WAIT_SECONDS: Final = 2.0
-"""Between looks at a group that outlives its leader: nothing tells of a group's end, and the
+"""Between looks at a group that outlives its leader: nothing reports a group's end, and the
 handle is a descriptor. The waits double; a look is one system call."""
 
 
@@ -90,7 +90,7 @@ class ChildWatch:
             on_exit(128 - code, -code)
 
     def _look_at_group(self, seconds: float) -> None:
-        """Let go of the handle if the group has ended, else look again after so long."""
+        """Close the handle if the group has ended, else look again after so long."""
         if not self.signal_group(0):
             return  # and so it is forgotten
         later = min(2 * seconds, _LONGEST_WAIT_SECONDS)

@@ -195,7 +195,7 @@ class ConfinedLaunch(Launch):
         return True
 
     def _runs_nothing_yet(self) -> bool:
-        """Whether bubblewrap has been let go on and has not come to the command.
+        """Whether bubblewrap was allowed to continue and has not executed the command yet.
 
         Its first process inside ignores signals, so one that comes now would be lost.
         """

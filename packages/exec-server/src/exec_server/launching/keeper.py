@@ -1,6 +1,6 @@
 """Keeper of running sandboxes: what is denied or protected stays so while commands run.
 
-Outside, a name can be taken away with the mount that lies on it. The kernel tells of that, and then
+Outside, a name can be taken away with the mount that lies on it. The kernel reports that, and then
 the sandbox is mended in a thread: its policy is looked at anew, and what is missing is mounted
 inside. A command for which that does not work is ended.
 

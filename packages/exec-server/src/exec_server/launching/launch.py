@@ -115,13 +115,13 @@ class Launch:
     def exit_code(self, code: int) -> int:
         """Return the command's exit code, given that of the child.
 
-        A confined command that could not be executed counts as what ``prepare`` was told, so
-        that it is not taken for one that ran and failed.
+        A confined command that could not be executed ends with the code that ``prepare`` was given
+        for it (``not_run``), so that it is not taken for one that ran and failed.
         """
         return code
 
     def close(self) -> None:
-        """Let go of everything, and end what may still run inside.
+        """Close all descriptors, and end the processes that may still run inside.
 
         The child must have ended, or never have started.
         """

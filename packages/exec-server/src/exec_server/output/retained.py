@@ -85,7 +85,7 @@ class RetainedOutput:
         return len(self._chunks)
 
     def clear(self) -> None:
-        """Let go of all chunks."""
+        """Drop all chunks."""
         self._chunks.clear()
         self._size = 0
 

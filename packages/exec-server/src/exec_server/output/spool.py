@@ -125,7 +125,7 @@ class Spool:
         """Close a segment, behind whatever still reads it."""
         try:
             self.executor.submit(segment.close)
-        except RuntimeError:  # the thread has been told to stop: nobody reads any more
+        except RuntimeError:  # the thread is stopping: nobody reads any more
             segment.close()
 
     def close(self) -> None:

@@ -378,7 +378,7 @@ class OutputStore:
     def close(self) -> None:
         """Drop everything and give the disk space back. Repeating it does nothing."""
         self._closed = True
-        self._on_room = _nothing  # whoever was told refers to this, too
+        self._on_room = _nothing  # the callback's owner refers to this, too
         self._on_dropped = _nobody
         self._clear_pending()
         self._spool.finished.discard(self)

@@ -1,7 +1,7 @@
 """Details of a process, sent only to a client that asked for them. Pure.
 
 The end of a stream takes no number of the sequence: it is the number of the last event before
-it. So whoever missed it can be told at any time, and the sequence is the same for everybody.
+it. So a client that missed it can get it at any time, and the sequence is the same for everybody.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ _SIGNAL_BASE: Final = 128
 
 
 def exit_class(exit_code: int) -> str:
-    """Return what kind of end an exit code tells of."""
+    """Return the kind of end that an exit code means."""
     if exit_code == 0:
         return "success"
     return "signal" if exit_code > _SIGNAL_BASE else "failure"

@@ -176,7 +176,7 @@ class Process:
         return self.is_behind and self._ahead.waiting
 
     def caught_up(self, sender: Sender, through: int) -> bool:
-        """``sender`` is about to be told everything up to ``through``.
+        """``sender`` is about to be sent everything up to ``through``.
 
         Returns:
             Whether that is all there is, so that it gets later events as they happen.
@@ -227,7 +227,7 @@ class Process:
         self._changed()
 
     def confirm_arrived(self) -> None:
-        """Look how much the peer has by now, and let go of what need not be kept for it."""
+        """Look how much the peer has by now, and drop the output that need not be kept for it."""
         if (sender := self._sender or self._behind) is not None:
             self.kept.arrival.confirm(sender.arrived)
             self.kept.trim()
@@ -246,7 +246,7 @@ class Process:
             through: Up to this number, it has everything behind its cursor.
         """
         if self.state is ProcessState.CLOSED and through == self._next_seq - 1:
-            seq = through  # it told of the end as well
+            seq = through  # the answer had the end as well
         if (sender := self._sender or self._behind) is not None and seq is not None:
             self.kept.arrival.sent(seq, sender.sent, live=False)
         self._ahead.answered(through)
@@ -359,7 +359,7 @@ class Process:
         return True
 
     def destroy(self) -> None:
-        """Kill what is left of the group and let go of everything: the session is over."""
+        """Kill what is left of the group and free all resources: the session is over."""
         self._sender = self._behind = None
         self._ahead.close()
         self.kept.close()

@@ -91,7 +91,7 @@ class Connection:
         registry: The server's sessions.
         handlers: Method to handler; see ``dispatch``.
         limits: How much may wait.
-        instruments: Who is told of requests.
+        instruments: Observe the requests.
 
     Attributes:
         waiting_bytes: What the messages take that were read and not yet handled.
@@ -148,7 +148,7 @@ class Connection:
             self.session.processes.confirm_arrived()
 
     def connection_lost(self) -> None:
-        """Let go of the session and of everything that waits. Nothing can be answered."""
+        """Detach the session and drop all requests that wait. Nothing can be answered."""
         self.state = advance(self.state, ConnectionEvent.CLOSE)
         self._inbound.clear()
         self.waiting_bytes = 0

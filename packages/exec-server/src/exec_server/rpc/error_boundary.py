@@ -16,9 +16,9 @@ logger = logging.getLogger(__name__)
 
 
 def to_error_data(error: BaseException, method: str) -> ErrorData:
-    """Return what the peer is told about a failed request.
+    """Return the error that the peer gets for a failed request.
 
-    An error that was raised to be told keeps its code and text. Any other is a fault of
+    An error that is meant for the peer keeps its code and text. Any other is a fault of
     ours: its text might hold anything, so it is logged and withheld.
 
     Args:

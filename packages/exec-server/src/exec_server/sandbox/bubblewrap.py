@@ -51,7 +51,7 @@ class Bubblewrap:
 
     @property
     def mounts_descriptors(self) -> bool:
-        """Whether it can be told a descriptor to mount, and compares what it has mounted."""
+        """Whether it can be given a descriptor to mount, and compares what it has mounted."""
         return self.version >= _DESCRIPTORS_SINCE
 
 

@@ -112,7 +112,7 @@ class DiskEvents:
             return watch.fresh
 
     def _read(self, ready: list[tuple[int, int]]) -> None:
-        if any(fd == self._mounts for fd, _ in ready):  # being told has acknowledged it
+        if any(fd == self._mounts for fd, _ in ready):  # the poll has acknowledged it
             self._all_changed()
         for number, name in self._inotify.read():
             self._changed(number, name)

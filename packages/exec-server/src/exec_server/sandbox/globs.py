@@ -33,7 +33,7 @@ __all__ = [
 SCAN_MAX_ENTRIES: Final = 1_000_000
 """Folder entries that one search looks at: a large monorepo with all its dependencies."""
 SCAN_MAX_SECONDS: Final = 10.0
-"""How long one search may take; a request that waits longer is better told no."""
+"""How long one search may take; a request that waits longer is better refused."""
 
 PATTERNS_MAX: Final = 256
 """Of one policy. People write a dozen; every entry of a folder is compared with all of them."""

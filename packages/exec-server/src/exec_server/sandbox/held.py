@@ -47,7 +47,7 @@ class Held:
         """
         if not self._digest:
             return
-        # Nobody can set this time back. It also tells of names that come and go.
+        # Nobody can set this time back. It also changes when names come and go.
         changed = os.stat(self.executable).st_ctime_ns
         if changed != self._changed:
             if _digest(self.executable) != self._digest:

@@ -23,7 +23,7 @@ class MountTable:
 
     def is_unchanged(self) -> bool:
         """Return whether they are the same as at the beginning. Never blocks."""
-        # The kernel tells of a change once.
+        # The kernel reports a change once.
         self._changed = self._changed or self._descriptor < 0 or bool(self._poll.poll(0))
         return not self._changed
 

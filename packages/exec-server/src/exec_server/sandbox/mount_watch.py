@@ -3,7 +3,7 @@
 A mount lies on a name. Outside, that name can be taken away: what is removed, or replaced by
 a rename, takes the mount along, in every sandbox; what is moved carries it to another place,
 and so does a folder above that is moved. Inside, whatever comes under the old name is then
-neither hidden nor protected. The kernel tells of both before the call that did it returns:
+neither hidden nor protected. The kernel reports both before the call that did it returns:
 mounts that come or go are announced by the sandbox's own ``mountinfo``, and a file or
 folder that is moved tells by inotify. Here both are asked, without waiting.
 
@@ -108,7 +108,7 @@ class MountWatcher:
             OSError: The process is gone.
         """
         path, flags = f"/proc/{pid}/mountinfo", os.O_RDONLY | os.O_CLOEXEC
-        # Whoever polls such a file is told of a change once. So who is woken by one asks another.
+        # A descriptor reports a change to the first poll only: one is for waking, one for looking.
         announced = None if self._epoll is None else os.open(path, flags)
         watch = MountWatch(self, os.open(path, flags), announced)
         with self._lock:

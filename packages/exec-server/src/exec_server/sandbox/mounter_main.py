@@ -1,4 +1,4 @@
-"""A program that enters sandboxes' namespaces and mounts there what it is told.
+"""A program that enters sandboxes' namespaces and mounts there what its arguments list.
 
 It runs outside, as the server's user, and nothing of it is ever run inside. It is a program
 of its own since a process with threads cannot enter a user namespace, and needs nothing but the

@@ -1,4 +1,4 @@
-"""Sandboxes with a network: which of them there are, so that the server can tell whom it talks to.
+"""Sandboxes with a network: a register of them, so that the server can recognise peers from inside.
 
 A command in such a sandbox reaches every address of this machine, the server's own port included,
 and what it asked for there would run unconfined. Each of them has a process namespace of its own,

@@ -128,7 +128,7 @@ class Placeholders:
             return mark
 
     def release(self, mark: Placeholder) -> None:
-        """Let go of it; the last one takes it away."""
+        """Release a placeholder; the last holder removes it from the disk."""
         with self._lock:
             held = self._held[mark]
             held.count -= 1

@@ -1,6 +1,6 @@
 """Comparing a sandbox that has been set up, and runs nothing yet, with its plan.
 
-bubblewrap is told paths, and a path may lead elsewhere by the time it is mounted: a folder
+bubblewrap is given paths, and a path may lead elsewhere by the time it is mounted: a folder
 that was planned can have been replaced by a link to another. So the result is examined from
 outside: each planned mount must be the one that is seen at exactly its path, with the
 planned rights, and what is mounted must be the very file or folder that was planned.
@@ -65,7 +65,7 @@ def verify(plan: Plan, pid: int) -> None:
 
     Raises:
         PolicyNotEnforceableError: A path changed while the sandbox was set up.
-        SandboxUnavailableError: It was not set up as bubblewrap was told.
+        SandboxUnavailableError: It was not set up as the arguments said.
     """
     try:
         _verify_process(plan, pid)

@@ -113,7 +113,7 @@ class SessionRegistry:
         return session if session is not None and session.owner == owner else None
 
     def detach(self, session: Session, sender: Sender) -> None:
-        """Let go of a connection. The session is kept for its time-to-live."""
+        """Detach a connection. The session is kept for its time-to-live."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._config.session_ttl
         if session.detach(sender, deadline):

@@ -71,7 +71,7 @@ class ObservedProcess(Protocol):
         """The last event is out.
 
         Args:
-            exit_code: As the client was told.
+            exit_code: As it was sent to the client.
             exit_class: One of those of ``names.PROCESSES_FINISHED``.
         """
 

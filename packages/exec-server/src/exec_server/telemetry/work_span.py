@@ -50,7 +50,7 @@ class ProcessSpan(Current):
         self._instruments.count(names.PROCESS_STARTS, "success")
 
     def start_failed(self, *, cancelled: bool) -> None:
-        """There was no process, so its span is let go of without an end."""
+        """Drop the span without an end: there was no process."""
         self._instruments.count(names.PROCESS_STARTS, "cancelled" if cancelled else "error")
 
     def closed(self, exit_code: int, exit_class: str) -> None:

@@ -126,7 +126,7 @@ class _Visitor(asyncio.Protocol):
 
 
 def _which_are_inside(visitors: Sequence[_Visitor]) -> list[bool]:
-    from .peers import come_from_inside  # what it needs is of no use without sandboxes
+    from .peers import come_from_inside  # its imports are needed only with sandboxes
 
     around = {namespace for visitor in visitors for namespace in visitor.around}
     return come_from_inside([visitor.addresses() for visitor in visitors], around)

@@ -1,4 +1,4 @@
-"""A connection's way out: what may be sent now, and who is told when more may be."""
+"""A connection's way out: what may be sent now, and callbacks for when more may be."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ class Outlet:
             self._producing.call()
 
     def close(self) -> None:
-        """Send nothing any more; whoever waits is told."""
+        """Send nothing any more; callbacks that wait are called."""
         self._closed = True
         self._flow.close()
         self._outbox.clear()

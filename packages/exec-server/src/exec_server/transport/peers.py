@@ -127,7 +127,7 @@ def _find(peer: Any, local: Any) -> _Held | None:
 
 
 def _is_here(address: Any) -> bool:
-    """Return whether an address is one of this machine's, as far as can be told."""
+    """Return whether an address is one of this machine's, as far as is known."""
     packed, _, scope = _plain(address)
     parsed = ipaddress.ip_address(packed)
     if parsed.is_loopback:

@@ -2,7 +2,7 @@
 
 It is read here and not by ``websockets``, whose versions differ in what they take: 15 and 16 end
 a connection without an answer for every request that is no ``GET``, and for lines that are too
-long. Load balancers probe with ``HEAD``, and a client with a long token wants to be told.
+long. Load balancers probe with ``HEAD``, and a client with a long token should get an answer.
 """
 
 from __future__ import annotations

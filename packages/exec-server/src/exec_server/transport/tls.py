@@ -73,7 +73,7 @@ class TlsTransport(asyncio.Transport):
         Sets ``at_eof`` when the peer has said that nothing more comes.
 
         Raises:
-            TlsFailedError: The connection is of no use. The peer has been told why, as far as
+            TlsFailedError: The connection cannot be used. An alert told the peer why, as far as
                 TLS has a word for it.
         """
         if self._broken:
@@ -160,7 +160,7 @@ class TlsTransport(asyncio.Transport):
         self._transport.resume_reading()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Say how much may be unsent before the protocol is told."""
+        """Set how much may be unsent before the protocol is paused."""
         self._transport.set_write_buffer_limits(high=high, low=low)
 
     def get_write_buffer_size(self) -> int:

@@ -104,7 +104,7 @@ class HeldFile:
         return count
 
     def close(self) -> None:
-        """Let go of it; again does nothing."""
+        """Close it. Repeating it does nothing."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

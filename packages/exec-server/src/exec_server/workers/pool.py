@@ -315,7 +315,7 @@ class WorkerPool:
 
 
 def _as_told(error: BaseException | None) -> BaseException:
-    """Return what is told to a client when a worker could not be started."""
+    """Return the error that a client gets when a worker could not be started."""
     if isinstance(error, RpcError | SandboxError):
         return error
     if isinstance(error, TimeoutError):

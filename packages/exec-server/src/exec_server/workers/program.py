@@ -124,7 +124,7 @@ def _candidates(environ: Mapping[str, str]) -> list[str | None]:
 
 
 def _surroundings(path: str, python: str | None) -> Iterator[str]:
-    """Yield what a script is run with, as far as that can be told without running anything."""
+    """Yield what a script is run with, as far as that is known without running anything."""
     yield path
     if python is not None:
         yield python

@@ -42,7 +42,7 @@ client of the first is gone: one that hangs takes a thread for good, and others 
 
 
 def is_unconfined(context: SandboxContext | None) -> bool:
-    """Whether a context confines nothing, as can be told without a look at the disk."""
+    """Whether a context confines nothing, as is known without a look at the disk."""
     return context is None or context.permissions.type == "disabled"
 
 
