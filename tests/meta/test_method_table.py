@@ -43,7 +43,7 @@ WITHOUT_A_TWIN: dict[type, set[str]] = {
     },
     OutputStream: {  # for the process
         *("awaited", "buffered", "discard", "drop_oldest", "end", "ended", "expendable", "feed"),
-        *("feed_hole", "give_way", "read_at", "take_all"),
+        *("feed_hole", "mark_expendable", "read_at", "take_all"),
     },
     exec_client.filesystem.FileSystem: {"session"},  # for this package
     exec_client.http.Http: set(),

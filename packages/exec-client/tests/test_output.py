@@ -78,7 +78,7 @@ async def test_what_arrived_is_read_before_the_error() -> None:
 
 async def test_a_stream_that_nobody_wants_gives_way_and_says_so() -> None:
     stream = OutputStream(ReadBudget(100))
-    stream.give_way()
+    stream.mark_expendable()
     for _ in range(10):
         stream.feed(b"x" * 50)
     stream.end()

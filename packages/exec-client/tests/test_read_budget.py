@@ -23,26 +23,26 @@ def _fed(budget: ReadBudget, size: int, first: int = 1) -> OutputStream:
 def test_up_to_the_limit_nothing_is_held_back_or_given_up() -> None:
     budget = ReadBudget(LIMIT)
     stream = _fed(budget, LIMIT)
-    stream.give_way()
-    assert (budget.full, budget.make_room(), stream.buffered) == (False, True, LIMIT)
+    stream.mark_expendable()
+    assert (budget.full, budget.drop_unread(), stream.buffered) == (False, True, LIMIT)
 
 
 def test_a_stream_that_was_never_read_keeps_its_output_up_to_the_hard_limit() -> None:
     budget = ReadBudget(LIMIT)
     stream = _fed(budget, LIMIT * HARD_FACTOR)
     assert budget.full
-    assert budget.make_room()
+    assert budget.drop_unread()
     assert stream.buffered == LIMIT * HARD_FACTOR
     stream.feed(b"y" * 100, 999)
-    assert budget.make_room()
+    assert budget.drop_unread()
     assert stream.buffered == LIMIT * HARD_FACTOR
 
 
 def test_an_unwanted_stream_is_the_first_to_give_way() -> None:
     budget = ReadBudget(LIMIT)
     unwanted, other = _fed(budget, LIMIT), _fed(budget, LIMIT)
-    unwanted.give_way()
-    assert budget.make_room()
+    unwanted.mark_expendable()
+    assert budget.drop_unread()
     assert (unwanted.buffered, other.buffered) == (0, LIMIT)
 
 
@@ -54,11 +54,11 @@ def test_who_reads_keeps_everything_until_it_has_not_read_for_long() -> None:
         assert await stream.read(5) == b"first"
         for number in range(LIMIT * HARD_FACTOR // 100 + 1):
             stream.feed(b"x" * 100, number + 2)
-        assert not budget.make_room()
+        assert not budget.drop_unread()
         await asyncio.sleep(ABANDONED_SECONDS / 2)
-        assert not budget.make_room()
+        assert not budget.drop_unread()
         await asyncio.sleep(ABANDONED_SECONDS)
-        assert budget.make_room()
+        assert budget.drop_unread()
         with pytest.raises(OutputLostError) as caught:
             await stream.read(1)
         lost = caught.value

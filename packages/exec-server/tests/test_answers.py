@@ -56,7 +56,7 @@ class _Peer:
     def initialized(self) -> None:
         raise AssertionError
 
-    def crowd(self, *, crowded: bool) -> None:
+    def set_crowded(self, *, crowded: bool) -> None:
         raise AssertionError
 
     def count_held(self) -> None:

@@ -21,7 +21,7 @@ from exec_server_protocol.errors import RpcError
 from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_STATUS
 from exec_server_protocol.path_uri import PathUri
 
-from .connection.answers import understand
+from .connection.answers import parse_answer
 from .connection.calls import request
 from .connection.generation import GenerationLost
 from .connection.states import ClientState, StateChange
@@ -141,7 +141,7 @@ class Client(Executor):
         try:
             if session.info is None:
                 answer = await request(session, ENVIRONMENT_INFO, EnvironmentInfoParams())
-                session.info = understand(EnvironmentInfo, answer, ENVIRONMENT_INFO)
+                session.info = parse_answer(EnvironmentInfo, answer, ENVIRONMENT_INFO)
         except (RpcError, BadAnswerError):  # an older executor, which does not tell
             shell = {"name": "sh", "path": "/bin/sh"}
             session.info = EnvironmentInfo.model_validate({"shell": shell})

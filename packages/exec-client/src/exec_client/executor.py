@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_UPTIME, PROCESS_LIST
 
-from .connection.answers import understand
+from .connection.answers import parse_answer
 from .connection.calls import request
 from .process.runner import Runner
 
@@ -33,7 +33,7 @@ class Executor(Runner):
 
         params = EnvironmentInfoParams()
         answer = await request(await self._get_session(), ENVIRONMENT_INFO, params)
-        return understand(EnvironmentInfo, answer, ENVIRONMENT_INFO)
+        return parse_answer(EnvironmentInfo, answer, ENVIRONMENT_INFO)
 
     async def uptime(self) -> float:
         """Return for how many seconds the executor has listened.
@@ -44,7 +44,7 @@ class Executor(Runner):
         from exec_server_protocol.handshake import EnvironmentUptimeResult
 
         answer = await request(await self._get_session(), ENVIRONMENT_UPTIME)
-        return understand(EnvironmentUptimeResult, answer, ENVIRONMENT_UPTIME).seconds
+        return parse_answer(EnvironmentUptimeResult, answer, ENVIRONMENT_UPTIME).seconds
 
     async def list_processes(self) -> list[ProcessInfo]:
         """Return the processes of the session, finished ones that are still readable included.
@@ -55,7 +55,7 @@ class Executor(Runner):
         from exec_server_protocol.process import ProcessListResult
 
         answer = await request(await self._get_session(), PROCESS_LIST)
-        return understand(ProcessListResult, answer, PROCESS_LIST).processes
+        return parse_answer(ProcessListResult, answer, PROCESS_LIST).processes
 
     @property
     def fs(self) -> FileSystem:

@@ -185,7 +185,7 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
 
     async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         from .filesystem.errors import FileError, is_missing
-        from .filesystem.trees import ahead
+        from .filesystem.trees import prefetch
 
         path = self._strip_protocol(path)
         try:
@@ -205,7 +205,7 @@ class ExecFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec is not ty
                     return facts_of_link(item.path) if item.is_symlink else None
                 raise
 
-        return [info async for _item, info in ahead(items, look) if info is not None]
+        return [info async for _item, info in prefetch(items, look) if info is not None]
 
     def created(self, path: str) -> datetime.datetime:
         """Return when a file was made, in UTC."""

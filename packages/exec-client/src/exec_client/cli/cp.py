@@ -104,14 +104,14 @@ async def _copy(
 ) -> int:
     from .connection import open_client
     from .messages import Messages
-    from .progress import shown
+    from .progress import show_progress
 
     messages = Messages(quiet=arguments.quiet)
     async with open_client(arguments) as client:
         from ..errors import ClientError
 
         fs = client.fs.with_sandbox(sandbox_of(arguments, client))
-        async with shown(client, messages, quiet=arguments.quiet) as show:
+        async with show_progress(client, messages, quiet=arguments.quiet) as show:
             copier = _Copier(fs, arguments, messages, show)
             try:
                 for local, remote in sources:

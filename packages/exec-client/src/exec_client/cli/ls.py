@@ -93,7 +93,7 @@ async def _rows(
     """Return what is to be listed for a path; ``None`` after telling why there is nothing."""
     from ..errors import UnsupportedError
     from ..filesystem.errors import FileError, is_missing
-    from ..filesystem.trees import ahead
+    from ..filesystem.trees import prefetch
 
     try:
         status = await fs.stat(path)
@@ -120,7 +120,7 @@ async def _rows(
             return await fs.lstat(path)  # a link that leads nowhere
         return None  # it has just gone, or its name is not what was listed
 
-    found = {path: status async for path, status in ahead([item.path for item in items], look)}
+    found = {path: status async for path, status in prefetch([item.path for item in items], look)}
     return [_Row(item.name, item.path, found[item.path], item.is_dir) for item in items]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..filesystem.types import TransferProgress
     from .messages import Messages
 
-__all__ = ["Show", "shown"]
+__all__ = ["Show", "show_progress"]
 
 STDERR: Final = 2
 _NAME_WIDTH: Final = 32
@@ -131,7 +131,7 @@ class _Line(Show):
 
 
 @asynccontextmanager
-async def shown(client: Client, messages: Messages, *, quiet: bool) -> AsyncIterator[Show]:
+async def show_progress(client: Client, messages: Messages, *, quiet: bool) -> AsyncIterator[Show]:
     """Show progress during the block, or at least what happens to the connection."""
     if quiet or not os.isatty(STDERR):
         async with messages.recoveries(client):

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from exec_server_protocol._model import WireModel
     from exec_server_protocol.methods import Method
 
-__all__ = ["understand"]
+__all__ = ["parse_answer"]
 
 M = TypeVar("M", bound="WireModel")
 
 
-def understand(model: type[M], result: object, method: Method[Any, M]) -> M:
+def parse_answer(model: type[M], result: object, method: Method[Any, M]) -> M:
     """Return the answer to ``method`` as a model.
 
     Raises:

@@ -271,7 +271,7 @@ class Generation:
     async def _hold_back(self) -> None:
         """Wait while too much waits to be read; see ``read_budget``."""
         budget = self._budget
-        if budget.take_crowded():
+        if budget.take_yield_request():
             await asyncio.sleep(0)
         while not self.lost and not budget.may_read():
             self.held_back = True

@@ -61,7 +61,7 @@ class OtherQueue(Protocol):
     def full(self) -> bool:
         """Whether nothing more should be taken from the connection, if it can be helped."""
 
-    def make_room(self) -> bool:
+    def drop_unread(self) -> bool:
         """Give up what nobody reads. Returns whether there is room."""
 
 
@@ -78,13 +78,13 @@ class ReadBudget:
         self._used = 0
         self._reserved = 0
         self._waiting = 0
-        self._crowded = False
+        self._yield_requested = False
         self._streams: dict[UnreadOutput, None] = {}
         self._others: list[OtherQueue] = []
         self._changed = asyncio.Event()
 
-    def consult(self, other: OtherQueue) -> None:
-        """Ask another queue as well before the connection is read."""
+    def add_queue(self, other: OtherQueue) -> None:
+        """Add a queue to those that decide whether the connection is read."""
         self._others.append(other)
 
     @property
@@ -126,7 +126,7 @@ class ReadBudget:
         used = self._used + self._reserved
         if used + size <= self._limit or not used:
             return True
-        return wanted and self.make_room() and used + size <= self._limit * HARD_FACTOR
+        return wanted and self.drop_unread() and used + size <= self._limit * HARD_FACTOR
 
     @contextmanager
     def reserve(self, size: int) -> Iterator[None]:
@@ -161,9 +161,9 @@ class ReadBudget:
         While somebody waits for something to arrive, nothing but output that was begun to be
         read and then left can be in the way, and that for ``ABANDONED_SECONDS`` only.
         """
-        return not self.full or (self.wanted and self.make_room())
+        return not self.full or (self.wanted and self.drop_unread())
 
-    def make_room(self) -> bool:
+    def drop_unread(self) -> bool:
         """Give up output so that something else gets through. Returns whether it may."""
         if self._used > self._limit:
             self._drop(self._used - self._limit, lambda stream: stream.expendable)
@@ -173,11 +173,11 @@ class ReadBudget:
         if self._used > hard:
             before = asyncio.get_running_loop().time() - ABANDONED_SECONDS
             self._drop(self._used - hard, lambda stream: (stream.read_at or 0.0) <= before)
-        return self._used <= hard and all(other.make_room() for other in self._others)
+        return self._used <= hard and all(other.drop_unread() for other in self._others)
 
-    def _drop(self, size: int, may: _Filter) -> None:
+    def _drop(self, size: int, eligible: _Filter) -> None:
         while size > 0:
-            largest = max(filter(may, self._streams), key=lambda s: s.buffered, default=None)
+            largest = max(filter(eligible, self._streams), key=lambda s: s.buffered, default=None)
             if largest is None:
                 return
             used = self._used
@@ -197,14 +197,14 @@ class ReadBudget:
         except TimeoutError:
             return
 
-    def crowd(self) -> None:
+    def request_yield(self) -> None:
         """Ask the reader to let others run: a subscriber's queue fills up."""
-        self._crowded = True
+        self._yield_requested = True
 
-    def take_crowded(self) -> bool:
-        """Return whether somebody asked for that since the last time."""
-        crowded, self._crowded = self._crowded, False
-        return crowded
+    def take_yield_request(self) -> bool:
+        """Return whether a yield was requested since the last call."""
+        requested, self._yield_requested = self._yield_requested, False
+        return requested
 
 
 class _Filter(Protocol):

@@ -24,7 +24,7 @@ from exec_server_protocol.methods import (
     FS_WRITE_FILE,
 )
 
-from ..connection.answers import understand
+from ..connection.answers import parse_answer
 from .base import FileSystemBase
 from .errors import RemoteFileNotFoundError
 from .paths import FilePath
@@ -156,7 +156,7 @@ class Attributes(FileSystemBase):
         session.require(CAPABILITY_LINKS, "readlink")
         params = FsReadLinkParams(path=uri, sandbox=sandbox)
         answer = await self._call(session, FS_READ_LINK, params, uri)
-        return os.fsdecode(understand(FsReadLinkResult, answer, FS_READ_LINK).target_base64)
+        return os.fsdecode(parse_answer(FsReadLinkResult, answer, FS_READ_LINK).target_base64)
 
     async def touch(
         self,

@@ -16,7 +16,7 @@ from exec_server_protocol.filesystem import (
 )
 from exec_server_protocol.methods import FS_COPY, FS_CREATE_DIRECTORY, FS_MOVE, FS_REMOVE
 
-from ..connection.answers import understand
+from ..connection.answers import parse_answer
 from .base import FileSystemBase
 from .errors import RemoteFileExistsError
 from .paths import FilePath, native, to_uri
@@ -137,7 +137,7 @@ class Changes(FileSystemBase):
             list_skipped=True if session.supports(CAPABILITY_LINKS) else None,
         )
         answer = await self._call(session, FS_COPY, params, uri)
-        result = understand(FsCopyResult, answer, FS_COPY)
+        result = parse_answer(FsCopyResult, answer, FS_COPY)
         return [native(path) for path in result.skipped or ()]
 
     async def move(

@@ -22,7 +22,7 @@ from .attributes import check_mode
 from .errors import FileError
 from .opening import OpenFiles
 from .paths import FilePath, native
-from .reading import explained, read_whole
+from .reading import explain_refusal, read_whole
 from .replacing import Asked, Replacing, cannot_replace
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Contents(OpenFiles):
         try:
             answer = await self._call(session, FS_READ_FILE, params, uri)
         except FileError as error:
-            raise await explained(session, uri, sandbox, error) from error.__cause__
+            raise await explain_refusal(session, uri, sandbox, error) from error.__cause__
         return FsReadFileResult.model_validate(answer).data_base64
 
     async def read_text(

@@ -29,7 +29,7 @@ from .plan import (
     Plan,
 )
 from .reading import BlockReader, ReadAhead, read_small
-from .trees import ahead
+from .trees import prefetch
 
 if TYPE_CHECKING:
     from exec_server_protocol.path_uri import PathUri
@@ -112,7 +112,7 @@ class _Planning:
         level = [_Folder(root.rstrip("/"), "", _Above(real.rstrip("/"), None))]
         while level:
             below: list[_Folder] = []
-            async for folder, items in ahead(level, self._list):
+            async for folder, items in prefetch(level, self._list):
                 if isinstance(items, FileError):
                     self.plan.errors.append(items)
                     continue
@@ -123,7 +123,7 @@ class _Planning:
                 for item in known:
                     await self._take(folder, item, item.is_symlink or False, None, below)
                 unknown = [item for item in items if item.is_symlink is None]
-                async for item, status in ahead(unknown, self._stat):
+                async for item, status in prefetch(unknown, self._stat):
                     if isinstance(status, FileError):
                         self.plan.errors.append(status)
                     else:
@@ -280,7 +280,7 @@ class Download:
             except OSError as error:
                 return error
 
-        async for link, said in ahead(links, read):
+        async for link, said in prefetch(links, read):
             try:
                 if isinstance(said, OSError):
                     report(said)

@@ -21,7 +21,7 @@ from exec_server_protocol.filesystem import (
 from exec_server_protocol.limits import FILE_BLOCK_MAX_BYTES
 from exec_server_protocol.methods import FS_CLOSE, FS_OPEN, FS_READ_BLOCK, FS_WRITE_BLOCK
 
-from ..connection.answers import understand
+from ..connection.answers import parse_answer
 from ..connection.calls import request
 from ..connection.generation import GenerationLost
 from ..errors import BadAnswerError
@@ -145,7 +145,7 @@ class Handle:
             answer = await request(self._session, FS_READ_BLOCK, params, only=self.generation)
         except RpcError as error:
             raise to_file_error(error, native(self._uri)) from error
-        result = understand(FsReadBlockResult, answer, FS_READ_BLOCK)
+        result = parse_answer(FsReadBlockResult, answer, FS_READ_BLOCK)
         # Less than was asked for is the end, and nothing else is: an executor that says otherwise
         # would have a reader ask for ever, or shift what follows.
         if len(result.chunk) > length or result.eof != (len(result.chunk) < length):

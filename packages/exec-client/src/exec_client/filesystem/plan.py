@@ -22,8 +22,8 @@ __all__ = [
     "LimitReached",
     "LinkTransfer",
     "Plan",
-    "carry_out",
     "part_name",
+    "run_transfer",
     "unique_part_name",
 ]
 
@@ -217,7 +217,7 @@ class _Tally:
             )
 
 
-async def carry_out(
+async def run_transfer(
     plan: Plan,
     copy: Callable[[FileTransfer, FileTally], Awaitable[None]],
     progress: ProgressCallback | None,

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BlockReader",
     "ReadAhead",
-    "explained",
+    "explain_refusal",
     "get_metadata",
     "is_directory",
     "read_small",
@@ -166,9 +166,9 @@ class BlockReader:
 
     def _used(self) -> None:
         if not self._own and not self._closed:
-            self._session.file_slots.used(self._give_way)
+            self._session.file_slots.used(self._close_idle_handle)
 
-    def _give_way(self) -> bool:
+    def _close_idle_handle(self) -> bool:
         """Close the handle for others who need room, unless it is in use."""
         if self._busy or self._opening.locked() or self._handle is None:
             return False
@@ -228,7 +228,7 @@ class BlockReader:
     def close(self) -> None:
         """Close it, in the background. Repeating it does nothing."""
         self._closed = True
-        self._session.file_slots.forget(self._give_way)
+        self._session.file_slots.forget(self._close_idle_handle)
         if self._handle is not None:
             self._handle.close()
 
@@ -276,7 +276,7 @@ async def read_small(
         failure: object = None
         try:
             if isinstance(refused, FileError):
-                raise await explained(session, uri, sandbox, refused) from refused.__cause__
+                raise await explain_refusal(session, uri, sandbox, refused) from refused.__cause__
             for failure in (refused, block):
                 # An executor that does not keep the order knows no such handle yet.
                 if isinstance(failure, BaseException) and not isinstance(
@@ -292,7 +292,7 @@ async def read_small(
             del refused, block, failure  # the errors refer to this frame
 
 
-async def explained(
+async def explain_refusal(
     session: Session, uri: PathUri, sandbox: SandboxContext | None, refused: FileError
 ) -> FileError:
     """Return a refusal to open a file, with what the wire does not tell: it is a directory."""

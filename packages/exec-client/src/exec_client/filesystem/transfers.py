@@ -19,7 +19,7 @@ from .changes import Changes
 from .contents import Contents
 from .download import Download, plan_download
 from .paths import FilePath
-from .plan import carry_out
+from .plan import run_transfer
 from .trees import Trees
 from .types import ProgressCallback, TransferResult
 from .upload import Upload, plan_upload
@@ -99,7 +99,7 @@ class Transfers(Contents, Trees, Changes):
         upload = Upload(files, session, sandbox, resume=resume, keep=keep, exclusive=exclusive)
         upload.note_what_is_lost(plan)
         await upload.make_folders(plan.folders, on_error)
-        result = await carry_out(plan, upload.run, progress, on_error)
+        result = await run_transfer(plan, upload.run, progress, on_error)
         await upload.finish(plan.links, on_error or _raise)
         return result
 
@@ -154,7 +154,7 @@ class Transfers(Contents, Trees, Changes):
         download = Download(files, session, sandbox, resume=resume, keep=keep)
         try:
             await download.make_folders(here, plan.folders, on_error)
-            result = await carry_out(plan, download.run, progress, on_error, max_bytes)
+            result = await run_transfer(plan, download.run, progress, on_error, max_bytes)
             await download.finish(plan.links, on_error or _raise)
         finally:
             download.close()

@@ -30,7 +30,7 @@ from .types import DirectoryItem, ScanError, ScanItem, ScanResult, WalkStep
 if TYPE_CHECKING:
     from exec_server_protocol.sandbox import SandboxContext
 
-__all__ = ["Trees", "ahead"]
+__all__ = ["Trees", "prefetch"]
 
 LISTINGS_AHEAD: Final = 16
 """Directories that are asked about at once. The executor looks at them one by one; what this
@@ -117,7 +117,7 @@ class Trees(FileSystemBase):
 
         while level:
             below: list[tuple[str, bool | None]] = []
-            async with aclosing(ahead(level, _caught(look))) as answers:
+            async with aclosing(prefetch(level, _caught(look))) as answers:
                 async for (folder, _), items in answers:
                     if isinstance(items, FileError):
                         if on_error is not None:
@@ -182,7 +182,7 @@ class Trees(FileSystemBase):
             async def exists(path: str) -> bool:
                 return await self.exists(path, sandbox=sandbox)
 
-            async for path, there in ahead(paths, _caught(exists)):
+            async for path, there in prefetch(paths, _caught(exists)):
                 if there is True:
                     yield path
         else:
@@ -190,7 +190,7 @@ class Trees(FileSystemBase):
             async def listing(folder: str) -> list[DirectoryItem]:
                 return await self._list(folder, sandbox)
 
-            async for _, items in ahead(folders, _caught(listing)):
+            async for _, items in prefetch(folders, _caught(listing)):
                 for item in items if isinstance(items, list) else ():
                     if (last or item.is_dir) and pattern.matches(part, item.name):
                         yield item.path
@@ -273,7 +273,7 @@ def _item(base: str, entry: DirectoryEntry) -> DirectoryItem:
     )
 
 
-async def ahead(
+async def prefetch(
     items: Iterable[S], ask: Callable[[S], Awaitable[T]], limit: int = LISTINGS_AHEAD
 ) -> AsyncGenerator[tuple[S, T], None]:
     """Yield each item with the answer to a question about it, asking for the next ones meanwhile.

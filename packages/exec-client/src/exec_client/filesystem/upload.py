@@ -30,7 +30,7 @@ from .plan import (
 )
 from .reading import get_metadata, is_directory
 from .replacing import Asked, Replacing
-from .trees import ahead
+from .trees import prefetch
 
 if TYPE_CHECKING:
     from exec_server_protocol.path_uri import PathUri
@@ -204,7 +204,7 @@ class Upload:
 
         if folders:
             await self._make(folders[0])  # without it there is nothing to go on with
-        async for _ in ahead(folders[1:], make):
+        async for _ in prefetch(folders[1:], make):
             pass
 
     async def _make(self, folder: FolderTransfer) -> None:
@@ -249,7 +249,7 @@ class Upload:
             except OSError as error:
                 report(error)
 
-        async for _ in ahead(links, make):
+        async for _ in prefetch(links, make):
             pass
         for folder in reversed(self._narrow):
             try:

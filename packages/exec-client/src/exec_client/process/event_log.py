@@ -60,7 +60,7 @@ class EventLog:
             self._size -= payload_size(self._history.popleft())
         for subscription in self._subscriptions:
             if subscription.push(event):
-                self._budget.crowd()
+                self._budget.request_yield()
 
     @property
     def awaited(self) -> bool:

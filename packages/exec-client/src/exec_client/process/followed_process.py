@@ -281,7 +281,7 @@ class FollowedProcess:
         that takes events does not have to read ``stdout`` and ``stderr``: unread, these two do
         not make the process wait, see ``OutputStream``.
         """
-        self._give_way()
+        self._mark_streams_expendable()
         return self._log.subscribe()
 
     async def wait(self) -> int:
@@ -292,7 +292,7 @@ class FollowedProcess:
         Raises:
             ProcessBrokenError: It cannot be followed any more.
         """
-        self._give_way()
+        self._mark_streams_expendable()
         if not self._over.is_set():
             with self._waiting():
                 await self._over.wait()
@@ -311,7 +311,7 @@ class FollowedProcess:
         Raises:
             ProcessBrokenError: It cannot be followed any more.
         """
-        self._give_way()
+        self._mark_streams_expendable()
         if not self._exited.is_set():
             with self._waiting():
                 await self._exited.wait()
@@ -319,9 +319,9 @@ class FollowedProcess:
             return await self.wait()
         return self._returncode
 
-    def _give_way(self) -> None:
-        self.stdout.give_way()
-        self.stderr.give_way()
+    def _mark_streams_expendable(self) -> None:
+        self.stdout.mark_expendable()
+        self.stderr.mark_expendable()
 
     async def wait_changed(self, seen: int = 0) -> int:
         """Wait until something newer than ``seen`` happened; return what to pass next time.

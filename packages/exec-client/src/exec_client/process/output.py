@@ -88,7 +88,7 @@ class OutputStream(AsyncIterator[bytes]):
         self._size += len(data)
         self._budget.take(self, len(data))
         if self.expendable and self._budget.full:
-            self._budget.make_room()
+            self._budget.drop_unread()
         self._wake()
 
     def feed_hole(self, seq: int, last_seq: int, lost_bytes: int | None) -> None:
@@ -144,8 +144,8 @@ class OutputStream(AsyncIterator[bytes]):
         """Whether somebody waits in a read."""
         return self._waiter is not None
 
-    def give_way(self) -> None:
-        """Do not hold up others, unless somebody reads."""
+    def mark_expendable(self) -> None:
+        """Let unread output be dropped instead of holding up other streams, unless a task reads."""
         self._unwanted = True
 
     def drop_oldest(self, size: int) -> None:

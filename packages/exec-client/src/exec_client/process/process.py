@@ -33,7 +33,7 @@ from exec_server_protocol.methods import (
     PROCESS_WRITE,
 )
 
-from ..connection.answers import understand
+from ..connection.answers import parse_answer
 from ..connection.calls import Caller, request
 from ..errors import (
     BadAnswerError,
@@ -161,7 +161,7 @@ class Process(FollowedProcess):
             try:
                 with self._waiting():
                     result = await request(self._session, PROCESS_READ, params)
-                return understand(ProcessReadResult, result, PROCESS_READ)
+                return parse_answer(ProcessReadResult, result, PROCESS_READ)
             except BadAnswerError:
                 raise
             except ClientError as error:

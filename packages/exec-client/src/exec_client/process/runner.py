@@ -128,4 +128,4 @@ class Runner:
                 client.require(CAPABILITY_SIGNALS, "run with kill_after")
             return await client.start(words, **start)
 
-        return await order.carry_out(words, begin)
+        return await order.run(words, begin)

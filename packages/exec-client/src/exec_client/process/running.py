@@ -107,7 +107,7 @@ class Order:
 
         return taker(self.stdout), taker(self.stderr)
 
-    async def carry_out(
+    async def run(
         self, argv: list[str], start: Callable[[], Awaitable[Process]]
     ) -> CompletedProcess[Any]:
         """Start a command and follow it to its end."""

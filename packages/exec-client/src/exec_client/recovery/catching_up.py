@@ -70,7 +70,7 @@ async def take_page(
         over = process.receive(event)
         if over:
             break
-        if client.read_budget.take_crowded():
+        if client.read_budget.take_yield_request():
             await asyncio.sleep(0)  # a subscriber shall have the chance to keep up
     process.synchronize(page)
     process.streams_ended(page.stream_ends or {})

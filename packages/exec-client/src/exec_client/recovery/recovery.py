@@ -227,7 +227,7 @@ async def _catch_up(
     try:
         with process.asked():
             answer = await _read_missed(generation, process)
-        catch_up = _understood(answer)
+        catch_up = _to_catch_up(answer)
         before = process.ordering.last
         ready = merge(process.ordering, catch_up, fill=process.on_loss.goes_on)
     except (CatchUpError, RpcError, ShapeError) as error:
@@ -252,7 +252,7 @@ async def _read_missed(generation: Generation, process: FollowedProcess) -> Proc
     return ProcessReadResult.model_validate(result)
 
 
-def _understood(answer: ProcessReadResult) -> CatchUp:
+def _to_catch_up(answer: ProcessReadResult) -> CatchUp:
     if answer.failure is not None:
         raise CatchUpError(f"process failed while recovering: {answer.failure}")
     return CatchUp(

@@ -174,7 +174,7 @@ class Bodies:
         self._last_id = 0
         self._waiting_bytes = 0
         self._at_limit: set[Body] = set()
-        budget.consult(self)
+        budget.add_queue(self)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -221,7 +221,7 @@ class Bodies:
             if body.waiting >= MAX_WAITING_PIECES:
                 self._at_limit.add(body)
         if body.waiting > _CROWDED:
-            self._budget.crowd()
+            self._budget.request_yield()
         if body.ended:
             self.close(body)
 
@@ -255,7 +255,7 @@ class Bodies:
         """Whether nothing more should be taken from the connection, if it can be helped."""
         return self._waiting_bytes >= MAX_WAITING_BYTES or bool(self._at_limit)
 
-    def make_room(self) -> bool:
+    def drop_unread(self) -> bool:
         """Fail bodies that are in the way and that nobody reads. Returns whether there is room."""
         abandoned_before = asyncio.get_running_loop().time() - ABANDONED_SECONDS
         while self.full:

@@ -23,7 +23,7 @@ from exec_server_protocol.errors import RpcError
 from exec_server_protocol.methods import PROCESS_START, PROCESS_TERMINATE
 from exec_server_protocol.path_uri import InvalidPathError
 
-from ..connection.answers import understand
+from ..connection.answers import parse_answer
 from ..connection.generation import Generation, GenerationLost
 from ..errors import BadAnswerError, ClientClosedError, ClientError, ConnectionBrokenError
 from ..gaps import FAIL, OnLoss
@@ -124,7 +124,7 @@ class Starts:
     ) -> Process:
         try:
             answer = await generation.call(PROCESS_START.name, params.to_json())
-            started = understand(ProcessStartResult, answer, PROCESS_START)
+            started = parse_answer(ProcessStartResult, answer, PROCESS_START)
             process.sandbox_type, process.pid = started.sandbox_type, started.pid
             # Before the count falls: recovery sees it for certain.
             process.recoverable = not process.abandoned

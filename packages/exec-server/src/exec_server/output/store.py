@@ -221,7 +221,7 @@ class OutputStore:
             if size >= _BATCH_BYTES:
                 break
         cost = sum(len(chunk.data) + RECORD_OVERHEAD_BYTES for chunk in batch)
-        if not self._make_room(cost):
+        if not self._reserve_disk(cost):
             self._on_dropped(sum(len(chunk.data) for chunk in batch))
             self._forget_pending(batch)
             return
@@ -244,7 +244,7 @@ class OutputStore:
             await loop.run_in_executor(executor, segment.write, batch)
         return segment.size - before
 
-    def _make_room(self, cost: int) -> bool:
+    def _reserve_disk(self, cost: int) -> bool:
         """Reserve ``cost`` bytes of disk, dropping this process's oldest segments for it."""
         while not self._budget.take(cost):
             if not self._segments:

@@ -192,7 +192,7 @@ class Connection:
         crowded = self.waiting_bytes > (limit // 2 if self._crowded else limit)
         if crowded is not self._crowded:
             self._crowded = crowded
-            self.peer.crowd(crowded=crowded)
+            self.peer.set_crowded(crowded=crowded)
 
     @property
     def _may_handle(self) -> bool:

@@ -66,7 +66,7 @@ class Peer(Sender, Protocol):
     def when_answering(self, callback: Callable[[], None]) -> None:
         """Call back once it can, or when the peer is gone."""
 
-    def crowd(self, *, crowded: bool) -> None:
+    def set_crowded(self, *, crowded: bool) -> None:
         """Say whether so many requests wait to be handled that no more should be read."""
 
     def count_held(self) -> None:

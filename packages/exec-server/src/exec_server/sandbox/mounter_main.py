@@ -224,10 +224,16 @@ def _mount_from(
         _check(_libc.umount2(setup, _DETACH))
 
 
-def carry_out(user: int, mounts: int, told: int) -> bytes:
-    """Carry out one request; returns the answer."""
+def answer_request(user: int, mounts: int, request: int) -> bytes:
+    """Make the mounts of one request; return the answer.
+
+    Args:
+        user: Descriptor of the user namespace to enter.
+        mounts: Descriptor of the mount namespace to enter.
+        request: Descriptor of a file with the mounts.
+    """
     try:
-        with open(told, "rb") as file:
+        with open(request, "rb") as file:
             arguments = marshal.load(file)  # noqa: S302 - from the server
         if os.path.sameopenfile(mounts, os.open(b"/proc/self/ns/mnt", os.O_RDONLY)):
             raise OSError(0, "not in a mount namespace of its own")
@@ -244,7 +250,7 @@ def carry_out(user: int, mounts: int, told: int) -> bytes:
 
 
 def main() -> None:
-    """Carry out what comes, until nobody can ask any more, or nobody does."""
+    """Answer requests, until the server has closed its end or has asked nothing for long."""
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # the system waits for the children
     channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, 0)
     channel.settimeout(_IDLE_SECONDS)
@@ -260,7 +266,7 @@ def main() -> None:
             channel.close()
             _signal.alarm(_REQUEST_SECONDS)
             answers, *rest = descriptors
-            answer = carry_out(*rest)
+            answer = answer_request(*rest)
             _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, answers).send(answer)
             os._exit(0)
         for descriptor in descriptors:

@@ -58,7 +58,7 @@ class ReadGate:
         self.reading = True
         self._timer: asyncio.TimerHandle | None = None
 
-    def crowd(self, *, crowded: bool) -> None:
+    def set_crowded(self, *, crowded: bool) -> None:
         """Say whether too many requests wait to be handled."""
         if crowded is not self._crowded:
             self._crowded = crowded
@@ -81,7 +81,7 @@ class ReadGate:
     def close(self) -> None:
         """Hold nothing any more, and hold nobody up. What still comes is read and dropped."""
         self.count(0, 0)
-        self.crowd(crowded=False)
+        self.set_crowded(crowded=False)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -228,10 +228,10 @@ class Endpoint(SocketReader):
         """The connection has its session."""
         self._admission.initialized(self)
 
-    def crowd(self, *, crowded: bool) -> None:
+    def set_crowded(self, *, crowded: bool) -> None:
         """Say whether so many requests wait to be handled that no more should be read."""
         if self._inlet is not None:
-            self._inlet.crowd(crowded=crowded)
+            self._inlet.set_crowded(crowded=crowded)
 
     def is_read(self) -> bool:
         """Whether what the peer sends is read."""
