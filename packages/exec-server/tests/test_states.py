@@ -12,9 +12,9 @@ from exec_server.session.attachment import (
     Attachment,
     AttachmentEvent,
     AttachmentState,
-    IllegalStep,
 )
 from exec_server.workers import states as worker
+from exec_server_protocol._state_table import IllegalStepError
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_every_step_of_an_attachment_is_in_the_table_or_leaves_it_alone(
         step()
         assert attachment.state is TRANSITIONS[state, event]
     else:
-        with pytest.raises(IllegalStep):
+        with pytest.raises(IllegalStepError):
             step()
         assert attachment.state is state
 

@@ -8,10 +8,11 @@ still report changes nothing, so that is no event of this table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from exec_server_protocol._state_table import StateTable
 
 __all__ = ["TRANSITIONS", "ClientEvent", "ClientState", "StateChange", "advance"]
 
@@ -34,26 +35,20 @@ class ClientEvent(Enum):
     CLOSE = "the caller closed it"
 
 
-TRANSITIONS: Final[Mapping[tuple[ClientState, ClientEvent], ClientState]] = {
-    (ClientState.CONNECTED, ClientEvent.LOST): ClientState.RECOVERING,
-    (ClientState.RECOVERING, ClientEvent.RESUMED): ClientState.CONNECTED,
-    (ClientState.RECOVERING, ClientEvent.GAVE_UP): ClientState.FAILED,
-    (ClientState.CONNECTED, ClientEvent.CLOSE): ClientState.CLOSED,
-    (ClientState.RECOVERING, ClientEvent.CLOSE): ClientState.CLOSED,
-}
+TRANSITIONS: Final[StateTable[ClientState, ClientEvent]] = StateTable(
+    "a client",
+    {
+        (ClientState.CONNECTED, ClientEvent.LOST): ClientState.RECOVERING,
+        (ClientState.RECOVERING, ClientEvent.RESUMED): ClientState.CONNECTED,
+        (ClientState.RECOVERING, ClientEvent.GAVE_UP): ClientState.FAILED,
+        (ClientState.CONNECTED, ClientEvent.CLOSE): ClientState.CLOSED,
+        (ClientState.RECOVERING, ClientEvent.CLOSE): ClientState.CLOSED,
+    },
+)
 """Every legal step. Nothing leads out of failed or closed."""
 
-
-def advance(state: ClientState, event: ClientEvent) -> ClientState:
-    """Return the state after ``event``.
-
-    Raises:
-        ValueError: The step is not in the table.
-    """
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError:
-        raise ValueError(f"{event.value}, while {state.value}") from None
+advance: Final = TRANSITIONS.advance
+"""See ``StateTable.advance``."""
 
 
 @dataclass(frozen=True, slots=True)

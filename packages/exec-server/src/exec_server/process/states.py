@@ -8,9 +8,10 @@ complete as well. A start that fails or is cancelled goes straight to closed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
 from typing import Final
+
+from exec_server_protocol._state_table import StateTable
 
 __all__ = ["TRANSITIONS", "ProcessEvent", "ProcessState", "advance"]
 
@@ -33,24 +34,16 @@ class ProcessEvent(Enum):
     OUTPUT_COMPLETE = "output complete"
 
 
-TRANSITIONS: Final[Mapping[tuple[ProcessState, ProcessEvent], ProcessState]] = {
-    (ProcessState.STARTING, ProcessEvent.SPAWNED): ProcessState.RUNNING,
-    (ProcessState.STARTING, ProcessEvent.SPAWN_FAILED): ProcessState.CLOSED,
-    (ProcessState.RUNNING, ProcessEvent.EXIT): ProcessState.EXITED,
-    (ProcessState.EXITED, ProcessEvent.OUTPUT_COMPLETE): ProcessState.CLOSED,
-}
+TRANSITIONS: Final[StateTable[ProcessState, ProcessEvent]] = StateTable(
+    "a process",
+    {
+        (ProcessState.STARTING, ProcessEvent.SPAWNED): ProcessState.RUNNING,
+        (ProcessState.STARTING, ProcessEvent.SPAWN_FAILED): ProcessState.CLOSED,
+        (ProcessState.RUNNING, ProcessEvent.EXIT): ProcessState.EXITED,
+        (ProcessState.EXITED, ProcessEvent.OUTPUT_COMPLETE): ProcessState.CLOSED,
+    },
+)
 """Every legal step. Pipes that reach their end before the exit change nothing."""
 
-
-def advance(state: ProcessState, event: ProcessEvent) -> ProcessState:
-    """Return the state after ``event``.
-
-    Raises:
-        ValueError: The step is not in the table.
-    """
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError:
-        raise ValueError(
-            f"{event.value} cannot happen to a process that is {state.value}"
-        ) from None
+advance: Final = TRANSITIONS.advance
+"""See ``StateTable.advance``."""

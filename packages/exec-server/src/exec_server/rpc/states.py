@@ -7,9 +7,10 @@ the client has sent ``initialized``. *Ready* takes every call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
 from typing import Final
+
+from exec_server_protocol._state_table import StateTable
 
 __all__ = ["TRANSITIONS", "ConnectionEvent", "ConnectionState", "advance"]
 
@@ -31,26 +32,18 @@ class ConnectionEvent(Enum):
     CLOSE = "connection closed"
 
 
-TRANSITIONS: Final[Mapping[tuple[ConnectionState, ConnectionEvent], ConnectionState]] = {
-    (ConnectionState.NEW, ConnectionEvent.INITIALIZE): ConnectionState.ATTACHED,
-    (ConnectionState.ATTACHED, ConnectionEvent.INITIALIZED): ConnectionState.READY,
-    (ConnectionState.READY, ConnectionEvent.INITIALIZED): ConnectionState.READY,
-    (ConnectionState.NEW, ConnectionEvent.CLOSE): ConnectionState.CLOSED,
-    (ConnectionState.ATTACHED, ConnectionEvent.CLOSE): ConnectionState.CLOSED,
-    (ConnectionState.READY, ConnectionEvent.CLOSE): ConnectionState.CLOSED,
-}
+TRANSITIONS: Final[StateTable[ConnectionState, ConnectionEvent]] = StateTable(
+    "a connection",
+    {
+        (ConnectionState.NEW, ConnectionEvent.INITIALIZE): ConnectionState.ATTACHED,
+        (ConnectionState.ATTACHED, ConnectionEvent.INITIALIZED): ConnectionState.READY,
+        (ConnectionState.READY, ConnectionEvent.INITIALIZED): ConnectionState.READY,
+        (ConnectionState.NEW, ConnectionEvent.CLOSE): ConnectionState.CLOSED,
+        (ConnectionState.ATTACHED, ConnectionEvent.CLOSE): ConnectionState.CLOSED,
+        (ConnectionState.READY, ConnectionEvent.CLOSE): ConnectionState.CLOSED,
+    },
+)
 """Every legal step. Repeating ``initialized`` is harmless, everything else is a fault."""
 
-
-def advance(state: ConnectionState, event: ConnectionEvent) -> ConnectionState:
-    """Return the state after ``event``.
-
-    Raises:
-        ValueError: The step is not in the table.
-    """
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError:
-        raise ValueError(
-            f"{event.value} cannot happen on a connection that is {state.value}"
-        ) from None
+advance: Final = TRANSITIONS.advance
+"""See ``StateTable.advance``."""

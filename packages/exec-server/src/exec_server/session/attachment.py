@@ -9,12 +9,13 @@ itself was stopped or did not get to run: nobody could resume then, and the time
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-__all__ = ["TRANSITIONS", "Attachment", "AttachmentEvent", "AttachmentState", "IllegalStep"]
+from exec_server_protocol._state_table import StateTable
+
+__all__ = ["TRANSITIONS", "Attachment", "AttachmentEvent", "AttachmentState"]
 
 _STOOD_STILL_SECONDS: Final = 1.0
 """A server that runs looks at a deadline sooner than that."""
@@ -36,17 +37,16 @@ class AttachmentEvent(Enum):
     EXPIRE = "expire"
 
 
-TRANSITIONS: Final[Mapping[tuple[AttachmentState, AttachmentEvent], AttachmentState]] = {
-    (AttachmentState.DETACHED, AttachmentEvent.ATTACH): AttachmentState.ATTACHED,
-    (AttachmentState.ATTACHED, AttachmentEvent.DETACH): AttachmentState.DETACHED,
-    (AttachmentState.DETACHED, AttachmentEvent.EXPIRE): AttachmentState.EXPIRED,
-    (AttachmentState.ATTACHED, AttachmentEvent.EXPIRE): AttachmentState.EXPIRED,
-}
+TRANSITIONS: Final[StateTable[AttachmentState, AttachmentEvent]] = StateTable(
+    "an attachment",
+    {
+        (AttachmentState.DETACHED, AttachmentEvent.ATTACH): AttachmentState.ATTACHED,
+        (AttachmentState.ATTACHED, AttachmentEvent.DETACH): AttachmentState.DETACHED,
+        (AttachmentState.DETACHED, AttachmentEvent.EXPIRE): AttachmentState.EXPIRED,
+        (AttachmentState.ATTACHED, AttachmentEvent.EXPIRE): AttachmentState.EXPIRED,
+    },
+)
 """Every legal step. An attached session expires only when the server shuts down."""
-
-
-class IllegalStep(Exception):
-    """The step is not in the table; the attachment is unchanged."""
 
 
 @dataclass(slots=True)
@@ -64,10 +64,7 @@ class Attachment:
     deadline: float | None = None
 
     def _step(self, event: AttachmentEvent) -> None:
-        try:
-            self.state = TRANSITIONS[self.state, event]
-        except KeyError:
-            raise IllegalStep(f"{event.value} while {self.state.value}") from None
+        self.state = TRANSITIONS.advance(self.state, event)
 
     def attach(self) -> int:
         """Tie a connection to the session. Returns the new generation."""

@@ -8,9 +8,10 @@ is stuck in the kernel does not end when it is killed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
 from typing import Final
+
+from exec_server_protocol._state_table import StateTable
 
 __all__ = ["TRANSITIONS", "WorkerEvent", "WorkerState", "advance"]
 
@@ -32,22 +33,16 @@ class WorkerEvent(Enum):
     REAPED = "reaped"
 
 
-TRANSITIONS: Final[Mapping[tuple[WorkerState, WorkerEvent], WorkerState]] = {
-    (WorkerState.STARTING, WorkerEvent.READY): WorkerState.RUNNING,
-    (WorkerState.STARTING, WorkerEvent.CLOSE): WorkerState.ENDING,
-    (WorkerState.RUNNING, WorkerEvent.CLOSE): WorkerState.ENDING,
-    (WorkerState.ENDING, WorkerEvent.REAPED): WorkerState.ENDED,
-}
+TRANSITIONS: Final[StateTable[WorkerState, WorkerEvent]] = StateTable(
+    "a worker",
+    {
+        (WorkerState.STARTING, WorkerEvent.READY): WorkerState.RUNNING,
+        (WorkerState.STARTING, WorkerEvent.CLOSE): WorkerState.ENDING,
+        (WorkerState.RUNNING, WorkerEvent.CLOSE): WorkerState.ENDING,
+        (WorkerState.ENDING, WorkerEvent.REAPED): WorkerState.ENDED,
+    },
+)
 """Every legal step. A child that ends by itself is closed first, then reaped."""
 
-
-def advance(state: WorkerState, event: WorkerEvent) -> WorkerState:
-    """Return the state after ``event``.
-
-    Raises:
-        ValueError: The step is not in the table.
-    """
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError:
-        raise ValueError(f"a worker that is {state.value} cannot be {event.value}") from None
+advance: Final = TRANSITIONS.advance
+"""See ``StateTable.advance``."""
