@@ -46,6 +46,9 @@ LOWEST = {
 }
 """Folder to the extras that are tested with the oldest releases."""
 
+IN_PARALLEL = ("-n", "2", "--dist", "worksteal")
+"""On two processors, as most machines of CI have: half of the time of these tests is waiting."""
+
 NO_TESTS = 5
 """Exit status of a pytest that found nothing to run."""
 
@@ -98,16 +101,25 @@ def _own_tests(session: nox.Session, folders: Iterable[str]) -> bool:
     for folder in folders:
         if list((ROOT / "packages" / folder / "tests").glob("test_*.py")):
             _sync(session, "--exact", "--package", PACKAGES[folder], "--group", "test")
-            found |= _pytest(session, f"packages/{folder}/tests")
+            parallel = () if session.posargs else IN_PARALLEL
+            found |= _pytest(session, *parallel, f"packages/{folder}/tests")
     return found
 
 
 @nox.session(python=PYTHON)
 def tests(session: nox.Session) -> None:
-    """All tests. Each package first, in an environment without its siblings; then the whole."""
+    """All tests. Each package first, in an environment without its siblings; then the whole.
+
+    Two at a time, but for those that must be alone: they measure time or memory, or fill a machine.
+    ``-- PATH …``, ``-- -k WORD`` and the like run what fits, one after the other.
+    """
     found = _own_tests(session, PACKAGES)
     _sync(session, "--exact", "--all-packages", "--group", "test")
-    found |= _pytest(session, "testkit/tests", "tests")
+    if session.posargs:
+        found |= _pytest(session, "testkit/tests", "tests")
+    else:
+        found |= _pytest(session, *IN_PARALLEL, "-m", "not alone", "testkit/tests", "tests")
+        found |= _pytest(session, "-m", "alone", "tests")
     if not found:
         session.error("no test fits these arguments")
 

@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from .conftest import Certificates
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.process, pytest.mark.slow]
 
 MIB = 1024 * 1024
 TOKEN = "cap-7f3a9d2e51b84c60"

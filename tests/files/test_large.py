@@ -17,7 +17,7 @@ from exec_testkit.liveness import descendants
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient, WireError
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.process, pytest.mark.slow]
 
 _MEASURED = Path(__file__).parent / "measured_server.py"
 

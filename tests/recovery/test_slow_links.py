@@ -16,6 +16,7 @@ from exec_testkit.requirements import requirement
 from exec_testkit.server import ServerProcess
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.process,
     pytest.mark.slow,
     pytest.mark.extension("it keeps 1 MiB of output"),

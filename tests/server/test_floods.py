@@ -15,7 +15,7 @@ import pytest
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.process, pytest.mark.slow]
 
 FRAMES: Final = 150_000
 """Handled in one or two seconds. A read brings up to 257 KiB, 37,000 of the short ones: unless it

@@ -15,7 +15,7 @@ from exec_testkit.sandboxes import deny_glob, read_only
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient
 
-pytestmark = [pytest.mark.process]
+pytestmark = [pytest.mark.alone, pytest.mark.process]
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="sandboxes are Linux only")
 ANSWER_SECONDS = 20.0

@@ -27,7 +27,7 @@ from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient
 from exec_testkit.wire_params import GOOD_PARAMS
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.process, pytest.mark.slow]
 
 HELD_SECONDS: Final = 0.030
 """What a request may hold the loop for. The largest take up to 20 ms on a quiet machine; what is to

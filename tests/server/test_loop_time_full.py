@@ -22,7 +22,7 @@ from exec_testkit.loop_watch import Held, LoopWatch, at_this_speed
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient, WireError
 
-pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
 
 HELD_SECONDS: Final = 0.030
 """What one step may hold the loop for. The largest take up to 20 ms on a quiet machine; what is to

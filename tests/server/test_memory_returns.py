@@ -16,6 +16,7 @@ from exec_server_protocol.path_uri import PathUri
 from exec_testkit.server import ServerProcess
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.process,
     pytest.mark.slow,
     pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others keep less by themselves"),

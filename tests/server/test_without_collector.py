@@ -25,7 +25,7 @@ from exec_testkit.origin import Exchange, Origin, Reply, reply
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.process, pytest.mark.slow]
 
 _PACKAGES = ("exec_server", "exec_client", "exec_server_protocol")
 _TIMES = 5

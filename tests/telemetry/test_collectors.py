@@ -15,7 +15,7 @@ from exec_testkit.otlp import Collector
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.process, pytest.mark.slow]
 
 STOPS_WITHIN_SECONDS = 15.0
 """5 s for the collector, and a loaded machine; an SDK that is let have its way takes 30."""
