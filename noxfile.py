@@ -196,6 +196,7 @@ def lint(session: nox.Session) -> None:
     session.run("lint-imports")
     session.run("lint-imports", "--config", "layers.toml")
     session.run("python", "scripts/check_module_size.py")
+    session.run("python", "scripts/check_shape.py")
     session.run("python", "scripts/check_docstrings.py")
     session.run("python", "scripts/check_release.py")
     session.run("uv", "pip", "check", "--quiet", external=True)
@@ -389,8 +390,11 @@ def _reference(session: nox.Session) -> bool:
 def fix(session: nox.Session) -> None:
     """Format, apply safe fixes, rewrite the schema fixtures and the list of public names."""
     _sync(session, "--all-packages", "--all-groups")
-    session.run("ruff", "check", "--fix", ".")
     session.run("ruff", "format", ".")
+    session.run("ruff", "check", "--fix-only", ".")
+    session.run("ruff", "format", ".")  # again: a fix may leave a line to be joined
     _schema(session, "write")
     session.run("python", "scripts/check_public_names.py", "--write")
     session.run("python", "scripts/write_error_tables.py", "--write")
+    # Last: what no program can fix does not keep the rest from being written.
+    session.run("ruff", "check", ".")

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 import httpcore
 import pytest
 from exec_server.http.connecting import Connector
-from exec_server.http.names import NameNotFoundError, Names
+from exec_server.http.resolver import NameNotFoundError, Resolver
 
 
-def names(*addresses: str) -> Names:
-    return Names(lambda host: addresses)
+def names(*addresses: str) -> Resolver:
+    return Resolver(lambda host: addresses)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def test_an_address_needs_no_lookup() -> None:
         raise AssertionError("looked up")
 
     for address in ("127.0.0.1", "::1"):
-        assert await Names(lookup).addresses(address) == [address]
+        assert await Resolver(lookup).addresses(address) == [address]
 
 
 async def test_addresses_of_both_families_come_in_turns_and_once() -> None:
@@ -50,9 +50,9 @@ async def test_a_name_without_addresses_is_not_found(error: Exception | None) ->
         return ()
 
     with pytest.raises(NameNotFoundError):
-        await Names(lookup).addresses("x.test")
+        await Resolver(lookup).addresses("x.test")
     with pytest.raises(httpcore.ConnectError):
-        await Connector(Names(lookup)).connect_tcp("x.test", 80)
+        await Connector(Resolver(lookup)).connect_tcp("x.test", 80)
 
 
 async def test_lookups_that_hang_are_bounded_and_hold_up_no_address() -> None:
@@ -63,7 +63,7 @@ async def test_lookups_that_hang_are_bounded_and_hold_up_no_address() -> None:
         proceed.wait(20)
         return ["127.0.0.1"]
 
-    resolver = Names(lookup)
+    resolver = Resolver(lookup)
     tasks = [asyncio.ensure_future(resolver.addresses(f"{n}.test")) for n in range(40)]
     for _ in range(32):
         assert await asyncio.to_thread(started.acquire, timeout=10)
@@ -79,10 +79,10 @@ async def test_lookups_that_hang_are_bounded_and_hold_up_no_address() -> None:
 def test_a_lookup_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
     code = """
 import asyncio, threading
-from exec_server.http.names import Names
+from exec_server.http.resolver import Resolver
 
 async def main():
-    names = Names(lambda host: threading.Event().wait())
+    names = Resolver(lambda host: threading.Event().wait())
     try:
         async with asyncio.timeout(0.1):
             await names.addresses("x.test")
@@ -132,7 +132,7 @@ class Silent(Connector):
         cancelled: Addresses that were given up.
     """
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Resolver) -> None:
         super().__init__(names)
         self.begun: asyncio.Queue[str] = asyncio.Queue()
         self.cancelled: list[str] = []

@@ -11,7 +11,7 @@ import httpcore
 
 from .early_answers import ListeningStream
 from .last_words import LastWordsStream
-from .names import NameNotFoundError, Names
+from .resolver import NameNotFoundError, Resolver
 
 __all__ = ["Connector"]
 
@@ -20,9 +20,9 @@ _NEXT_SECONDS: Final = 0.25
 
 
 class Connector(httpcore.AnyIOBackend):
-    """Connects like httpcore's own backend, with names from ``Names``."""
+    """Connects like httpcore's own backend, with names from ``Resolver``."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Resolver) -> None:
         self._names = names
 
     async def connect_tcp(

@@ -15,8 +15,8 @@ import certifi
 from ..telemetry.instruments import OFF, Instruments
 from .connecting import Connector
 from .failures import RequestFailedError
-from .names import Names
 from .proxies import proxy_url
+from .resolver import Resolver
 from .urls import InvalidUrlError, Url, parse_url
 
 __all__ = ["Network", "Route"]
@@ -58,7 +58,7 @@ class Network:
         self._environ = environ
         self.instruments = instruments
         self._tls: ssl.SSLContext | None = None
-        self.connector = Connector(Names())
+        self.connector = Connector(Resolver())
         self._loading = asyncio.Lock()
 
     async def route(self, url: Url) -> Route:

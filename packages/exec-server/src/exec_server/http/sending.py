@@ -17,10 +17,10 @@ from typing import Any, Final
 import httpcore
 
 from .failures import FailureKind, RequestFailedError
-from .names import NameNotFoundError
 from .network import Network, Route
 from .observing import observe
 from .outgoing import Headers, OutgoingRequest
+from .resolver import NameNotFoundError
 from .urls import Url
 
 __all__ = ["IncomingResponse", "send"]

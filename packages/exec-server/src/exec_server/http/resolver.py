@@ -1,4 +1,4 @@
-"""Host names → addresses, on threads that nothing waits for.
+"""Resolver of host names, on threads that nothing waits for.
 
 The system's resolver blocks, for half a minute when its servers do not answer. On the event
 loop's own threads that would hold up whatever else needs one, and the end of the process.
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["NameNotFoundError", "Names"]
+__all__ = ["NameNotFoundError", "Resolver"]
 
 _LOOKUPS: Final = 32
 """At once. More wait for their turn, within the time of their request."""
@@ -31,7 +31,7 @@ def _system_lookup(host: str) -> Sequence[str]:
     return [str(address[0]) for *_, address in found]
 
 
-class Names:
+class Resolver:
     """Looks names up. One for all requests of a server.
 
     Args:
