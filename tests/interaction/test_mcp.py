@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -95,6 +96,14 @@ IGNORES_THE_END = """
 import os, time
 print('{"jsonrpc": "2.0", "method": "%d"}' % os.getpid(), flush=True)
 while True: time.sleep(100)
+"""
+
+
+ENDS_WITH_ITS_STDIN = """
+import os, sys
+print('{"jsonrpc": "2.0", "method": "started"}', flush=True)
+sys.stdin.read()
+open(os.environ["SAVED"], "w").close()
 """
 
 
@@ -233,6 +242,16 @@ async def test_a_line_that_is_no_message_is_reported_and_the_stream_goes_on(
             answer = await read.receive()
             assert isinstance(answer, SessionMessage)
             assert isinstance(envelope(answer), JSONRPCResponse)
+
+
+async def test_a_server_ends_by_itself_at_the_end_of_its_stdin(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    async with connected(server.url) as client:
+        params = python(ENDS_WITH_ITS_STDIN, SAVED=str(tmp_path / "saved"))
+        async with stdio_client(client, params) as (read, _):
+            await read.receive()
+        assert (tmp_path / "saved").exists()
 
 
 async def test_a_server_that_ignores_the_end_of_its_stdin_is_killed(server: ServerProcess) -> None:

@@ -181,6 +181,17 @@ async def test_timeouts_of_an_entry_go_before_those_of_the_manager() -> None:
     await manager.aclose()
 
 
+async def test_a_token_of_an_entry_is_shown_there_and_nowhere_else() -> None:
+    options = ClientOptions(token="of all")
+    manager = EnvironmentManager(EnvironmentSnapshot(), options=options)
+    own = manager.options_for(RemoteEnvironment("a", NOBODY, auth_bearer_token="of a"))
+    assert own is not None
+    assert own.token == "of a"
+    assert manager.options_for(RemoteEnvironment("b", NOBODY)) is options
+    assert options.token == "of all"
+    await manager.aclose()
+
+
 @pytest.mark.parametrize("url", ["none", " NONE "])
 async def test_the_word_none_makes_no_environment(url: str) -> None:
     with pytest.raises(EnvironmentConfigError, match="does not create an environment"):

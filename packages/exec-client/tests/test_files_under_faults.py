@@ -330,6 +330,29 @@ def test_a_broken_upload_is_taken_up_and_a_changed_source_is_not(tmp_path: Path)
     _real(main())
 
 
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_part_is_for_its_owner_alone_until_it_takes_its_place(
+    tmp_path: Path, resume: bool
+) -> None:
+    async def main() -> None:
+        executor, client = await _connected(1, Faults())
+        source = tmp_path / "source"
+        source.write_bytes(_content(1, 12))
+        source.chmod(0o640)
+        await client.fs.upload(source, URI, resume=resume)
+        said = [message for connection in executor.connections for message in connection.said]
+        [opened] = [m["params"] for m in said if m["method"] == "fs/open"]
+        assert opened["path"].endswith(".part")
+        assert opened["createMode"] == 0o600
+        [moved] = [m["params"] for m in said if m["method"] == "fs/move"]
+        assert (moved["sourcePath"], moved["destinationPath"]) == (opened["path"], URI)
+        assert (moved["overwrite"], moved["keepAttributes"]) == (True, True)
+        assert 0o640 in (moved.get("createMode"), moved.get("fileMode"))
+        await _finish(executor, client)
+
+    _real(main())
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_the_part_of_a_cancelled_transfer_is_kept_on_request(tmp_path: Path, keep: bool) -> None:
     async def main() -> None:

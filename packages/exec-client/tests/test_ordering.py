@@ -168,3 +168,12 @@ def test_the_reorder_limits_are_exact_and_the_missing_event_always_gets_in() -> 
 
 def test_sequence_numbers_start_at_one() -> None:
     assert Ordering().apply(OutputEvent(0, "stdout", b"x")) == []
+
+
+def test_an_event_that_comes_again_takes_no_room() -> None:
+    ordering = Ordering()
+    for seq in (1, 1, 3, 3):
+        ordering.apply(OutputEvent(seq, "stdout", b"x"))
+    assert (list(ordering.pending), ordering.pending_bytes) == ([3], 1)
+    assert [event.seq for event in ordering.apply(OutputEvent(2, "stdout", b"x"))] == [2, 3]
+    assert (ordering.pending, ordering.pending_bytes) == ({}, 0)

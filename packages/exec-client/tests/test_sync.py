@@ -19,7 +19,7 @@ from exec_client.environment import Environment
 from exec_client.errors import ClientClosedError
 from exec_client.process.output import OutputStream
 from exec_client.process.process import Process
-from exec_client.sync.portal import Portal
+from exec_client.sync.portal import Portal, timeout
 
 
 @pytest.fixture
@@ -138,6 +138,28 @@ def test_a_call_from_its_own_loop_is_refused_instead_of_hanging(portal: Portal) 
 
     with pytest.raises(RuntimeError, match="own event loop"):
         portal.call(call())
+
+
+def test_a_timeout_ends_the_call_that_is_under_way_and_no_other(portal: Portal) -> None:
+    ended: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("cleaned up")
+
+    async def answer() -> int:
+        return 7
+
+    with pytest.raises(TimeoutError), timeout(0.05):
+        portal.call(wait())
+    assert ended == ["cleaned up"]
+    with timeout(0):
+        with pytest.raises(TimeoutError):
+            portal.call(wait())
+        assert portal.call(answer()) == 7  # what a block does to clean up has no limit
+    assert portal.call(answer()) == 7
 
 
 @pytest.mark.process

@@ -136,3 +136,21 @@ def test_the_table_alone_does_not_load_the_models() -> None:
         "sys.exit('exec_server_protocol.filesystem' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_is_sent_again_after_a_lost_answer_changes_nothing_the_second_time() -> None:
+    assert {method.name for method in METHODS.values() if method.repeatable} == {
+        "environment/info",
+        "environment/status",
+        "environment/uptime",
+        "fs/canonicalize",
+        "fs/getMetadata",
+        "fs/readDirectory",
+        "fs/readFile",
+        "fs/readLink",
+        "fs/walk",
+        "process/closeStdin",
+        "process/list",
+        "process/read",
+        "process/resize",
+    }

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trustme
+from exec_server.access.authorization import UNNAMED, Denial
 from exec_server.access.files import read_key_file, read_secret_file
 from exec_server.access.gate import Credentials, Gate, load_credentials
 from exec_server.access.settings import AccessSettings
@@ -160,10 +161,24 @@ def test_a_token_that_could_not_travel_in_a_header_is_refused(tmp_path: Path) ->
 )
 def test_a_gate_without_credentials_lets_nobody_in(settings: AccessSettings) -> None:
     gate = Gate(settings)
-    assert gate.examine(["Bearer x"]) is not None
+    assert isinstance(gate.examine(["Bearer x"]), Denial)
     gate.use(Credentials())
-    assert gate.examine(["Bearer x"]) is not None
-    assert gate.examine([]) is not None
+    assert isinstance(gate.examine(["Bearer x"]), Denial)
+    assert isinstance(gate.examine([]), Denial)
+
+
+def test_a_gate_lets_in_who_shows_the_token_and_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret\n")
+    settings = AccessSettings(
+        auth="capability-token",
+        token_file=str(tmp_path / "token"),
+        allow_insecure_permissions=True,
+    )
+    gate = Gate(settings)
+    gate.use(load_credentials(settings))
+    assert gate.examine(["Bearer s3cret"]) == UNNAMED
+    for shown in ([], ["s3cret"], ["Bearer other"], ["Bearer other", "Bearer s3cret"]):
+        assert isinstance(gate.examine(shown), Denial)
 
 
 def test_secrets_are_not_in_the_repr(tmp_path: Path) -> None:

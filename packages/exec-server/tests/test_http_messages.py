@@ -140,6 +140,24 @@ def test_nothing_is_told_in_the_clear_about_a_secure_page() -> None:
     assert followed.url.raw_path == b"/x"
 
 
+def test_a_secret_stays_with_the_origin_that_it_was_for() -> None:
+    given = [("Authorization", "Basic x"), ("Cookie", "c"), ("Host", "other"), ("A", "a")]
+    headers = [
+        *({"name": name, "value": value} for name, value in given),
+        {"name": "X-Key", "value": "", "valueEnvVar": "TOKEN"},
+    ]
+    request = prepared("http://h/", headers=headers)
+    for location, expected in [
+        (b"/x", ["Authorization", "Cookie", "Host", "A", "X-Key"]),
+        (b"http://h:81/", ["A"]),
+        (b"http://other/", ["A"]),
+        (b"https://h/", ["A"]),
+    ]:
+        followed = next_request(request, 307, location)
+        assert followed is not None
+        assert [name for name, _ in followed.headers if name != "referer"] == expected
+
+
 @given(st.binary(max_size=30))
 def test_any_location_is_followed_refused_or_the_end(location: bytes) -> None:
     request = prepared("http://h/a/b?c")

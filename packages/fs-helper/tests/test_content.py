@@ -315,7 +315,11 @@ def test_without_nameless_files_an_atomic_write_leaves_nothing_behind(
     monkeypatch.setattr("fs_helper.atomic._TMPFILE", 0)
     ask("fs/writeFile", path=tmp_path / "f", dataBase64=b"1", atomic=True)
     ask("fs/writeFile", path=tmp_path / "f", dataBase64=b"2", atomic=True)
+    # Only when the new file has a name of its own is it found that there is one already.
+    again = {"path": tmp_path / "f", "dataBase64": b"3", "atomic": True, "exclusive": True}
+    fails(-32603, "fs/writeFile", **again)
     assert (tmp_path / "f").read_text() == "2"
+    assert os.listdir(tmp_path) == ["f"]
     (tmp_path / "f").unlink()
     (tmp_path / "f").mkdir()
     fails(-32603, "fs/writeFile", path=tmp_path / "f", dataBase64=b"3", atomic=True)
