@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 import pytest
 from exec_server import ServerConfig, serve
 from exec_server.config import Limits
-from exec_server.transport.inbound_budget import InboundBudget, Inflow
+from exec_server.transport.inbound_budget import Gate, InboundBudget
 from exec_testkit.door import UPGRADE, knock
 from exec_testkit.server import ServerProcess
 from exec_testkit.wire import WireClient
@@ -332,9 +332,9 @@ async def test_large_messages_at_once_are_taken_one_after_the_other(
     peak = 0
     update = InboundBudget.update
 
-    def watched(budget: InboundBudget, inflow: Inflow, unfinished: int, waiting: int) -> None:
+    def watched(budget: InboundBudget, gate: Gate, unfinished: int, waiting: int) -> None:
         nonlocal peak
-        update(budget, inflow, unfinished, waiting)
+        update(budget, gate, unfinished, waiting)
         peak = max(peak, budget.total)
 
     monkeypatch.setattr(InboundBudget, "update", watched)

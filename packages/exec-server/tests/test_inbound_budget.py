@@ -19,13 +19,13 @@ class Flow:
         self.reading = True
         self.favours = 0
 
-    def hold_inflow(self) -> None:
+    def pause(self) -> None:
         self.reading = False
 
-    def let_inflow(self) -> None:
+    def resume(self) -> None:
         self.reading = True
 
-    def favoured(self) -> None:
+    def preferred(self) -> None:
         self.favours += 1
 
     def receive(self, size: int) -> None:

@@ -106,13 +106,13 @@ class Wire(asyncio.Transport):
 class Others:
     """Connections that have used up the budget, and will not give it back."""
 
-    def hold_inflow(self) -> None:
+    def pause(self) -> None:
         """Nothing is coming in."""
 
-    def let_inflow(self) -> None:
+    def resume(self) -> None:
         """Nothing is coming in."""
 
-    def favoured(self) -> None:
+    def preferred(self) -> None:
         raise AssertionError("nothing of it is unfinished")
 
 

@@ -1,4 +1,4 @@
-"""Variables of the server's environment that nobody is handed, whatever asks for them. Pure.
+"""Variables of the server's environment that no child gets, whatever its policy. Pure.
 
 The one list: children inherit none of them, and no header of an ``http/request`` is filled from
 one. What hands out variables in another way has to ask here as well.

@@ -118,7 +118,7 @@ def _put_in_place(parent: int, temporary: bytes, name: bytes, *, exclusive: bool
 
 
 def temporary_name() -> bytes:
-    """Return a name that nobody has."""
+    """Return a name that is not in use."""
     return b".fs-helper-" + os.urandom(8).hex().encode()
 
 

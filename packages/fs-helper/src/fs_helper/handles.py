@@ -91,7 +91,7 @@ class Handles:
         return dump({"handleId": handle_id})
 
     def take_opened(self) -> int | None:
-        """Return the file that has just been opened for reading: whoever asked may get it, too."""
+        """Return the file that has just been opened for reading: the server may get it, too."""
         opened, self._opened = self._opened, None
         return opened
 

@@ -33,7 +33,7 @@ class Stdin:
         os.set_blocking(_STDIN, True)
         self._poll = select.poll()
         self._poll.register(_STDIN, select.POLLIN)
-        self._awake = False
+        self._spinning = False
         self._alone = _processors() < 2  # whoever sends requests needs one, too
 
     def read(self) -> bytes:
@@ -43,12 +43,12 @@ class Stdin:
             OSError: As the system says.
         """
         since = time.monotonic()
-        if self._awake:
+        if self._spinning:
             until = since + AWAKE_SECONDS
             while not self._poll.poll(0) and time.monotonic() < until:
                 _yield()
         data = os.read(_STDIN, _READ_BYTES)
-        self._awake = not self._alone and time.monotonic() - since < AWAKE_SECONDS
+        self._spinning = not self._alone and time.monotonic() - since < AWAKE_SECONDS
         return data
 
 

@@ -157,7 +157,7 @@ def _trace() -> Callable[[str], Trace | None] | None:
 
 
 def _access(arguments: Namespace, url: str | None) -> dict[str, Any]:
-    """Return the options of a client that prove who we are, and say whom we trust.
+    """Return the options of a client about its token, its certificate and those it trusts.
 
     Raises:
         CommandError: There are such options, and nobody whom they are for.

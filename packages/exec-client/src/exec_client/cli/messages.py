@@ -94,7 +94,7 @@ class Messages:
             await asyncio.wait([following])
 
     def end_line(self) -> None:
-        """End the line about a recovery, if there is one: nobody waits for it any more."""
+        """End the line about a recovery, if there is one."""
         if self._unfinished:
             self._unfinished = False
             self._write("\n")

@@ -29,7 +29,7 @@ FORWARDED: Final[dict[int, SignalName]] = {
     signal.SIGUSR2: "usr2",
 }
 ENDING: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
-"""Signals by which somebody wants it to be over."""
+"""Signals that ask the program to end."""
 
 HANG_UPS: Final = 2
 """The first may go to the job in the foreground, so that the second finds the shell there."""

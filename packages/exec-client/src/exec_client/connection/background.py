@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class BackgroundTasks:
-    """Runs short coroutines to their end; whoever owns this cancels what is left at the end.
+    """Runs short coroutines to their end; its owner cancels those that are left at its own end.
 
     What is started must not raise. Closing an open file after its opener was cancelled is
     what this is for: it takes one answer of the executor, or the end of the connection.

@@ -62,7 +62,7 @@ class OtherQueue(Protocol):
         """Whether nothing more should be taken from the connection, if it can be helped."""
 
     def drop_unread(self) -> bool:
-        """Give up what nobody reads. Returns whether there is room."""
+        """Drop data that no task reads. Returns whether there is room."""
 
 
 class ReadBudget:
@@ -99,7 +99,7 @@ class ReadBudget:
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody waits for something to arrive."""
+        """Whether a task waits for something to arrive."""
         return self._waiting > 0
 
     def take(self, stream: UnreadOutput, size: int) -> None:
@@ -130,7 +130,7 @@ class ReadBudget:
 
     @contextmanager
     def reserve(self, size: int) -> Iterator[None]:
-        """Count bytes that were asked for, so that nobody else asks for the same room."""
+        """Count bytes that were asked for, so that no other page is asked for in the same room."""
         self._reserved += size
         try:
             yield
@@ -140,7 +140,7 @@ class ReadBudget:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Have the connection read on for as long as somebody waits in the block.
+        """Have the connection read on for as long as a task waits in the block.
 
         Raises:
             WrongContextError: Whoever waits would wait for ever.
@@ -164,7 +164,7 @@ class ReadBudget:
         return not self.full or (self.wanted and self.drop_unread())
 
     def drop_unread(self) -> bool:
-        """Give up output so that something else gets through. Returns whether it may."""
+        """Drop unread output, so that other messages get through. Returns whether there is room."""
         if self._used > self._limit:
             self._drop(self._used - self._limit, lambda stream: stream.expendable)
         hard = self._limit * HARD_FACTOR
@@ -185,7 +185,7 @@ class ReadBudget:
             size -= used - self._used
 
     def wake(self) -> None:
-        """Let the reader look again whether it may go on."""
+        """Wake the reader, to check again whether it may go on."""
         self._changed.set()
 
     async def wait_changed(self) -> None:

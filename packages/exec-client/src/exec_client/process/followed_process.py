@@ -39,7 +39,7 @@ __all__ = ["FollowedProcess"]
 
 
 class FollowedProcess:
-    """The events of one process, in order, and whoever waits for them.
+    """Events of one process, in order, and the tasks that wait for them.
 
     Attributes:
         stdout: Its output; everything it writes when it has a terminal.
@@ -233,13 +233,13 @@ class FollowedProcess:
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody waits for something of it."""
+        """Whether a task waits for output, an event or the end of this process."""
         streams = self.stdout.awaited or self.stderr.awaited
         return streams or self._waits > 0 or bool(self._wakers) or self._log.awaited
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
-        """Somebody waits for something of it in the block."""
+        """Count a task that waits for something of this process in the block."""
         self._waits += 1
         try:
             with self._budget.waiting():

@@ -110,7 +110,7 @@ class OutputStream(AsyncIterator[bytes]):
             self._waiter.set_result(None)
 
     def discard(self) -> None:
-        """Drop what is there and what comes: nobody will read it."""
+        """Drop the output that is there and that still comes: it will not be read."""
         self._discarding = True
         self._pieces.clear()
         self._offset = 0
@@ -131,7 +131,7 @@ class OutputStream(AsyncIterator[bytes]):
 
     @property
     def expendable(self) -> bool:
-        """Whether its owner has shown to have no use for it."""
+        """Whether its output may be dropped: the owner waits for the end or the events instead."""
         return self._unwanted and self._read_at is None
 
     @property
@@ -141,7 +141,7 @@ class OutputStream(AsyncIterator[bytes]):
 
     @property
     def awaited(self) -> bool:
-        """Whether somebody waits in a read."""
+        """Whether a task waits in a read."""
         return self._waiter is not None
 
     def mark_expendable(self) -> None:

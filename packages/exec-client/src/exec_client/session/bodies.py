@@ -1,4 +1,4 @@
-"""The bodies of streamed HTTP responses, from the connection to whoever reads them. No I/O.
+"""Bodies of streamed HTTP responses, between the connection and their readers. No I/O.
 
 A connection carries everything in one sequence, so a body that nobody reads must not be in
 the way of everything else for ever:
@@ -256,7 +256,7 @@ class Bodies:
         return self._waiting_bytes >= MAX_WAITING_BYTES or bool(self._at_limit)
 
     def drop_unread(self) -> bool:
-        """Fail bodies that are in the way and that nobody reads. Returns whether there is room."""
+        """Fail bodies that fill the queue and are not read. Returns whether there is room."""
         abandoned_before = asyncio.get_running_loop().time() - ABANDONED_SECONDS
         while self.full:
             candidates = [

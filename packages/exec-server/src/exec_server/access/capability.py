@@ -29,6 +29,6 @@ class CapabilityToken:
         return cls(hashlib.sha256(token.encode()).digest())
 
     def verify(self, token: str) -> Owner | Denial:
-        """Return whose token it is - nobody's by name - or why it does not count."""
+        """Return the owner of a token, the same for all clients, or the reason to refuse it."""
         digest = hashlib.sha256(token.encode()).digest()
         return UNNAMED if hmac.compare_digest(digest, self._digest) else Denial.WRONG

@@ -153,7 +153,7 @@ class LaunchThreads:
             self._keeper.let_go(launch)
 
     def abandon(self, child: Child) -> None:
-        """Kill a child that nobody has taken over, and clean up behind it."""
+        """Kill a child whose start was cancelled, and clean up behind it."""
         self._let_go(child.launch)
         child.launch.signal(signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
@@ -205,7 +205,7 @@ class LaunchThreads:
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:
-    """Take note of an error that nobody waits for any more."""
+    """Retrieve an error whose waiter is gone, so that asyncio does not report it."""
     if not future.cancelled():
         future.exception()
 

@@ -105,6 +105,6 @@ class CatchUpThrottle:
             self._on_room()
 
     def close(self) -> None:
-        """Release for the last time, and forget whom to tell."""
+        """Release for the last time, and drop the callback."""
         self.release()
         self._on_room = _nobody

@@ -36,7 +36,7 @@ SEGMENT_BYTES: Final = 8 * 1024 * 1024
 
 
 class DiskBudget:
-    """Bytes on disk that somebody may use: a process, within its session, within the server.
+    """Budget of bytes on disk: of a process, within its session's, within the server's.
 
     Args:
         max_bytes: How many; 0 for none.
@@ -95,7 +95,7 @@ class Spool:
         self.executor = ThreadPoolExecutor(1, thread_name_prefix="exec-server-spool")
 
     def create(self) -> int:
-        """Return the descriptor of a new nameless file, readable and writable by nobody else.
+        """Return the descriptor of a new nameless file, accessible to this user only.
 
         Raises:
             OSError: No space, no descriptor, no such directory.

@@ -37,7 +37,7 @@ class GivingWay(Generic[T]):
 
     @property
     def all_arrived(self) -> bool:
-        """Whether nothing is left that somebody may have to come for."""
+        """Whether every finished entry is known to have arrived at its client."""
         return not self._finished
 
     def add(self, entry: T, *, arrived: bool) -> None:

@@ -13,7 +13,7 @@ class Sender(Protocol):
 
     @property
     def full(self) -> bool:
-        """Whether so much is unsent that producers should wait."""
+        """Whether so much is unsent, or in flight, that producers of notifications should wait."""
 
     @property
     def sent(self) -> int:
@@ -61,7 +61,7 @@ class Peer(Sender, Protocol):
 
     @property
     def answering(self) -> bool:
-        """Whether an answer can leave; what nobody asked for may have to wait longer."""
+        """Whether an answer can leave; notifications may have to wait longer."""
 
     def when_answering(self, callback: Callable[[], None]) -> None:
         """Call back once it can, or when the peer is gone."""

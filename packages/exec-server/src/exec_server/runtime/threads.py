@@ -68,7 +68,7 @@ class BlockingThreads:
         self._tasks.put(None)  # for the next thread
 
     def close(self) -> None:
-        """Start nothing any more, cancel what has not begun, and wait for nobody."""
+        """Start nothing any more, cancel calls that have not begun, and wait for none."""
         with self._lock:
             self._closed = True
             while True:

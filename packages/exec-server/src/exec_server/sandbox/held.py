@@ -40,7 +40,7 @@ class Held:
     _changed: int = 0
 
     def require_unchanged(self) -> None:
-        """Look whether somebody has written into the file by another name that it has.
+        """Check that no program has written into the file through another name of it.
 
         Raises:
             SandboxUnavailableError: Somebody has; it stays so until the server is started anew.

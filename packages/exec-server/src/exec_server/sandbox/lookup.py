@@ -23,7 +23,7 @@ __all__ = ["Found", "Identity", "Lookup", "is_own"]
 _MAX_LINKS: Final = 40
 """As many as the kernel follows."""
 _NOTHING: Final = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EACCES)
-"""What counts as nothing there. What the server must not look at, nobody inside can."""
+"""Error numbers that count as "nothing there": what the server may not see, no command may."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class MountWatch:
         return self._watcher.is_intact(self)
 
     def disturb(self) -> None:
-        """Count as disturbed from now on: somebody has seen what the kernel did not tell."""
+        """Count as disturbed from now on: the mounts differ, and the kernel did not report it."""
         self._watcher.disturb(self)
 
     def close(self) -> None:

@@ -145,7 +145,7 @@ class Placeholders:
 
 
 def take_away(path: bytes) -> None:
-    """Remove a mark that a server has left behind, if it is one and nobody needs it."""
+    """Remove a placeholder that a server has left behind, if it is one and is not in use."""
     with contextlib.suppress(OSError):
         above = open_without_links(path[: path.rfind(b"/")] or b"/", os.O_RDONLY | os.O_DIRECTORY)
         try:

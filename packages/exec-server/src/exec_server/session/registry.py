@@ -129,7 +129,7 @@ class SessionRegistry:
             line.add(session, arrived=session.processes.all_arrived)
 
     def _keep_place(self, session: Session) -> None:
-        """A session does not give way any more: somebody has it, or it is over."""
+        """Take a session off the list of those that give way: it is attached again, or over."""
         line = self._left.get(session.owner)
         if line is not None:
             line.discard(session)
@@ -147,7 +147,7 @@ class SessionRegistry:
         return None
 
     def _time_is_up(self, session: Session) -> None:
-        """Expire a session that nobody came for, unless nobody could."""
+        """Expire a session at its deadline, unless the server stood still over it."""
         loop = asyncio.get_running_loop()
         if session.attachment.stood_still(loop.time()):
             deadline = loop.time() + self._config.session_ttl

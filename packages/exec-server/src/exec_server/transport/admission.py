@@ -88,7 +88,7 @@ class Admission(Generic[V, Sink]):
         return sum(visit.deadline is not None for visit in self._visits.values())
 
     async def wait_empty(self) -> None:
-        """Wait until nobody is here. The caller has seen to it that nobody comes or stays."""
+        """Wait until all connections have ended. The caller accepts no more and closes these."""
         await self._nobody.wait()
 
     def arrived(self, visitor: V) -> None:

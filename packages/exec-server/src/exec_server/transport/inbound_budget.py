@@ -1,33 +1,33 @@
 """Budget for the bytes of unhandled messages, shared by all connections of a server. Pure.
 
 One message may take 64 MiB until its last byte is there, and thousands of connections may
-send one. When together they hold too much, large ones stop being read, all but one: that
-one can finish, and make room for the next. Messages that are finished and wait to be handled
-count as well; to be handled they need no reading, so they are never what others wait for.
+send one. When together they hold too much, large ones stop being read, all but a *preferred*
+one: that one can finish, and make room for the next. Messages that are finished and wait to be
+handled count as well; to be handled they need no reading, so they are never what others wait for.
 """
 
 from __future__ import annotations
 
 from typing import Final, Protocol
 
-__all__ = ["InboundBudget", "Inflow"]
+__all__ = ["Gate", "InboundBudget"]
 
 _ALWAYS_FREE_BYTES: Final = 256 * 1024
 """A connection that holds less is never held up: what one read from a socket brings, so that
 ordinary requests pass while large ones queue."""
 
 
-class Inflow(Protocol):
-    """A connection, as far as it takes bytes."""
+class Gate(Protocol):
+    """Interface of a connection's read gate for the budget."""
 
-    def hold_inflow(self) -> None:
-        """Take nothing more from the socket."""
+    def pause(self) -> None:
+        """Stop reading: the budget is used up."""
 
-    def let_inflow(self) -> None:
-        """Take from the socket again."""
+    def resume(self) -> None:
+        """Read again: there is room."""
 
-    def favoured(self) -> None:
-        """Others wait for this one's message: it had better come."""
+    def preferred(self) -> None:
+        """Note that this connection's message is the one that others wait for."""
 
 
 class InboundBudget:
@@ -39,78 +39,78 @@ class InboundBudget:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held: dict[Inflow, int] = {}
-        self._unfinished: set[Inflow] = set()
-        self._waiting: dict[Inflow, None] = {}
-        self._favourite: Inflow | None = None
+        self._held: dict[Gate, int] = {}
+        self._unfinished: set[Gate] = set()
+        self._waiting: dict[Gate, None] = {}
+        self._preferred: Gate | None = None
         self.total = 0
 
-    def update(self, inflow: Inflow, unfinished: int, waiting: int = 0) -> None:
+    def update(self, gate: Gate, unfinished: int, waiting: int = 0) -> None:
         """Note how many bytes a connection holds now.
 
         Args:
-            inflow: The connection.
+            gate: The connection.
             unfinished: Of a message whose end has not come.
             waiting: Of messages that wait to be handled.
         """
         held = unfinished + waiting
-        before = self._held.pop(inflow, 0)
-        self._unfinished.discard(inflow)
+        before = self._held.pop(gate, 0)
+        self._unfinished.discard(gate)
         if held:
-            self._held[inflow] = held
+            self._held[gate] = held
         if unfinished:
-            self._unfinished.add(inflow)
-        elif inflow is self._favourite:
-            self._favourite = None
+            self._unfinished.add(gate)
+        elif gate is self._preferred:
+            self._preferred = None
         self.total += held - before
         if held <= _ALWAYS_FREE_BYTES:
-            self._release(inflow)
-        elif self.total > self._limit and inflow is not self._favourite:
-            self._queue(inflow)
+            self._release(gate)
+        elif self.total > self._limit and gate is not self._preferred:
+            self._queue(gate)
         if self._waiting:
             self._admit()
 
-    def _release(self, inflow: Inflow) -> None:
-        """Forget that a connection waits or is waited for."""
-        if inflow is self._favourite:
-            self._favourite = None
-        if inflow in self._waiting:
-            del self._waiting[inflow]
-            inflow.let_inflow()
+    def _release(self, gate: Gate) -> None:
+        """Take a connection off the queue, and end its preference."""
+        if gate is self._preferred:
+            self._preferred = None
+        if gate in self._waiting:
+            del self._waiting[gate]
+            gate.resume()
 
-    def _queue(self, inflow: Inflow) -> None:
-        if inflow in self._waiting:
+    def _queue(self, gate: Gate) -> None:
+        if gate in self._waiting:
             return
-        if self._favourite is None and inflow in self._unfinished:
-            self._favour(inflow)
+        if self._preferred is None and gate in self._unfinished:
+            self._prefer(gate)
         else:
-            self._waiting[inflow] = None
-            inflow.hold_inflow()
+            self._waiting[gate] = None
+            gate.pause()
 
-    def _favour(self, inflow: Inflow) -> None:
-        self._favourite = inflow
-        inflow.favoured()
+    def _prefer(self, gate: Gate) -> None:
+        self._preferred = gate
+        gate.preferred()
 
     def _admit(self) -> None:
-        """Let go on who can: everybody while there is room, else one that can finish."""
+        """Resume all gates while there is room, else one whose message can finish."""
         while self._waiting:
-            inflow = next(iter(self._waiting))
+            gate = next(iter(self._waiting))
             if self.total > self._limit:
-                if self._favourite is not None:
+                if self._preferred is not None:
                     return
                 candidates = (other for other in self._waiting if other in self._unfinished)
-                favoured = next(candidates, None)
-                if favoured is None:
+                preferred = next(candidates, None)
+                if preferred is None:
                     return
-                inflow = favoured
-                self._favour(inflow)
-            del self._waiting[inflow]
-            inflow.let_inflow()
+                gate = preferred
+                self._prefer(gate)
+            del self._waiting[gate]
+            gate.resume()
 
-    def is_held_up_by(self, inflow: Inflow) -> bool:
-        """Whether others wait for the message of this one."""
-        return inflow is self._favourite and bool(self._waiting)
+    def is_held_up_by(self, gate: Gate) -> bool:
+        """Whether other connections wait for the message of this one."""
+        return gate is self._preferred and bool(self._waiting)
 
-    def is_favourite(self, inflow: Inflow) -> bool:
-        """Whether others would wait for the message of this one."""
-        return inflow is self._favourite
+    def is_preferred(self, gate: Gate) -> bool:
+        """Whether this connection is the one whose message may exceed the budget."""
+        return gate is self._preferred

@@ -80,7 +80,7 @@ class Outlet:
 
     @property
     def full(self) -> bool:
-        """Whether producers of what nobody asked for should wait."""
+        """Whether producers of notifications should wait."""
         return not may_produce(
             answering=self.answering,
             window_full=self._window.full,

@@ -9,27 +9,27 @@ from typing import Protocol
 from .inbound_budget import InboundBudget
 from .waits import may_read
 
-__all__ = ["ReadGate", "Tap"]
+__all__ = ["PausableTransport", "ReadGate"]
 
 
-class Tap(Protocol):
+class PausableTransport(Protocol):
     """An asyncio transport that can stop and resume reading."""
 
     def pause_reading(self) -> None:
-        """Take nothing from the socket."""
+        """Stop reading the socket."""
 
     def resume_reading(self) -> None:
-        """Take from the socket again."""
+        """Read the socket again."""
 
     def is_closing(self) -> bool:
-        """Whether there is nothing to take any more."""
+        """Whether the socket is closed, or about to be."""
 
 
 class ReadGate:
     """One connection's way in.
 
     Args:
-        tap: The transport.
+        transport: Of the socket.
         budget: Bytes of unfinished messages that the server holds, for all connections.
         patience: Seconds for which others wait for the rest of a message of this one.
         too_slow: Called when they have waited that long.
@@ -41,13 +41,13 @@ class ReadGate:
 
     def __init__(
         self,
-        tap: Tap,
+        transport: PausableTransport,
         budget: InboundBudget,
         patience: float,
         too_slow: Callable[[], None],
         on_change: Callable[[], None],
     ) -> None:
-        self._tap = tap
+        self._transport = transport
         self._budget = budget
         self._patience = patience
         self._too_slow = too_slow
@@ -59,7 +59,7 @@ class ReadGate:
         self._timer: asyncio.TimerHandle | None = None
 
     def set_crowded(self, *, crowded: bool) -> None:
-        """Say whether too many requests wait to be handled."""
+        """Note whether too many requests wait to be handled; nothing is read while they do."""
         if crowded is not self._crowded:
             self._crowded = crowded
             self._tell_budget()
@@ -79,7 +79,7 @@ class ReadGate:
         self._budget.update(self, unfinished, waiting)
 
     def close(self) -> None:
-        """Hold nothing any more, and hold nobody up. What still comes is read and dropped."""
+        """Give the budget back. Bytes that still come are read and dropped."""
         self.count(0, 0)
         self.set_crowded(crowded=False)
         if self._timer is not None:
@@ -88,29 +88,29 @@ class ReadGate:
 
     def _read_or_not(self) -> None:
         reading = may_read(affordable=self._affordable, crowded=self._crowded)
-        if reading is self.reading or self._tap.is_closing():
+        if reading is self.reading or self._transport.is_closing():
             return
         self.reading = reading
         if reading:
-            self._tap.resume_reading()
+            self._transport.resume_reading()
         else:
-            self._tap.pause_reading()
+            self._transport.pause_reading()
         self._on_change()
 
     # ------------------------------------------------------------------ the budget calls
 
-    def hold_inflow(self) -> None:
-        """The budget is used up: the rest of the message has to wait."""
+    def pause(self) -> None:
+        """Stop reading: the budget is used up."""
         self._affordable = False
         self._read_or_not()
 
-    def let_inflow(self) -> None:
-        """There is room again."""
+    def resume(self) -> None:
+        """Read again: the budget has room."""
         self._affordable = True
         self._read_or_not()
 
-    def favoured(self) -> None:
-        """Others wait for the message that is coming in here."""
+    def preferred(self) -> None:
+        """Start the clock for this connection's message: other connections wait for it."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(self._patience, self._look)
@@ -119,5 +119,5 @@ class ReadGate:
         self._timer = None
         if self._budget.is_held_up_by(self):
             self._too_slow()
-        elif self._budget.is_favourite(self):
-            self.favoured()
+        elif self._budget.is_preferred(self):
+            self.preferred()

@@ -45,7 +45,7 @@ class Place:
         self._room._forget(self)
 
     def evict(self) -> None:
-        """Take the place away from whoever has it."""
+        """Close the connection that has the place."""
         self._room._forget(self)
         self._evict()
 

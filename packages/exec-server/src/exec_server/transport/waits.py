@@ -50,7 +50,7 @@ def may_handle(*, answering: bool, parked_full: bool) -> bool:
 
 
 def may_produce(*, answering: bool, window_full: bool, reading: bool) -> bool:
-    """Whether output that nobody asked for is taken from where it is made.
+    """Whether a process's output is read, to be sent as notifications.
 
     Args:
         answering: See ``may_answer``.

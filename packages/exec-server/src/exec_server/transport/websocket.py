@@ -84,7 +84,7 @@ class Endpoint(SocketReader):
         self._assembler = MessageAssembler()
         self._ends = FrameEnds()
         self._unsent_pong = b""
-        self._inlet: ReadGate | None = None
+        self._read_gate: ReadGate | None = None
         self._ending = False
         self._outlet = Outlet(
             limits, self._protocol, self._flush, self.is_read, self._answers_can_leave
@@ -100,7 +100,7 @@ class Endpoint(SocketReader):
             self._transport = self._tls = TlsTransport(self._transport, self._tls_context)
         patience = self._limits.contended_message_seconds
         self._outlet.open(self._transport)
-        self._inlet = ReadGate(
+        self._read_gate = ReadGate(
             self._transport, self._budget, patience, self._too_slow, self._outlet.look_soon
         )
         self._admission.arrived(self)
@@ -166,7 +166,7 @@ class Endpoint(SocketReader):
 
     def _let_go(self) -> None:
         """Refer to nothing that refers back: what came of a message goes now, with the socket."""
-        self._sink = self._inlet = self._watch = None
+        self._sink = self._read_gate = self._watch = None
         self._protocol.reader.discard()
         self._protocol.parser.close()
         if self._protocol.parser_exc is not None:
@@ -230,12 +230,12 @@ class Endpoint(SocketReader):
 
     def set_crowded(self, *, crowded: bool) -> None:
         """Say whether so many requests wait to be handled that no more should be read."""
-        if self._inlet is not None:
-            self._inlet.set_crowded(crowded=crowded)
+        if self._read_gate is not None:
+            self._read_gate.set_crowded(crowded=crowded)
 
     def is_read(self) -> bool:
         """Whether what the peer sends is read."""
-        return self._inlet is None or self._inlet.reading
+        return self._read_gate is None or self._read_gate.reading
 
     def _answers_can_leave(self) -> None:
         if self._sink is not None:
@@ -243,10 +243,10 @@ class Endpoint(SocketReader):
 
     def count_held(self) -> None:
         """Tell the budget what is held of messages that are not handled yet."""
-        if self._inlet is not None and not self._ending:
+        if self._read_gate is not None and not self._ending:
             waiting = self._sink.waiting_bytes if self._sink is not None else 0
             buffered = len(self._protocol.reader.buffer)
-            self._inlet.count(buffered + self._assembler.size, waiting)
+            self._read_gate.count(buffered + self._assembler.size, waiting)
 
     def _too_slow(self) -> None:
         self.close(_TRY_AGAIN_LATER, "others wait for the end of a large message")
@@ -272,7 +272,7 @@ class Endpoint(SocketReader):
 
     @property
     def answering(self) -> bool:
-        """Whether an answer can leave; what nobody asked for may have to wait longer."""
+        """Whether an answer can leave; notifications may have to wait longer."""
         return self._outlet.answering
 
     @property
@@ -322,7 +322,7 @@ class Endpoint(SocketReader):
         self._outlet.when_drained(callback)
 
     def ping(self) -> None:
-        """Send a ping to which the answer says nothing but that somebody is there."""
+        """Send a ping without a watermark: its pong shows only that the peer is there."""
         if self._protocol.state is State.OPEN:
             self._protocol.send_ping(b"")
             self._flush()
@@ -374,8 +374,8 @@ class Endpoint(SocketReader):
         if self._sink is not None:
             self._sink.connection_lost()
         self._assembler.clear()
-        if self._inlet is not None:
-            self._inlet.close()
+        if self._read_gate is not None:
+            self._read_gate.close()
         if self._watch is not None:
             self._watch.close()
             self._watch = None  # it refers to this

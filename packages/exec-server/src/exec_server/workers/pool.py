@@ -114,7 +114,7 @@ class WorkerPool:
         self._schedule()
 
     def claim(self, worker: Worker) -> None:
-        """Take a certain worker, unless somebody has it: then both may send it requests."""
+        """Mark a worker as busy for a lane. One that another lane has is shared by both."""
         if worker.idle:
             worker.idle = False
             self._idle[worker.owner].remove(worker)
@@ -180,7 +180,7 @@ class WorkerPool:
         )
 
     def _end_longest_idle(self, workers: Iterable[Worker]) -> bool:
-        """Make room by ending a worker that nobody uses. Returns whether there was one."""
+        """End an idle worker, for the place that it takes. Returns whether there was one."""
         candidates = [worker for worker in workers if not worker.pins and not worker.busy]
         if not candidates:
             return False

@@ -112,7 +112,7 @@ class Worker:
         self._unsent: memoryview | None = None
         self._writing = False
         self._attached: int | None = None
-        self._awake = Spin(lambda: self.busy)
+        self._spin = Spin(lambda: self.busy)
         self._watch = ChildWatch(launched.popen, self._reaped)
         self._loop.add_reader(self._fd, self._readable)
 
@@ -173,7 +173,7 @@ class Worker:
             bulk = None
         if bulk is None and not self._out and self._unsent is None and self.ready:
             self._send_first(frame)
-            self._awake.asked(self.since)
+            self._spin.asked(self.since)
             return
         self._out.append(frame)
         if bulk is not None:
@@ -273,7 +273,7 @@ class Worker:
             self.fail("the file helper ended")
             return False
         now = self._loop.time()
-        self._awake.answered(now - self.since)
+        self._spin.answered(now - self.since)
         self.since = now
         try:
             for frame in self._decoder.feed(self._buffer[:count]):
