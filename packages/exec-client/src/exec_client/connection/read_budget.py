@@ -166,11 +166,14 @@ class ReadBudget:
     def drop_unread(self) -> bool:
         """Drop unread output, so that other messages get through. Returns whether there is room."""
         if self._used > self._limit:
+            # Their owners wait for the events or the end instead.
             self._drop(self._used - self._limit, lambda stream: stream.expendable)
         hard = self._limit * HARD_FACTOR
         if self._used > hard:
+            # Never read: perhaps they never will be.
             self._drop(self._used - hard, lambda stream: stream.read_at is None)
         if self._used > hard:
+            # Begun and left. A stream that is read as it comes loses nothing.
             before = asyncio.get_running_loop().time() - ABANDONED_SECONDS
             self._drop(self._used - hard, lambda stream: (stream.read_at or 0.0) <= before)
         return self._used <= hard and all(other.drop_unread() for other in self._others)

@@ -82,7 +82,7 @@ class HandleSlots:
         waiter = loop.create_future()
         self._waiting[own].append(waiter)
         try:
-            if own:
+            if own:  # the others close theirs without anybody's help, so this comes to an end
                 await waiter
             else:
                 await self._wait(waiter)
@@ -103,6 +103,7 @@ class HandleSlots:
             if evicted or self._given != free_before:
                 since, free_before = loop.time(), self._given
             elif not waiter.done() and loop.time() - since > GIVE_UP_SECONDS:
+                # Callers write to all that are open, and may themselves wait for this one.
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     def _released(self, *, own: bool) -> None:

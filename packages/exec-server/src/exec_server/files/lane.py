@@ -158,6 +158,7 @@ class FileLane:
         if request.op in _OF_A_HANDLE:
             handle = self._handles.find(request.handle_id or "")
             return handle is None or handle.worker is worker
+        # A plan is that of the moment: what is running may change what the next one comes to.
         return worker.plan is NO_SANDBOX and is_unconfined(request.sandbox)
 
     def _begin(self, request: FileRequest) -> None:

@@ -57,6 +57,7 @@ def next_request(
     same_origin = target.origin == request.url.origin
     dropped = {"referer"} | (set() if same_origin else _SECRETS | request.for_one_origin)
     method, body, sends_length = request.method, request.body, request.sends_length
+    # As browsers do. 307 and 308 repeat the request as it was, with its body.
     if status == 303 or (status in (301, 302) and method == "POST"):
         dropped |= _ABOUT_THE_BODY
         method, body, sends_length = "HEAD" if method == "HEAD" else "GET", b"", False

@@ -5,14 +5,8 @@ Three places, oldest output first::
     segments on disk  →  on its way to disk  →  memory
 
 Output that the client has not got yet must survive a lost connection, so it is treated
-with more care than output that has arrived:
-
-* What has arrived is dropped as soon as memory holds its share of newer output.
-* What is in flight on a live connection stays in memory: the connection's window bounds it.
-* What a detached session produces goes to disk beyond memory's share, up to a budget; then
-  the oldest is dropped, or the process is held up if its client asked for that.
-
-A client that keeps up therefore costs no disk access at all. When a process has ended, all that
+with more care than output that has arrived; see ``OutputStore.trim``. A client that keeps up
+costs no disk access at all. When a process has ended, all that
 is kept of it may go to disk, so that the memory is free for others: see ``finished``.
 """
 
@@ -114,10 +108,10 @@ class OutputStore:
             if self.arrival.has(oldest):
                 memory.pop_oldest()
             elif self._attached and self.arrival.is_live(oldest):
-                break  # in flight
+                break  # in flight: the connection's window bounds it, and it may have to be kept
             elif self._hold_up and not self._disk_has_room:
-                break
-            else:
+                break  # its client asked that nothing be dropped: the process waits
+            else:  # of a detached session, or still to be caught up with
                 self._spill(memory.pop_oldest())
         while self._pending and self._pending[0].seq <= self.arrival.seq:
             self._forget_pending([self._pending[0]])

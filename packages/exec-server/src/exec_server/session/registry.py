@@ -1,8 +1,7 @@
 """All sessions of a server: create, resume, detach, expire.
 
-When there are as many as there may be, one that nobody is attached to gives way before its
-time, unless something of it runs: one of the same owner first, then one of whoever has most of
-them. So who opens many pushes out their own.
+When there are as many as there may be, a detached one gives way before its time, unless
+something of it runs.
 """
 
 from __future__ import annotations
@@ -138,6 +137,7 @@ class SessionRegistry:
 
     def _pick(self, owner: Owner) -> Session | None:
         """Return the session that gives way to one more of ``owner``."""
+        # Its own first, then one of an owner who has most: who opens many pushes out their own.
         own = self._left.get(owner)
         lines = nlargest(_OWNERS_LOOKED_AT, self._left.values(), key=len)
         for line in lines if own is None else [own, *lines]:

@@ -1,8 +1,6 @@
 """Answer to an HTTP request before it becomes a WebSocket. Pure.
 
-One port serves both: ``GET /readyz`` for probes, and the upgrade on ``/``. A request that
-carries an ``Origin`` header comes from a browser, where any page could send it: it is
-refused whatever its path, before anything else is looked at.
+One port serves both: ``GET /readyz`` for probes, and the upgrade on ``/``.
 """
 
 from __future__ import annotations
@@ -32,6 +30,8 @@ def decide(method: str, target: str, *, has_origin: bool) -> Refusal | None:
         has_origin: Whether there is an ``Origin`` header, even an empty one.
     """
     if has_origin:
+        # It comes from a browser, where any page could send it. Before all else: no page learns
+        # what is here.
         return Refusal(HTTPStatus.FORBIDDEN)
     path = target.partition("?")[0]
     if path == "/readyz":

@@ -1,16 +1,12 @@
 """Rules for reading, answering, handling and producing on one connection. Pure.
 
 Two sides that send and receive can come to wait for each other: one stops reading until what
-it sent was taken, the other does the same. Three rules keep them from it; decision 16 has the
-reasons, and a test walks every state that they allow:
+it sent was taken, the other does the same. Three rules keep them from it, with the reason in
+each; decision 16 says more, and a test walks every state that they allow:
 
-1. What is *read* is about the transport first: pings, pongs and closing are taken as they
-   come. Reading stops only for want of memory, never because of what is on its way out.
-2. A request is *handled* once its answer can leave, and that needs nothing to be read: it is
-   the peer's part to take it.
-3. Output that nobody asked for is *produced* while the window has room. The window opens with
-   pongs, which have to be read: so it counts only while the connection is read. While it is
-   not, what the peer's system acknowledged has arrived, and the socket is limit enough.
+1. Bytes are *read* while there is memory for them.
+2. A request is *handled* once its answer can leave.
+3. Notifications are *produced* while the window has room.
 """
 
 from __future__ import annotations
@@ -25,6 +21,7 @@ def may_read(*, affordable: bool, crowded: bool) -> bool:
         affordable: The budget of the server's connections has room for more.
         crowded: As many requests wait to be handled as one connection may have waiting.
     """
+    # Never because of what is on its way out: pongs and the end come in here as well.
     return affordable and not crowded
 
 
@@ -35,6 +32,7 @@ def may_answer(*, socket_full: bool, answers_held: bool) -> bool:
         socket_full: The peer's system does not take what was sent.
         answers_held: Much waits for the last piece of a message that is under way.
     """
+    # Both end without anything being read: it is the peer's part to take what was sent.
     return not socket_full and not answers_held
 
 
@@ -57,4 +55,6 @@ def may_produce(*, answering: bool, window_full: bool, reading: bool) -> bool:
         window_full: As much is in flight as may be.
         reading: See ``may_read``.
     """
+    # The window opens with pongs, which have to be read. While nothing is read, what the peer's
+    # system acknowledged counts as arrived, and the socket is limit enough.
     return answering and not (window_full and reading)

@@ -2,8 +2,7 @@
 
 A worker serves requests of one session whose plan equals the one that it was launched with.
 Between two requests it is idle and can be taken; idle workers end after a while, or as soon
-as their place is needed. A place is free only when the child has been reaped: one that is
-stuck in the kernel keeps its own.
+as their place is needed.
 """
 
 from __future__ import annotations
@@ -233,6 +232,7 @@ class WorkerPool:
             del self._idle[worker.owner]
 
     def _ended(self, worker: Worker) -> None:
+        # The child has been reaped. One that is stuck in the kernel keeps its place until then.
         self._workers.discard(worker)
         self._leave_place(worker.owner)
 

@@ -2,8 +2,7 @@
 
 A worker may have been taken over by what it reads, so nothing that it sends is trusted:
 frames have sizes, results a grammar, and everything a time. One that breaks the rules is
-killed. It answers in the order of the requests, one at a time; so of several that were sent
-ahead, only the first can have been begun when it dies.
+killed. It answers in the order of the requests, one at a time.
 """
 
 from __future__ import annotations
@@ -355,7 +354,8 @@ class Worker:
         calls, self._calls = self._calls, deque()
         self.kill()
         self._close_socket()
-        # The later ones first, the last of them first: they are put back in front of others.
+        # The later ones first, the last of them first: they are put back in front of others. It
+        # answers in order, one at a time, so that only the first can have been begun.
         while len(calls) > 1:
             calls.pop()[1].lost(reason, begun=False)
         if calls:
