@@ -2,11 +2,11 @@
 
 ::
 
-    prepare   holds the marks, opens descriptors, composes the command line
+    prepare   holds the placeholders, opens descriptors, composes the command line
     (spawn)   by the caller, who owns the streams
     spawned   closes the child's ends
     admit     waits until all is mounted, compares it with the plan, lets the command run
-    close     takes the marks away
+    close     takes the placeholders away
 
 Without a sandbox there is nothing to do but to spawn. What a sandbox needs is loaded with
 the first one.

@@ -168,7 +168,7 @@ class DiskEvents:
         return ctypes.c_ulong.from_buffer(status).value in _LOCAL
 
     def _watch_one(self, watch: Watch, path: bytes, names: set[bytes]) -> bool:
-        # What is written into files is of no interest, but in marks nothing may be.
+        # What is written into files is of no interest, but in placeholders nothing may be.
         mask = _MASK | _MODIFY if names == {_ANY} else _MASK
         descriptor = self._inotify.add(path, mask)
         if descriptor < 0:
@@ -210,5 +210,5 @@ def _places(lookup: Lookup) -> dict[bytes, set[bytes]] | None:
         if name:  # the root has no name, and nothing but a mount can take its place
             places.setdefault(above or b"/", set()).add(name.lower() if name.isascii() else _ANY)
         if status is None and os.path.lexists(path):
-            places.setdefault(path, set()).add(_ANY)  # a mark, until there is something in it
+            places.setdefault(path, set()).add(_ANY)  # a placeholder, while it is empty
     return places if len(places) <= _FOLDERS_MAX else None

@@ -1,8 +1,8 @@
-"""A note of the marks that a server has put on the disk, for the next one to take away.
+"""Journal of the placeholders that a server has put on the disk, for the next one to remove.
 
-A server that is killed leaves its marks behind. Which ones is written down before they are made, in
-a file of the user's that is locked as long as its server lives. Only what is noted there,
-still looks like a mark, is empty, and is in nobody's use is taken away.
+A server that is killed leaves its placeholders behind. Their paths are written down before they
+are made, in a file of the user's that is locked as long as its server lives. Only what is noted
+there, still looks like a placeholder, is empty and not in use is removed.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def _folder() -> str:
 class Journal:
     """The notes of this process. Methods are called one at a time; none of them raises.
 
-    Where there is no place for notes, there are none: then marks that are left behind are taken
-    away by the next sandbox that needs the same ones.
+    Where there is no place for notes, there are none: then a placeholder that is left behind is
+    removed by the next sandbox that needs the same one.
     """
 
     def __init__(self) -> None:
@@ -41,11 +41,11 @@ class Journal:
         self._broken = False
 
     def note(self, path: bytes, held: Callable[[], Iterable[bytes]]) -> None:
-        """Write a mark down, before it is made.
+        """Write a placeholder down, before it is made.
 
         Args:
-            path: Of the mark.
-            held: All marks that there are; they are written anew when there are too many notes.
+            path: Of the placeholder.
+            held: All placeholders there are; they are written anew when the notes are too many.
         """
         with contextlib.suppress(OSError):
             if self._file is None and not self._broken:
@@ -59,7 +59,7 @@ class Journal:
                 self._bytes += os.write(self._file, path + b"\0")
 
     def forget(self) -> None:
-        """Forget all notes: there are no marks, or they are noted anew."""
+        """Forget all notes: there are no placeholders, or they are noted anew."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, 0)
@@ -100,7 +100,7 @@ def _sweep(files: Iterable[str]) -> None:
             descriptor = os.open(path, flags)
             with open(descriptor, "rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for mark in file.read(_FILE_BYTES_MAX).split(b"\0"):
-                    if mark.startswith(b"/"):
-                        take_away(mark)
+                for placeholder in file.read(_FILE_BYTES_MAX).split(b"\0"):
+                    if placeholder.startswith(b"/"):
+                        take_away(placeholder)
                 os.unlink(path)

@@ -46,7 +46,7 @@ class Mount:
     """One mount.
 
     Attributes:
-        source: What is at ``path``; ``None`` for marks, which are put there first. What is
+        source: What is at ``path``; ``None`` for placeholders, which are put there first. What is
             shown must be that when it is mounted. A mask hides whatever is there, and
             knows it all the same: when something else has come to that place, it was lifted.
         opened: A hidden folder has something visible below, so that it can be passed.

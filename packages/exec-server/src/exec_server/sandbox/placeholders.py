@@ -50,7 +50,7 @@ def is_placeholder(path: bytes, status: os.stat_result) -> bool:
 
 
 def looks_like_placeholder(status: os.stat_result) -> bool:
-    """Return whether this would be a mark if there were nothing in it."""
+    """Return whether this would be a placeholder if there were nothing in it."""
     if not status.st_mode & stat.S_ISVTX or status.st_uid != os.geteuid():
         return False
     # A umask takes bits away, a folder may hand down its group: neither touches these.
@@ -105,38 +105,38 @@ class Placeholders:
                 raise _problem(path, error) from error
             name = path[path.rfind(b"/") + 1 :]
             status = os.fstat(above)
-            mark = status.st_dev, status.st_ino, name
-            held = self._held.get(mark)
+            placeholder = status.st_dev, status.st_ino, name
+            held = self._held.get(placeholder)
             try:
                 if held is not None and _is_same(held.folder, name, held.descriptor):
                     os.close(above)
                     held.count += 1
-                    return mark
+                    return placeholder
                 self._journal.note(path, lambda: [one.path for one in self._held.values()])
                 descriptor = _acquire(above, name, folder, path)
             except BaseException:
                 os.close(above)
                 raise
             if held is None:
-                self._held[mark] = _Held(above, descriptor, 1, path)
+                self._held[placeholder] = _Held(above, descriptor, 1, path)
             else:
                 # Somebody took it away. Those who hold the old one keep the count.
                 os.close(above)
                 os.close(held.descriptor)
                 held.descriptor = descriptor
                 held.count += 1
-            return mark
+            return placeholder
 
-    def release(self, mark: Placeholder) -> None:
+    def release(self, placeholder: Placeholder) -> None:
         """Release a placeholder; the last holder removes it from the disk."""
         with self._lock:
-            held = self._held[mark]
+            held = self._held[placeholder]
             held.count -= 1
             if held.count:
                 return
-            del self._held[mark]
+            del self._held[placeholder]
             try:
-                _remove(held.folder, mark[2], held.descriptor)
+                _remove(held.folder, placeholder[2], held.descriptor)
             finally:
                 os.close(held.descriptor)
                 os.close(held.folder)

@@ -188,8 +188,8 @@ class _Inspection:
             self._require(same and (read_only or mount.kind is not Kind.READ), mount.path)
             return
         if mount.kind in (Kind.BLOCK_FOLDER, Kind.BLOCK_FILE):
-            mark = is_placeholder(self._root + mount.path, status)
-            self._require(read_only and mark, mount.path)
+            placeholder = is_placeholder(self._root + mount.path, status)
+            self._require(read_only and placeholder, mount.path)
             return
         if mount.kind is Kind.HIDE_LINK:
             hidden = stat.S_ISREG(status.st_mode) and not status.st_mode & 0o222
