@@ -1,4 +1,4 @@
-"""Telemetry of a client with the API of OpenTelemetry alone, and without it."""
+"""Telemetry of a client with the API of OpenTelemetry alone, without it, and with an SDK."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from exec_client.options import ClientOptions
 from exec_client.telemetry.observing import Observer
 from exec_server_protocol.rpc import Trace
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
 TRACE_ID = 0x0AF7651916CD43DD8448EB211C80319C
@@ -41,6 +44,25 @@ async def test_flags_that_older_peers_do_not_know_are_not_sent() -> None:
     with trace.use_span(_span(3)), observer.call("process/list") as observed:
         assert observed.trace == Trace(PARENT)
     await asyncio.sleep(0)
+
+
+async def test_a_span_tells_host_and_port_of_an_executor_and_nothing_else_of_its_url() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    observer = Observer(
+        "ws://user:secret@build:81/path?token=secret", ClientOptions(tracer_provider=provider)
+    )
+    with observer.call("process/list"), observer.connect(resume=False), observer.recovery():
+        pass
+    await asyncio.sleep(0)  # the span of a call is made behind it
+    spans = exporter.get_finished_spans()
+    assert len(spans) == 3
+    for span in spans:
+        attributes = dict(span.attributes or {})
+        assert (attributes["server.address"], attributes["server.port"]) == ("build", 81)
+        assert "secret" not in span.to_json()
+    provider.shutdown()
 
 
 def test_a_client_loads_nothing_of_opentelemetry_by_itself() -> None:

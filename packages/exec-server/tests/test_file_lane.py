@@ -1,4 +1,4 @@
-"""The file requests of one connection reach their worker in the order in which they came."""
+"""The file requests of one connection: they keep their order, and none waits for ever."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exec_testkit.wire import WireClient
 pytestmark = pytest.mark.process
 
 _HELPER = """
-import os, sys
+import os, signal, sys
 from exec_server_protocol.helper import *
 
 def write(data):
@@ -29,10 +29,12 @@ with open(sys.argv[1], "a") as log:
         for frame in decoder.feed(data):
             request = decode_request(frame.payload)
             print(request.op, request.params.get("path"), file=log, flush=True)
+            if request.op == "fs/remove":
+                signal.pause()
             result = b'{"handleId":"1"}' if request.op == "fs/open" else b"{}"
             write(encode_frame(FrameKind.RESULT, frame.request_id, result))
 """
-"""Writes down what it is asked, and says that it is done."""
+"""Writes down what it is asked, and says that it is done; at ``fs/remove`` it stops."""
 
 
 @asynccontextmanager
@@ -65,3 +67,11 @@ async def test_no_more_files_are_open_than_there_may_be(tmp_path: Path) -> None:
         assert await client.refused("fs/open", {"handleId": "c", "path": "file:///f"}) == -32600
         await client.call("fs/close", {"handleId": "a"})
         await client.call("fs/open", {"handleId": "c", "path": "file:///f"})
+
+
+async def test_a_worker_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
+    async with _client(tmp_path, FileLimits(quiet_seconds=0.1)) as client:
+        lost = await client.request("fs/remove", {"path": "file:///f"})
+        behind = await client.request("fs/createDirectory", {"path": "file:///f"})
+        assert await client.outcome(lost) == -32603
+        assert await client.answer(behind) == {}  # by another one
