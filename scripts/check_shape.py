@@ -95,12 +95,10 @@ NAMES = {
     "attributes": (3, "the methods about permissions, times and links on three sides"),
     "client": (3, "the client, its requests of HTTP, its twin without async"),
     "errors": (7, "the exceptions of each package, and of a room that has many"),
-    "files": (4, "open files, secret files, the methods about files, escapes through files"),
     "filesystem": (3, "the types of the wire, the class of the client, its twin without async"),
     "handles": (3, "open files on three sides"),
     "handshake": (3, "the types of two protocols, and the handler"),
     "http": (4, "the types of the wire, the handler, the subcommand, the twin without async"),
-    "observing": (3, "what telemetry gets to know of a room"),
     "process": (5, "the types, the handlers, the class of each side, its twin without async"),
     "states": (4, "the table of a state machine, in the room of its machine"),
 }

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import trustme
 from exec_server.access.authorization import UNNAMED, Denial
-from exec_server.access.files import read_key_file, read_secret_file
 from exec_server.access.gate import Credentials, Gate, load_credentials
+from exec_server.access.private_files import read_key_file, read_secret_file
 from exec_server.access.settings import AccessSettings
 from exec_server.access.tls import make_tls_context
 from exec_server.config import ServerConfig

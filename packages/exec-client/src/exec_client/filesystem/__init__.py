@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from .errors import RemoteIsADirectoryError as RemoteIsADirectoryError
     from .errors import RemoteNotADirectoryError as RemoteNotADirectoryError
     from .errors import RemotePermissionError as RemotePermissionError
-    from .files import BinaryReader as BinaryReader
-    from .files import BinaryWriter as BinaryWriter
     from .filesystem import FileSystem as FileSystem
+    from .open_files import BinaryReader as BinaryReader
+    from .open_files import BinaryWriter as BinaryWriter
     from .paths import FilePath as FilePath
     from .text_files import TextReader as TextReader
     from .text_files import TextWriter as TextWriter
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from .updating import BinaryUpdater as BinaryUpdater
 
 _EXPORTS = {
-    "BinaryReader": "files",
+    "BinaryReader": "open_files",
     "BinaryUpdater": "updating",
-    "BinaryWriter": "files",
+    "BinaryWriter": "open_files",
     "DirectoryItem": "types",
     "FileError": "errors",
     "FileHandleLostError": "errors",

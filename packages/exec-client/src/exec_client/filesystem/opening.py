@@ -13,7 +13,7 @@ from exec_server_protocol.filesystem import (
 
 from .base import FileSystemBase
 from .errors import is_missing
-from .files import BinaryReader, BinaryWriter, Opening
+from .open_files import BinaryReader, BinaryWriter, Opening
 from .paths import FilePath, native
 from .reading import BlockReader
 from .text_files import TextReader, TextWriter

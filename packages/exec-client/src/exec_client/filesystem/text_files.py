@@ -6,8 +6,8 @@ import codecs
 import io
 from collections.abc import AsyncIterator
 
-from .files import BinaryReader, BinaryWriter, OpenFile
 from .handles import BLOCK_BYTES
+from .open_files import BinaryReader, BinaryWriter, OpenFile
 
 __all__ = ["TextReader", "TextWriter"]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..connection.generation import DISCONNECTED, GenerationLost
 from .errors import FileHandleLostError
-from .files import CLOSED, OpenFile
 from .handles import BLOCK_BYTES, Handle, new_handle
+from .open_files import CLOSED, OpenFile
 from .paths import native
 from .reading import get_metadata
 

@@ -14,8 +14,8 @@ from .portal import PortalIterator
 if TYPE_CHECKING:
     from exec_server_protocol.sandbox import SandboxContext
 
-    from ..filesystem.files import BinaryReader, BinaryWriter, OpenFile
     from ..filesystem.filesystem import FileSystem as AsyncFileSystem
+    from ..filesystem.open_files import BinaryReader, BinaryWriter, OpenFile
     from ..filesystem.paths import FilePath
     from ..filesystem.types import DirectoryItem, FileStat, ScanResult, TransferResult, WalkStep
     from ..filesystem.updating import BinaryUpdater

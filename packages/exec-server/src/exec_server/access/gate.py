@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
 from .authorization import UNNAMED, Denial, Owner, TokenVerifier, bearer_token
-from .files import read_key_file, read_secret_file
+from .private_files import read_key_file, read_secret_file
 from .settings import AccessSettings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 import ssl
 
 from ..errors import ConfigError
-from .files import check_permissions, reason_of
+from .private_files import check_permissions, reason_of
 from .settings import AccessSettings
 
 __all__ = ["make_tls_context"]

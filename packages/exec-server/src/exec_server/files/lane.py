@@ -21,7 +21,7 @@ from exec_server_protocol.helper import HelperError
 from ..sandbox.plan import Plan
 from ..sandbox.planning import NO_SANDBOX
 from ..telemetry import names
-from ..workers.observing import launch_kind, was_denied
+from ..workers.metric_kinds import launch_kind, was_denied
 from ..workers.worker import Worker
 from ..workers.workers import SessionWorkers, is_unconfined
 from .handles import Handle, HandleTable, check_handle_id

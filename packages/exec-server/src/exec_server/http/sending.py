@@ -18,10 +18,10 @@ import httpcore
 
 from .failures import FailureKind, RequestFailedError
 from .network import Network, Route
-from .observing import observe
 from .outgoing import Headers, OutgoingRequest
 from .resolver import NameNotFoundError
 from .urls import Url
+from .wire_span import observe
 
 __all__ = ["IncomingResponse", "send"]
 

@@ -26,7 +26,7 @@ from ..sandbox.watched_plans import WatchedPlans
 from ..telemetry.names import WORKER_LAUNCHES, SpanName
 from .held_files import HeldFiles
 from .launch import LaunchedWorker, launch
-from .observing import launch_kind
+from .metric_kinds import launch_kind
 from .pool import Ticket, WorkerPool
 from .program import HelperProgram, describe_helper, helper_environment, hold_helper
 from .worker import Worker
