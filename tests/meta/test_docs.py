@@ -49,6 +49,17 @@ def test_a_test_that_a_document_names_is_there(file: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize("file", DOCUMENTS, ids=_name)
+def test_a_module_that_a_document_names_is_there(file: Path) -> None:
+    named = re.findall(r"`([a-z_]+/[\w/]+\.py)[`:]", file.read_text(encoding="utf-8"))
+    sources = [
+        str(source)
+        for source in [*ROOT.glob("packages/*/src/**/*.py"), *ROOT.glob("testkit/src/**/*.py")]
+    ]
+    sources += [str(ROOT / name) for name in named if (ROOT / name).exists()]
+    assert [name for name in named if not any(s.endswith("/" + name) for s in sources)] == []
+
+
 @pytest.mark.parametrize(
     "block", [b for _, b in _python_blocks()], ids=[n for n, _ in _python_blocks()]
 )

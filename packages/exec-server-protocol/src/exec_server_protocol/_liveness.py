@@ -53,7 +53,7 @@ class Liveness:
         self.due = now + self._interval
 
     def heard(self, at: float) -> None:
-        """Something came, whatever it was."""
+        """Note that bytes came from the other side."""
         if at > self._heard_at:
             self._heard_at = at
 

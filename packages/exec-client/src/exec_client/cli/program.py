@@ -164,7 +164,7 @@ class Parser(argparse.ArgumentParser):
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
-        """Parse, or end the program with what was wrong."""
+        """Parse the arguments, or end the program with an error."""
         arguments, unknown = self.parse_known_args(args, namespace)
         if unknown:
             hint = suggestion(unknown[0], self._option_string_actions)

@@ -258,11 +258,13 @@ class _Memory:
 
 
 class _NoTally:
+    """Tally that counts nothing."""
+
     def start(self, offset: int) -> None:
-        """Nobody asks."""
+        """Count nothing."""
 
     def move(self, offset: int, sent: int) -> None:
-        """Nobody asks."""
+        """Count nothing."""
 
 
 _NO_TALLY: Final = _NoTally()

@@ -93,11 +93,11 @@ class RemoteFileExistsError(FileError, FileExistsError):
 
 
 class RemoteIsADirectoryError(FileError, IsADirectoryError):
-    """It is a directory, and was to be used as a file."""
+    """A directory that was to be used as a file."""
 
 
 class RemoteNotADirectoryError(FileError, NotADirectoryError):
-    """It is no directory, or something on the way to it is none."""
+    """A file where a directory was needed: the path itself, or a part of it."""
 
 
 class FileHandleLostError(ConnectionBrokenError):

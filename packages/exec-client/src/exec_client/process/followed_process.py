@@ -192,7 +192,7 @@ class FollowedProcess:
                 self.offsets[chunk.stream] += len(chunk.chunk)
 
     def caught_up(self, target: int) -> None:
-        """A catch-up has reached this number."""
+        """Note that a catch-up has reached this number."""
         self.ordering.recovering = False
         self._wake(max(self._wake_value, target))
 

@@ -92,13 +92,13 @@ class OutputStream(AsyncIterator[bytes]):
         self._wake()
 
     def feed_hole(self, seq: int, last_seq: int, lost_bytes: int | None) -> None:
-        """Go on behind output that is lost. A reader gets a marker in the place of it."""
+        """Add a hole in the place of lost output. Its reader gets a marker there."""
         if not self._discarding and not self._ended:
             self._pieces.append((seq, b"", _Hole(seq, last_seq, lost_bytes)))
             self._wake()
 
     def end(self, error: ClientError | None = None) -> None:
-        """Nothing follows; ``error`` says why it is not complete. The first end counts."""
+        """End the stream; ``error`` says why it is not complete. The first end counts."""
         if self._ended:
             return
         self._ended = True

@@ -333,7 +333,7 @@ class Process(FollowedProcess):
         return self._over.is_set()
 
     def leave(self) -> None:
-        """Follow it no more. What has arrived can still be read; it goes on, if it still runs."""
+        """Stop following the process, which may run on. What has arrived can still be read."""
         self.recoverable = False
         self._session.forget(self)
         self._finish(None)

@@ -129,7 +129,7 @@ class Body:
                 self.stop()
 
     def let_go(self) -> None:
-        """Nobody has use for it any more. Its request refers to it, and it to the request."""
+        """Drop the callbacks, which refer to the request: it refers to this body."""
         self.stop = self._grant = None
 
     # ------------------------------------------------------------------ to the reader

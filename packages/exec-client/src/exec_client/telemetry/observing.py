@@ -27,7 +27,7 @@ class Observed(Protocol):
         """The context to send to the executor."""
 
     def recovered(self, attempts: int, size: int) -> None:
-        """A recovery has succeeded, after so many attempts, with so many bytes made up for."""
+        """Note a recovery that succeeded: its attempts, and the bytes that were missed."""
 
     def __enter__(self) -> Observed:
         """Begin."""
@@ -39,7 +39,7 @@ class Observed(Protocol):
 
 
 class _Unobserved:
-    """Nobody looks."""
+    """Observation that is switched off."""
 
     __slots__ = ()
     trace: Final[Trace | None] = None

@@ -101,7 +101,7 @@ class OpenTelemetryClient:
 
     @property
     def links(self) -> list[Link]:
-        """To the connection of now, which is about to be the one before."""
+        """Return a link to the present connection, which the next one follows."""
         return [] if self.connected is None else [Link(self.connected)]
 
 

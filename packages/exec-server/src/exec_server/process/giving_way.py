@@ -21,7 +21,7 @@ is passed over goes to the end of the line: the next newcomer meets others."""
 
 
 class GivingWay(Generic[T]):
-    """Those of a table's entries that can make room for another one.
+    """Entries of a table that can give way to a new one.
 
     All steps take the same time, however many there are.
     """

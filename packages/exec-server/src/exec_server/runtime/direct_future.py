@@ -93,7 +93,7 @@ class DirectFuture:
         self._call_back()
 
     def cancel(self) -> None:
-        """Nobody waits for it any more. The callback is called, as that of a future is."""
+        """Cancel it. The callback is called, as that of a future is."""
         if self._done:
             return
         self._done = self._cancelled = True

@@ -46,7 +46,7 @@ class QuietAfterWork:
         return recent <= _CALM_SECONDS and used - self._rested >= _WORTH_SECONDS
 
     def rest(self, used: float) -> None:
-        """Memory was given back, which took some time as well."""
+        """Note that memory was given back, and the time that it took."""
         self._seen = self._rested = used
 
 

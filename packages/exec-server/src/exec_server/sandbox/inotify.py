@@ -51,7 +51,7 @@ class Inotify:
         return number
 
     def remove(self, number: int) -> None:
-        """Watch this no more; nothing happens when it is gone already."""
+        """Remove a watch. Does nothing when it is gone already."""
         if self._fd >= 0:
             self._remove(self._fd, number)
 

@@ -125,7 +125,7 @@ class MountWatcher:
         return watch
 
     def _watch_moves(self, watch: MountWatch, paths: dict[bytes, set[bytes]]) -> bool:
-        """Watch what must not be moved; returns whether that was not undone meanwhile."""
+        """Watch paths that must not be moved. Returns whether all watches lasted until then."""
         if self._inotify is None:
             return True
         forgotten = self._forgotten

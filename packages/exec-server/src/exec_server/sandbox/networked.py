@@ -30,7 +30,7 @@ before the connection is accepted, which takes as long as the event loop has oth
 
 
 class NetworkedSandboxes:
-    """Those of this process. All methods may be called from any thread; none blocks."""
+    """Networked sandboxes of this process. Methods may be called from any thread; none blocks."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -57,7 +57,7 @@ class NetworkedSandboxes:
         return namespace
 
     def end(self, namespace: Namespace | None) -> None:
-        """Nothing runs in a sandbox any more, if it was one of these."""
+        """Take a sandbox off the register, if it is on it: nothing runs in it any more."""
         if namespace is None:
             return
         with self._lock:

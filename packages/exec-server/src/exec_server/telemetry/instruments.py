@@ -40,10 +40,10 @@ class ObservedRequest(Protocol):
         """Call a handler; what it starts belongs to this request. Exceptions pass."""
 
     def answered(self) -> None:
-        """Its result is queued."""
+        """Note that its result is queued."""
 
     def refused(self, code: int) -> None:
-        """Its error is queued."""
+        """Note that its error is queued."""
 
     def abandoned(self) -> None:
         """The connection went first."""
@@ -62,7 +62,7 @@ class ObservedProcess(Protocol):
         """The child runs."""
 
     def start_failed(self, *, cancelled: bool) -> None:
-        """There is no child."""
+        """Note that no child was started."""
 
     def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function; what it logs belongs to this process. Exceptions pass."""
@@ -80,13 +80,13 @@ class ObservedWork(Protocol):
     """A piece of work below a request that callbacks carry out. Ends with ``ended``, or never."""
 
     def begun(self, queue: str) -> None:
-        """It has waited in a queue, and begins now; the first time counts."""
+        """Note the end of its wait in a queue; the first time counts."""
 
     def set(self, attribute: str, value: str | int | bool) -> None:
-        """Say more; see ``names.SPANS``."""
+        """Set an attribute of its span; see ``names.SPANS``."""
 
     def ended(self, *, failed: bool) -> None:
-        """It is over; the request's answer goes out next."""
+        """Note its end; the request's answer goes out next."""
 
 
 class ActiveSpan(Protocol):
@@ -96,7 +96,7 @@ class ActiveSpan(Protocol):
     """
 
     def set(self, attribute: str, value: str | int | bool) -> None:
-        """Say more; see ``names.SPANS``."""
+        """Set an attribute of its span; see ``names.SPANS``."""
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers that make this span the parent of what another server does."""
@@ -133,7 +133,7 @@ class Instruments(Protocol):
         """
 
     def process(self) -> ObservedProcess:
-        """A process has been asked for."""
+        """Return an observer for a process that was asked for."""
 
     def span(
         self, name: SpanName, attributes: Mapping[str, str | int | bool] | None = None
@@ -234,7 +234,7 @@ OFF: Final[Instruments] = _NOBODY
 """Telemetry is off."""
 
 OFF_PROCESS: Final[ObservedProcess] = _NOBODY
-"""Nobody follows this process."""
+"""Observer of a process that does nothing."""
 
 OFF_WORK: Final[ObservedWork] = _NOBODY
-"""Nobody follows this piece of work."""
+"""Observer of a piece of work that does nothing."""
