@@ -27,6 +27,7 @@ INTERNAL = {
     "CatchUpError",
     "CommandError",
     "GapError",
+    "IllegalStepError",
     "InvalidPathError",
     "NotSentError",
     "ReferenceError",
