@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from exec_server import ServerConfig, serve
-from exec_server.config import Limits
+from exec_server.access.authorization import UNNAMED
+from exec_server.launching.spawn import SpawnRequest
+from exec_server.session.registry import SessionRegistry
 from exec_server_protocol._scalars import decode_base64
 from exec_testkit.liveness import wait_gone
 from exec_testkit.wire import WireClient
@@ -19,8 +23,8 @@ pytestmark = pytest.mark.process
 
 
 @asynccontextmanager
-async def _client(limits: Limits | None = None) -> AsyncIterator[WireClient]:
-    async with serve(ServerConfig(limits=limits or Limits())) as server:
+async def _client() -> AsyncIterator[WireClient]:
+    async with serve(ServerConfig()) as server:
         client = await WireClient.ready(server.url)
         yield client
         await client.close()
@@ -43,14 +47,39 @@ async def test_events_are_numbered_without_a_hole_and_end_with_the_close() -> No
     assert [event["seq"] for event in events] == [1, 2, 3, 4]
 
 
+class _FullSender:
+    """A peer for which everything that can wait has to. Keeps what it is sent."""
+
+    full = True
+    sent = arrived = 0
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.exited = asyncio.Event()
+
+    def send(self, message: bytes) -> None:
+        self.events.append(json.loads(message)["method"].removeprefix("process/"))
+        if self.events[-1] == "exited":
+            self.exited.set()
+
+    def ask_arrived(self) -> None:
+        raise AssertionError
+
+    def when_drained(self, callback: Callable[[], None]) -> None:
+        """It will never be."""
+
+
 async def test_the_last_output_comes_before_the_exit() -> None:
-    # Held back, the last of it still is in the pipe when the child has ended.
-    async with _client(Limits(in_flight_bytes=64 * 1024)) as client:
-        for number in range(5):
-            await client.start(f"p{number}", ["sh", "-c", "head -c 300000 /dev/zero"])
-            *output, exited, closed = await _events(client)
-            assert sum(len(decode_base64(event["chunk"])) for event in output) == 300_000
-            assert (exited["event"], closed["event"]) == ("exited", "closed")
+    registry, sender = SessionRegistry(ServerConfig()), _FullSender()
+    processes = registry.open(sender, UNNAMED).processes
+    process = processes.reserve("p", "sh", tty=False)
+    argv = ["sh", "-c", "echo last words"]
+    request = SpawnRequest(argv, None, b"/", env={}, tty=False, pipe_stdin=False)
+    await processes.start(process, request)
+    # Nobody reads it while the child lives.
+    await asyncio.wait_for(sender.exited.wait(), 20)
+    assert sender.events[:2] == ["output", "exited"]
+    await registry.close(drain=0)
 
 
 async def test_input_arrives_once_and_ends() -> None:
