@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from exec_testkit.liveness import wait_gone
 
 if TYPE_CHECKING:
     from tests.interaction.conftest import Cli, Proxy
@@ -300,7 +301,7 @@ def test_a_shell_ends_with_what_runs_in_it(cli: Cli, screen: Screen, server_url:
     job = int(screen.read_until(r"ready (\d+)\r\n")[1])
     process.send_signal(signal.SIGTERM)
     assert process.wait(WAIT_S) == 128 + signal.SIGTERM
-    os.kill(job, signal.SIGKILL)  # it wanted to outlive its terminal, as with nohup
+    assert wait_gone(job)  # though it wanted to outlive its terminal, as with nohup
 
 
 @pytest.mark.parametrize("shell", [("bash", "-i"), ("sh",), ("python3", "-q"), ()])

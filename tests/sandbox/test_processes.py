@@ -513,7 +513,7 @@ async def test_masks_are_gone_when_the_last_process_has_ended(
 
 
 async def test_a_killed_server_takes_its_sandboxes_along(site: Path) -> None:
-    own = ServerProcess()
+    own = ServerProcess("--no-supervisor")  # which would take away what it leaves
     client = await WireClient.ready(own.url)
     wire = workspace_write(site / "ws")
     script = f"echo ready; while :; do echo x >> {site}/ws/log; sleep 0.01; done"
@@ -641,7 +641,7 @@ async def test_what_a_killed_server_has_left_is_taken_away_by_the_next_one(site:
     ours = site / "ws/.codex"  # looks like a mark, and is none of a server's
     ours.mkdir(0o1555)
     (site / "ws2").mkdir()
-    with ServerProcess(env=env) as killed:
+    with ServerProcess("--no-supervisor", env=env) as killed:
         client = await WireClient.ready(killed.url)
         await client.start(
             "p", ["sh", "-c", "echo up; sleep 60"], sandbox=workspace_write(site / "ws2")

@@ -15,7 +15,7 @@ from typing import IO, Final
 
 from .liveness import descendants, resident_bytes, wait_gone
 
-__all__ = ["ServerProcess", "program"]
+__all__ = ["ServerProcess", "program", "server_below"]
 
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
@@ -24,6 +24,22 @@ _STOP_SECONDS: Final = 10.0
 def program(name: str) -> str:
     """Return the path of a program of this workspace: the one beside the interpreter."""
     return str(Path(sys.executable).parent / name)
+
+
+_PASSED_ON_BY_NOBODY: Final = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT}
+
+
+def server_below(pid: int) -> int:
+    """Return the server that a process supervises; the process itself if it supervises none.
+
+    The supervisor and the server are one program that has forked, so they look the same.
+    """
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    for child in map(int, children.split()):
+        if Path(f"/proc/{child}/cmdline").read_bytes() == command:
+            return child
+    return pid
 
 
 class ServerProcess:
@@ -39,7 +55,9 @@ class ServerProcess:
 
     Attributes:
         url: What it printed.
-        pid: Of the server.
+        pid: Of the server itself: what serves, uses memory and holds descriptors.
+        supervisor: Pid of what was started, and is signalled by its user: a supervisor above the
+            server; the server itself, if it has none.
     """
 
     def __init__(
@@ -58,8 +76,9 @@ class ServerProcess:
             env=env,
             start_new_session=True,
         )
-        self.pid = self._popen.pid
+        self.pid = self.supervisor = self._popen.pid
         self.url = self._first_line()
+        self.pid = server_below(self.supervisor)
 
     def _first_line(self) -> str:
         stdout = self._popen.stdout
@@ -93,8 +112,11 @@ class ServerProcess:
         return self._log.read().decode(errors="replace")
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
-        self._popen.send_signal(number)
+        """Send it a signal; one that nobody can pass on goes to the server itself."""
+        if number in _PASSED_ON_BY_NOBODY:
+            os.kill(self.pid, number)
+        else:
+            self._popen.send_signal(number)
 
     def wait(self, timeout: float = _STOP_SECONDS) -> int:
         """Wait for its end; returns the exit status."""
@@ -102,7 +124,7 @@ class ServerProcess:
 
     def close(self) -> None:
         """Stop it and make sure that nothing of it runs any more. Repeating it does nothing."""
-        tree = descendants(self.pid) if self._popen.poll() is None else set()
+        tree = descendants(self.supervisor) if self._popen.poll() is None else set()
         if tree:
             self._popen.send_signal(signal.SIGTERM)
             try:
@@ -110,7 +132,7 @@ class ServerProcess:
             except subprocess.TimeoutExpired:
                 self._popen.kill()
                 self._popen.wait()
-        for pid in tree - {self.pid}:
+        for pid in tree - {self.supervisor}:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -80,7 +80,7 @@ GOOD_PARAMS: Final[dict[str, list[Any]]] = {
     "process/read": [{"processId": "p", "afterSeq": 1, "maxBytes": 2, "waitMs": 3}],
     "process/write": [{"processId": "p", "chunk": "aGk=", "writeId": "w"}],
     "process/signal": [{"processId": "p", "signal": "interrupt"}],
-    "process/terminate": [{"processId": "p"}],
+    "process/terminate": [{"processId": "p"}, {"processId": "p", "graceMs": 1000}],
     "fs/readFile": [{"path": _FILE, "followSymlinks": True, "sandbox": _SANDBOX}],
     "fs/writeFile": [{"path": _FILE, "dataBase64": "aGk=", "followSymlinks": True, **_PLAIN}],
     "fs/createDirectory": [{"path": _FILE, "recursive": True, "followSymlinks": True, **_PLAIN}],

@@ -317,6 +317,7 @@ TABLE: Final[dict[str, tuple[tuple[str, str, Kind, Any], ...]]] = {
     ),
     "ProcessTerminateParams": (
         ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),
+        ("grace_ms", "graceMs", ("or absent", ("integer", 0, 3600000)), None),
     ),
     "ProcessWriteParams": (
         ("process_id", "processId", ("at most", 4096, "text"), REQUIRED),

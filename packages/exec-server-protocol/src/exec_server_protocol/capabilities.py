@@ -51,6 +51,8 @@ CAPABILITY_START_ERRORS: Final = "processStartErrors"
 """``startErrors`` of ``process/start``, and ``data`` of its errors."""
 CAPABILITY_STREAM_OFFSETS: Final = "processStreamOffsets"
 """``streamOffsets`` of ``process/read``."""
+CAPABILITY_TREES: Final = "processTrees"
+"""``process/terminate`` ends the whole tree of a process, and takes ``graceMs``."""
 CAPABILITY_UPTIME: Final = "environmentUptime"
 """``environment/uptime``."""
 CAPABILITY_WATCH_MISSING: Final = "fsWatchMissing"
@@ -80,4 +82,12 @@ _NAMED: Final = {name: flag for name, flag in globals().items() if name.startswi
 EXTENSIONS: Final = tuple(sorted({*_NAMED.values()} - {*REFERENCE}))
 """The flags of ours."""
 
-__all__ = [*_NAMED, "EXTENSIONS", "REFERENCE"]
+TREES_BY_GROUP: Final = "processTreesByGroup"
+"""The server and all that it starts are in a control group, which is killed with it."""
+TREES_SUPERVISED: Final = "processTreesSupervised"
+"""Above the server is a supervisor, which ends all that a killed server leaves behind."""
+
+FACTS: Final = (TREES_BY_GROUP, TREES_SUPERVISED)
+"""Flags that say how things are with a server, true or false. Nothing can be asked for by them."""
+
+__all__ = [*_NAMED, "EXTENSIONS", "FACTS", "REFERENCE", "TREES_BY_GROUP", "TREES_SUPERVISED"]

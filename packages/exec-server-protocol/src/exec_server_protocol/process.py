@@ -7,7 +7,7 @@ capability named beside them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -27,6 +27,7 @@ from .capabilities import (
     CAPABILITY_SIGNALS,
     CAPABILITY_START_ERRORS,
     CAPABILITY_STREAM_OFFSETS,
+    CAPABILITY_TREES,
 )
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "CAPABILITY_SIGNALS",
     "CAPABILITY_START_ERRORS",
     "CAPABILITY_STREAM_OFFSETS",
+    "CAPABILITY_TREES",
     "EnvironmentPolicy",
     "OutputChunk",
     "OutputPolicy",
@@ -76,6 +78,11 @@ __all__ = [
 
 TerminalSize = Annotated[int, Field(ge=1, le=65535)]
 """Rows or columns: the kernel keeps 16 bits, and 0 means unknown to programs."""
+
+
+GRACE_MAX_MS: Final = 3_600_000
+"""An hour: a program that has more to do when it is told to end needs a better way to be told."""
+GraceMs = Annotated[int, Field(ge=0, le=GRACE_MAX_MS)]
 
 
 def _extension() -> Any:
@@ -321,9 +328,12 @@ class ProcessSignalResult(WireModel):
 
 
 class ProcessTerminateParams(WireModel):
-    """Kills the process group at once."""
+    """Kills a process and its whole tree."""
 
     process_id: ChosenProcessId
+    grace_ms: GraceMs | None = _extension()
+    """The tree gets SIGTERM now and is killed after so many milliseconds; absent or 0: at once.
+    Extension: ``processTrees``."""
 
 
 class ProcessTerminateResult(WireModel):

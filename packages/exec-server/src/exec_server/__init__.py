@@ -9,11 +9,11 @@ Run the program ``exec-server``, or embed a server in an asyncio program::
 from __future__ import annotations
 
 from . import _import_path  # noqa: F401  # isort: skip - before the others
-from typing import TYPE_CHECKING
 
-from exec_server_protocol._exports import lazy_exports
-
+TYPE_CHECKING = False  # as of ``typing``, which takes longer to load than all of this
 if TYPE_CHECKING:
+    from typing import Any
+
     from .access.settings import AccessSettings as AccessSettings
     from .config import Limits as Limits
     from .config import ServerConfig as ServerConfig
@@ -34,4 +34,8 @@ _EXPORTS = {
 
 __all__ = list(_EXPORTS)
 
-__getattr__ = lazy_exports(__name__, _EXPORTS)
+
+def __getattr__(name: str) -> Any:
+    from exec_server_protocol._exports import lazy_exports
+
+    return lazy_exports(__name__, _EXPORTS)(name)

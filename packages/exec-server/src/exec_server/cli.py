@@ -25,10 +25,12 @@ from .limit_arguments import add_limit_arguments, limits_from_arguments
 from .logs import configure_logging, correlate
 from .parser import Parser
 from .runtime.idle_memory import give_back_when_idle
+from .runtime.marks import mark_before_start
 from .runtime.open_files import raise_open_files_limit
 from .server import serve
 from .sizes import parse_size
 from .standard_streams import open_standard_streams
+from .supervised import Supervision
 from .telemetry.instruments import OFF
 from .telemetry.settings import read_signals
 from .version import VERSION
@@ -107,6 +109,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="stop when stdin reaches its end, so that the server cannot outlive the program "
         "that started it",
+    )
+    parser.add_argument(
+        "--no-supervisor",
+        action="store_true",
+        help="run without the small process above the server that ends everything when the server "
+        "is killed: for where an init of yours does that",
     )
     parser.add_argument("--version", action="store_true", help="show the version and exit")
     add_access_arguments(parser)
@@ -207,8 +215,12 @@ def _add_log_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program.
+def main(argv: Sequence[str] | None = None, *, supervisor: int | None = None) -> int:
+    """Run the program, in this process alone.
+
+    Args:
+        argv: Its arguments; ``None`` for those of this process.
+        supervisor: A pipe that ends with the supervisor; ``None`` without one.
 
     Returns:
         Exit status: 0 after a signal, 1 when the server could not start, 2 for bad usage.
@@ -243,10 +255,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.exit(1, f"exec-server: error: {error}\n")
     _forget_inherited_signals()
     raise_open_files_limit()
+    mark_before_start()
+    supervision = None if supervisor is None else Supervision(supervisor)
+    run = _run(config, telemetry, supervision, exit_on_stdin_close=args.exit_on_stdin_close)
     try:
-        asyncio.run(_run(config, telemetry, exit_on_stdin_close=args.exit_on_stdin_close))
+        asyncio.run(run)
     except ServerError as error:
         parser.exit(1, f"exec-server: error: {error}\n")
+    finally:
+        if supervision is not None:
+            supervision.close()
     return 0
 
 
@@ -293,16 +311,22 @@ def _forget_inherited_signals() -> None:
 
 
 async def _run(
-    config: ServerConfig, telemetry: Telemetry | None, *, exit_on_stdin_close: bool
+    config: ServerConfig,
+    telemetry: Telemetry | None,
+    supervision: Supervision | None,
+    *,
+    exit_on_stdin_close: bool,
 ) -> None:
     try:
-        await _serve(config, exit_on_stdin_close=exit_on_stdin_close)
+        await _serve(config, supervision, exit_on_stdin_close=exit_on_stdin_close)
     finally:
         if telemetry is not None:
             await telemetry.close()
 
 
-async def _serve(config: ServerConfig, *, exit_on_stdin_close: bool) -> None:
+async def _serve(
+    config: ServerConfig, supervision: Supervision | None, *, exit_on_stdin_close: bool
+) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -310,6 +334,10 @@ async def _serve(config: ServerConfig, *, exit_on_stdin_close: bool) -> None:
     if exit_on_stdin_close:
         _watch_stdin(loop, stop)
     async with serve(config) as server:
+        if supervision is not None:
+            supervision.watch(stop.set)
+            server.means = supervision.means
+        logger.info("what ends processes when the server is killed: %s", server.means)
         if config.access.uses_files:  # else a terminal that hangs up ends the server, as usual
             loop.add_signal_handler(signal.SIGHUP, server.reload)
         sys.stdout.write(f"{server.url}\n")

@@ -24,6 +24,8 @@ from .telemetry.names import (
     RETAINED_OUTPUT,
     SESSIONS_ACTIVE,
     SPOOLED_OUTPUT,
+    TREE_MEANS,
+    TREE_MEANS_VALUES,
 )
 from .transport.admission import Admission
 from .transport.doorkeeper import Doorkeeper
@@ -64,6 +66,8 @@ class Server:
 
     Attributes:
         address: What it listens on, with the port that the system chose.
+        means: What ends its processes when it is killed: ``group``, a control group; ``supervisor``
+            alone; or ``none``. Set before the first connection.
     """
 
     def __init__(self, config: ServerConfig) -> None:
@@ -82,6 +86,7 @@ class Server:
         self._reload_wanted = False
         self._listening_since = 0.0
         self.address: ListenAddress = config.address
+        self.means = "none"
 
     @property
     def url(self) -> str:
@@ -168,12 +173,13 @@ class Server:
         if self._service is None:
             from .service import Service
 
-            self._service = Service(self._config, self._listening_since)
+            self._service = Service(self._config, self._listening_since, self.means)
         return self._service
 
     def _gauges(self) -> Gauges:
         return {
             CONNECTIONS_ACTIVE: {("websocket",): self._admission.upgraded_connections},
+            TREE_MEANS: {(means,): int(means == self.means) for means in TREE_MEANS_VALUES},
             **(_NO_SESSIONS if self._service is None else self._service.gauges()),
         }
 

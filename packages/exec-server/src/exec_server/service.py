@@ -28,15 +28,16 @@ class Service:
     Args:
         config: Settings.
         started: ``time.monotonic()`` when the server began to listen.
+        means: What ends processes when the server cannot.
 
     Attributes:
         handlers: By method.
     """
 
-    def __init__(self, config: ServerConfig, started: float) -> None:
+    def __init__(self, config: ServerConfig, started: float, means: str = "none") -> None:
         self._config = config
         self._registry = SessionRegistry(config)
-        self._info = environment.EnvironmentDescription(os.environ)
+        self._info = environment.EnvironmentDescription(os.environ, means)
         self._files: FileWorkers | None = None
         self._http: HttpRequests | None = None
         self.handlers = Dispatch(

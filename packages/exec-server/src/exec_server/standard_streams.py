@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import io
 import os
-import select
 import sys
-from typing import Any, TextIO
 
-__all__ = ["open_standard_streams"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TextIO
+
+__all__ = ["open_descriptors", "open_standard_streams"]
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -23,13 +25,7 @@ def open_standard_streams() -> None:
 
     Streams that somebody has put in their place already are left alone.
     """
-    for descriptor in (STDIN, STDOUT, STDERR):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            # The lowest free number is taken, and the lower ones are open by now.
-            os.open(os.devnull, os.O_RDONLY if descriptor == STDIN else os.O_WRONLY)
-            os.set_inheritable(descriptor, True)
+    open_descriptors()
     if sys.stdin is None:
         sys.stdin = open(STDIN, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays
     if sys.stdout is sys.__stdout__:
@@ -38,6 +34,17 @@ def open_standard_streams() -> None:
     if sys.stderr is sys.__stderr__:
         writer = io.BufferedWriter(_WaitingFile(STDERR, "w", closefd=False))
         sys.stderr = _text(sys.stderr, writer, by_line=True)
+
+
+def open_descriptors() -> None:
+    """Open what is closed of descriptors 0 to 2, so that no other file takes their numbers."""
+    for descriptor in (STDIN, STDOUT, STDERR):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is taken, and the lower ones are open by now.
+            os.open(os.devnull, os.O_RDONLY if descriptor == STDIN else os.O_WRONLY)
+            os.set_inheritable(descriptor, True)
 
 
 def _text(before: TextIO | None, file: io.BufferedWriter[Any], *, by_line: bool) -> TextIO:
@@ -56,6 +63,8 @@ class _WaitingFile(io.FileIO):
 
     def write(self, data: Any, /) -> int:
         while (written := super().write(data)) is None:
+            import select
+
             poll = select.poll()
             poll.register(self.fileno(), select.POLLOUT)
             poll.poll()

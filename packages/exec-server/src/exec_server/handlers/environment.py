@@ -16,6 +16,8 @@ from exec_server_protocol.capabilities import (
     CAPABILITY_WATCH_MISSING,
     EXTENSIONS,
     REFERENCE,
+    TREES_BY_GROUP,
+    TREES_SUPERVISED,
 )
 from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_STATUS, ENVIRONMENT_UPTIME
 from exec_server_protocol.path_uri import PathUri
@@ -66,12 +68,13 @@ class EnvironmentDescription:
 
     Args:
         environ: The server's environment variables.
+        means: What ends processes that their server did not, ``group``, ``supervisor`` or ``none``.
 
     Attributes:
         json: The answer, ready to send.
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], means: str = "none") -> None:
         shell = login_shell()
         temporary = environ.get("TMPDIR")
         provider = hashlib.sha256(f"exec-server {VERSION}".encode()).hexdigest()
@@ -86,7 +89,11 @@ class EnvironmentDescription:
                 "prependPathDirs": [],
                 "temporaryDirectories": [_uri(os.path.abspath(temporary))] if temporary else [],
                 "tempDir": _uri(os.path.abspath(temporary or "/tmp")),  # noqa: S108
-                "capabilities": CAPABILITIES,
+                "capabilities": {
+                    **CAPABILITIES,
+                    TREES_BY_GROUP: means == "group",
+                    TREES_SUPERVISED: means != "none",
+                },
             }
         )
 

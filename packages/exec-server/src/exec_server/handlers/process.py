@@ -225,14 +225,14 @@ def send_signal(
 
 
 def terminate(connection: Connection, params: ProcessTerminateParams) -> bytes:
-    """Kill the group, or let a start that is under way fail."""
+    """Kill the tree, or let a start that is under way fail."""
     process = connection.attached_session.processes.get(params.process_id)
     if process is None:
         running = False
     elif process.is_starting:
         process.start_cancelled = running = True
     else:
-        running = process.terminate()
+        running = process.terminate((params.grace_ms or 0) / 1000)
     return b'{"running":true}' if running else b'{"running":false}'
 
 

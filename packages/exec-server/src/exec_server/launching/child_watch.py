@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,9 @@ __all__ = ["ChildWatch"]
 
 _PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 """Flag of pidfd_send_signal(2): the whole group, not one process."""
+
+_SINCE_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""The clock by which the kernel notes when a process started."""
 
 _FIRST_LOOK_SECONDS: Final = 0.01
 _LONGEST_WAIT_SECONDS: Final = 2.0
@@ -44,6 +48,10 @@ class ChildWatch:
         signal_inside: Sends a signal to the command that the child confines, so that the
             child outlives it and can tell how it ended. Returns whether there is one.
             ``None`` for a child that confines nothing.
+
+    Attributes:
+        reaped: Whether its number may be another's.
+        reaped_at: Since when, in seconds since the boot.
     """
 
     def __init__(
@@ -60,6 +68,7 @@ class ChildWatch:
         self._group_may_live = True
         self._next_look: asyncio.TimerHandle | None = None
         self.reaped = False
+        self.reaped_at: float | None = None
         if hasattr(os, "pidfd_open"):
             self._pidfd = os.pidfd_open(popen.pid)
             self._loop.add_reader(self._pidfd, self._ready)
@@ -76,10 +85,12 @@ class ChildWatch:
         self._loop.call_soon_threadsafe(self._ready)
 
     def _ready(self) -> None:
+        now = time.clock_gettime(_SINCE_BOOT)
         code = self._popen.poll()
         if code is None:
             return
         self.reaped = True
+        self.reaped_at = now
         if self._pidfd is not None:
             self._loop.remove_reader(self._pidfd)
         self._look_at_group(_FIRST_LOOK_SECONDS)

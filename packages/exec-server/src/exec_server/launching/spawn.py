@@ -22,6 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..errors import SpawnError
+from ..runtime.marks import set_mark, started_with
 from ..runtime.open_files import restore_open_files_limit
 from .environment_policy import child_environment
 from .launch import EXIT_NOT_EXECUTABLE, EXIT_NOT_RUN, Launch
@@ -81,6 +82,7 @@ class Child:
         outputs: Stream name and descriptor to read; one for a terminal or merged pipes, else two.
         terminal: Descriptor of the terminal, for its size and foreground group.
         launch: How it was launched.
+        mark: By which all that it starts is known; 0 for none.
     """
 
     popen: subprocess.Popen[bytes]
@@ -88,6 +90,7 @@ class Child:
     outputs: tuple[tuple[bytes, int], ...]
     terminal: int | None
     launch: Launch
+    mark: int = 0
 
 
 def prepare(request: SpawnRequest) -> Launch:
@@ -250,12 +253,13 @@ class _Descriptors:
         self._open.clear()
 
 
-def spawn(request: SpawnRequest, launch: Launch) -> Child:
+def spawn(request: SpawnRequest, launch: Launch, mark: int = 0) -> Child:
     """Start the child. Call it on the event loop's thread; see the module's text for its cost.
 
     Args:
         request: What to start.
         launch: From ``prepare``. One that is confined runs nothing before it is admitted.
+        mark: What it and all that it starts shall be known by; see ``marks``.
 
     Raises:
         SpawnError: It could not be started. Nothing is left of it.
@@ -263,10 +267,11 @@ def spawn(request: SpawnRequest, launch: Launch) -> Child:
     descriptors = _Descriptors()
     kept: list[int] = []
     try:
-        if request.tty:
-            child = _spawn_terminal(request, launch, descriptors)
-        else:
-            child = _spawn_pipes(request, launch, descriptors)
+        with started_with(mark):
+            if request.tty:
+                child = _spawn_terminal(request, launch, descriptors)
+            else:
+                child = _spawn_pipes(request, launch, descriptors)
         kept = [fd for _, fd in child.outputs]
         if child.stdin is not None:
             kept.append(child.stdin)
@@ -280,7 +285,8 @@ def spawn(request: SpawnRequest, launch: Launch) -> Child:
         descriptors.keep(kept)
         launch.spawned()
     restore_open_files_limit(child.popen.pid)
-    return child
+    set_mark(child.popen.pid, mark)
+    return replace(child, mark=mark)
 
 
 def _popen(launch: Launch, fds: tuple[int, int, int], controlling: bool) -> subprocess.Popen[bytes]:

@@ -22,6 +22,7 @@ from ..config import Limits
 from ..launching.child_watch import ChildWatch
 from ..launching.launch import Launch
 from ..launching.spawn import Child
+from ..launching.tree_end import TreeEnd
 from ..output.catch_up_throttle import CatchUpThrottle
 from ..output.store import OutputStore
 from ..output.written import Written
@@ -37,6 +38,8 @@ from .states import ProcessEvent, ProcessState, advance
 
 __all__ = ["Process"]
 
+_OVER = frozenset({ProcessState.EXITED, ProcessState.CLOSED})
+
 
 class Process:
     """A process of a session, from the reservation of its id until it is forgotten.
@@ -49,6 +52,7 @@ class Process:
         details: Whether its client asked for more than others get to know.
         store: Makes the place for its output; gets what to call when there is room again.
         limits: Bounds of its queues.
+        trees: Ends what it has started.
         on_closed: Called once, when the last event is out.
         on_exited: Called once, when the child of a launch has ended, with what to call when
             nothing of the launch is left.
@@ -66,6 +70,7 @@ class Process:
         details: bool,
         store: Callable[[Callable[[], None]], OutputStore],
         limits: Limits,
+        trees: TreeEnd,
         on_closed: Callable[[Process], None],
         on_exited: Callable[[Launch, Callable[[], None]], None],
         instruments: Instruments,
@@ -85,7 +90,7 @@ class Process:
         self._ahead = CatchUpThrottle(self._room)
         self.start_cancelled = False
         self.details = Details(wanted=details)
-        self.controls = Controls(tty=tty, limits=limits)
+        self.controls = Controls(tty=tty, limits=limits, trees=trees)
         self._on_closed = on_closed
         self._on_exited = on_exited
         self._launch: Launch | None = None
@@ -251,7 +256,7 @@ class Process:
             self.kept.arrival.sent(seq, sender.sent, live=False)
         self._ahead.answered(through)
 
-    def _exited(self, code: int, signal: int | None) -> None:
+    def _exited(self, code: int, number: int | None) -> None:
         # While a client catches up, what is left in the pipes comes behind the exit, bit by bit.
         if not self._ahead.waiting or self._killed or self.sandboxed:
             for pump in self._pumps:
@@ -262,7 +267,7 @@ class Process:
             self._on_exited(self._launch, self._launch_ended)
         self.state = advance(self.state, ProcessEvent.EXIT)
         self.exit_code = code
-        self.details.signal = signal
+        self.details.signal = number
         if self.sandboxed:
             ended = self.kept.newest(SEARCHED_BYTES)
             self.sandbox_denied = was_denied(code, [(chunk.stream, chunk.data) for chunk in ended])
@@ -343,24 +348,35 @@ class Process:
         """Whether the group has a member, such as a job that was left in the background."""
         return self.controls.signal_group(0)
 
-    def terminate(self) -> bool:
-        """Kill the process group at once. Returns whether the process was running."""
-        if self.state is ProcessState.EXITED and self.details.wanted:
-            # What it has left behind holds its output open. Other clients leave that alone.
-            self.controls.kill()
-            for pump in self._pumps:
+    def terminate(self, grace: float = 0.0) -> bool:
+        """Kill its whole tree. Returns whether the process was running.
+
+        Args:
+            grace: Seconds before that, at the beginning of which the tree gets SIGTERM; 0 for none.
+        """
+        running = self.state is ProcessState.RUNNING
+        if not running and not (self.details.wanted and self.state in _OVER):
+            return False  # other clients mean the process, and not what it has left behind
+        self._ended_by = self._ended_by or ("terminated" if running else None)
+        if grace > 0:
+            self.controls.end_tree_later(grace, self._kill)
+        else:
+            self._kill()
+        return running
+
+    def _kill(self) -> None:
+        self._killed = True
+        self.controls.end_tree()
+        if self.state is ProcessState.EXITED:
+            for pump in self._pumps:  # what it has left behind holds its output open
                 pump.drain()
                 pump.stop()
-        if self.state is not ProcessState.RUNNING:
-            return False
-        self._killed = True
-        self._ended_by = "terminated"
-        self.controls.kill()
-        return True
 
     def destroy(self) -> None:
         """Kill what is left of the group and free all resources: the session is over."""
         self._sender = self._behind = None
+        if self.controls.ends_later:
+            self._kill()
         self._ahead.close()
         self.kept.close()
         self._killed = True

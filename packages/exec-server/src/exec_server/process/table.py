@@ -20,13 +20,16 @@ from ..config import ServerConfig
 from ..launching.launch import Launch
 from ..launching.launch_threads import LaunchThreads
 from ..launching.spawn import Child, SpawnRequest, spawn
-from ..output.spool import DiskBudget, Spool
+from ..launching.tree_end import TreeEnd
+from ..output.spool import Spool
 from ..output.store import OutputStore
 from ..runtime.peer import Sender
 from ..telemetry.instruments import OFF_PROCESS, ObservedProcess
-from ..telemetry.names import DROPPED_OUTPUT, QUEUE_DURATION, SpanName
+from ..telemetry.names import QUEUE_DURATION, SpanName
 from .giving_way import GivingWay
+from .output_stores import OutputStores
 from .process import Process
+from .session_trees import SessionTrees
 
 __all__ = ["ProcessTable"]
 
@@ -49,6 +52,7 @@ class ProcessTable:
         config: Retention, time-to-live and limits.
         pool: Threads that look at the file system before a start.
         spool: Disk space for output.
+        trees: Ends what processes have started.
         on_quiet: Called whenever the last process that was not closed has closed.
     """
 
@@ -57,12 +61,13 @@ class ProcessTable:
         config: ServerConfig,
         pool: LaunchThreads,
         spool: Spool,
+        trees: TreeEnd,
         on_quiet: Callable[[], None] = _nobody,
     ) -> None:
         self._config = config
         self._pool = pool
-        self._spool = spool
-        self._disk = DiskBudget(config.retain_session_bytes, spool.budget)
+        self._stores = OutputStores(config, spool)
+        self._trees = SessionTrees(trees)
         self._processes: dict[str, Process] = {}
         self._evictions: dict[Process, asyncio.TimerHandle] = {}
         self._closed_ones = GivingWay[Process]()
@@ -124,19 +129,6 @@ class ProcessTable:
 
     # ------------------------------------------------------------------ start
 
-    def _make_store(self, policy: str) -> Callable[[Callable[[], None]], OutputStore]:
-        return lambda on_room: OutputStore(
-            self._config.memory_bytes,
-            DiskBudget(self._config.retain_output_bytes, self._disk),
-            self._spool,
-            hold_up=policy == "back-pressure",
-            on_room=on_room,
-            on_dropped=self._dropped,
-        )
-
-    def _dropped(self, size: int) -> None:
-        self._config.instruments.count(DROPPED_OUTPUT, amount=size)
-
     def reserve(
         self,
         process_id: str,
@@ -164,8 +156,9 @@ class ProcessTable:
             tty=tty,
             sandboxed=sandboxed,
             details=details,
-            store=self._make_store(output_policy),
+            store=self._stores.maker(output_policy),
             limits=self._config.limits,
+            trees=self._trees.ending,
             on_closed=self._on_closed,
             on_exited=self._pool.release,
             instruments=self._config.instruments,
@@ -226,7 +219,7 @@ class ProcessTable:
     async def _spawn(self, process: Process, request: SpawnRequest, launch: Launch) -> Child:
         try:
             self._check_wanted(process)
-            child = spawn(request, launch)
+            child = spawn(request, launch, self._trees.next_mark())
         except BaseException:
             self._pool.release(launch)
             raise
@@ -335,6 +328,7 @@ class ProcessTable:
             start.cancel()
         for process in processes:
             process.destroy()
+        self._trees.end([process.controls.leader for process in processes])
 
     async def wait_ended(self) -> None:
         """Wait until no child is left unreaped and no output is being written to disk.

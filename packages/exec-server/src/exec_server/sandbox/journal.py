@@ -85,10 +85,18 @@ def leftovers() -> list[str]:
         return []
 
 
-def sweep(files: Iterable[str]) -> None:
-    """Take away, in a thread, what servers have left behind that were killed."""
-    # Not waited for: a file system that hangs shall not keep a server from starting or ending.
-    threading.Thread(target=_sweep, args=(list(files),), name="marks", daemon=True).start()
+def sweep(files: Iterable[str], wait: float = 0.0) -> None:
+    """Take away, in a thread, what servers have left behind that were killed.
+
+    Args:
+        files: From ``leftovers``.
+        wait: Seconds until it is done, at most.
+    """
+    # Not waited for without end: a file system that hangs shall not keep a server from starting
+    # or ending.
+    thread = threading.Thread(target=_sweep, args=(list(files),), name="marks", daemon=True)
+    thread.start()
+    thread.join(wait)
 
 
 def _sweep(files: Iterable[str]) -> None:

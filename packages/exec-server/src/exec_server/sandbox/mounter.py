@@ -24,6 +24,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final
 
+from ..runtime.marks import unmarked
 from . import mounter_main
 from .errors import PolicyNotEnforceableError, SandboxUnavailableError
 from .held import hold
@@ -150,16 +151,17 @@ def _started() -> socket.socket:
     environment: dict[str, str] = {}
     with theirs:
         try:
-            popen = subprocess.Popen(
-                [os.readlink(_INTERPRETER), "-I", "-S", _PROGRAM.executable],
-                executable=_INTERPRETER,
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env=environment,
-                start_new_session=True,  # what a terminal interrupts is the server
-            )
+            with unmarked():
+                popen = subprocess.Popen(
+                    [os.readlink(_INTERPRETER), "-I", "-S", _PROGRAM.executable],
+                    executable=_INTERPRETER,
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    cwd="/",
+                    env=environment,
+                    start_new_session=True,  # what a terminal interrupts is the server
+                )
         except BaseException:
             channel.close()
             raise

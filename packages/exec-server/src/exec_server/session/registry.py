@@ -17,6 +17,7 @@ from exec_server_protocol.errors import InvalidRequestError, SessionAlreadyAttac
 from ..access.authorization import Owner
 from ..config import ServerConfig
 from ..launching.launch_threads import LaunchThreads
+from ..launching.tree_end import TreeEnd
 from ..output.spool import Spool
 from ..process.giving_way import GivingWay
 from ..runtime.peer import Sender
@@ -40,6 +41,7 @@ class SessionRegistry:
         self._config = config
         self._instruments = config.instruments
         self._pool = LaunchThreads()
+        self._trees = TreeEnd()
         self._spool = Spool(config.spool_max_bytes, config.spool_dir)
         self._sessions: dict[str, Session] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -63,7 +65,13 @@ class SessionRegistry:
                 raise InvalidRequestError(f"the server holds {limit} sessions; that is the limit")
             self._expire(oldest)
         session = Session(
-            str(uuid.uuid4()), owner, self._config, self._pool, self._spool, self._quiet
+            str(uuid.uuid4()),
+            owner,
+            self._config,
+            self._pool,
+            self._spool,
+            self._trees,
+            self._quiet,
         )
         self._sessions[session.id] = session
         session.attach(sender)
@@ -199,6 +207,7 @@ class SessionRegistry:
             self._expire(session)
         await self._wait(sessions, kill_timeout)
         self._pool.close()
+        self._trees.close()
         self._spool.close()
 
     async def _wait(self, sessions: list[Session], timeout: float) -> None:
@@ -207,5 +216,6 @@ class SessionRegistry:
                 for session in sessions:
                     await session.processes.wait_ended()
                 await self._pool.wait_released()
+                await self._trees.wait()
         except TimeoutError:
             logger.warning("some processes did not end within %.1f s", timeout)

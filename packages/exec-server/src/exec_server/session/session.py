@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..access.authorization import Owner
 from ..config import ServerConfig
 from ..launching.launch_threads import LaunchThreads
+from ..launching.tree_end import TreeEnd
 from ..output.spool import Spool
 from ..process.table import ProcessTable
 from ..runtime.peer import Sender
@@ -24,6 +25,7 @@ class Session:
         config: Of the server.
         pool: Threads that look at the file system.
         spool: Disk space for output.
+        trees: Ends what processes have started.
         on_quiet: Called whenever the last of its processes has closed.
 
     Attributes:
@@ -40,12 +42,13 @@ class Session:
         config: ServerConfig,
         pool: LaunchThreads,
         spool: Spool,
+        trees: TreeEnd,
         on_quiet: Callable[[Session], None],
     ) -> None:
         self.id = session_id
         self.owner = owner
         self.attachment = Attachment()
-        self.processes = ProcessTable(config, pool, spool, lambda: on_quiet(self))
+        self.processes = ProcessTable(config, pool, spool, trees, lambda: on_quiet(self))
         self._sender: Sender | None = None
         self._expiry_callbacks: list[Callable[[], None]] = []
 

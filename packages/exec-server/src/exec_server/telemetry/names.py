@@ -122,6 +122,12 @@ QUEUE_DURATION: Final = _histogram(
     queue=("spawn", "filesystem"),
 )
 PROCESSES_ACTIVE: Final = _gauge("processes_active", "Processes that run.")
+TREE_MEANS_VALUES: Final = ("group", "supervisor", "none")
+TREE_MEANS: Final = _gauge(
+    "tree_means",
+    "1 for what ends processes when the server is killed, 0 for the others.",
+    means=TREE_MEANS_VALUES,
+)
 PROCESS_STARTS: Final = _counter(
     "process_starts_total", "Attempts to start a process.", result=("success", "error", "cancelled")
 )
