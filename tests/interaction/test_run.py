@@ -160,7 +160,7 @@ async def test_a_timeout_holds(server: ServerProcess, script: str, options: dict
         await _run(server, script, timeout=0.5, **options)
     late = time.monotonic() - before - 0.5 - options.get("kill_after", 0)
     assert -0.1 < late < LATE
-    if "echo" in script and "setsid" not in script:
+    if "echo" in script:
         with pytest.raises(ProcessLookupError):  # one that is dead counts; it is not ours to reap
             _signal_unless_dead(int(caught.value.stdout))
 
@@ -181,6 +181,38 @@ async def test_a_command_can_end_by_itself_before_it_is_killed(server: ServerPro
         await _run(server, script, timeout=0.5, kill_after=20)
     assert time.monotonic() - before < 10
     assert caught.value.stdout == b"hello\nbye\n"
+
+
+async def test_all_that_a_command_has_started_is_asked_to_end_and_then_killed(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    polite = f"trap 'echo asked >> {tmp_path}/asked; exit 0' TERM"
+    stubborn = "trap '' TERM"
+    loop = "while :; do sleep 0.05; done"
+    script = f"""
+        setsid sh -c "{polite}; echo ready; {loop}" &
+        setsid sh -c "{stubborn}; echo \\$\\$; {loop}" &
+        {polite}; {loop}
+    """
+    with pytest.raises(TimeoutExpired) as caught:
+        await _run(server, script, timeout=1, kill_after=0.5, eof_grace=0.1)
+    assert (tmp_path / "asked").read_text() == "asked\n" * 2
+    (stubborn_pid,) = [word for word in caught.value.stdout.split() if word.isdigit()]
+    with pytest.raises(ProcessLookupError):
+        _signal_unless_dead(int(stubborn_pid))
+
+
+def test_grace_without_async(server: ServerProcess) -> None:
+    with sync.connect(server.url) as client:
+        script = "trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done"
+        with client.start(["sh", "-c", script]) as process:
+            assert process.stdout.readline() == b"up\n"
+            process.terminate(grace=20)
+            assert process.wait(10) == 3
+        with client.start(["sleep", "60"]) as process:
+            for grace in (-1, 3601):
+                with pytest.raises(ValueError, match="grace"):
+                    process.terminate(grace=grace)
 
 
 async def test_a_timeout_holds_while_the_executor_is_out_of_reach(server: ServerProcess) -> None:

@@ -38,7 +38,8 @@ WITHOUT_A_TWIN: dict[type, set[str]] = {
         *("client", "is_connected", "start_connecting", "startup_finished"),  # about its loop
     },
     exec_client.Process: {  # for the session
-        *("asked", "caught_up", "ended", "fail", "in_background", "leave", "publish", "receive"),
+        *("ask_to_end", "asked", "caught_up", "ended", "fail", "in_background", "leave"),
+        *("publish", "receive"),
         *("streams_ended", "synchronize", "wanted", "written_bytes"),
     },
     OutputStream: {  # for the process

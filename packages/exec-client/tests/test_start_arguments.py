@@ -69,6 +69,13 @@ OF_THE_WRONG_VALUE: list[tuple[str, object]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("grace", "wire"), [(0, None), (0.0001, 1), (1.5, 1500), (3600, 3_600_000)]
+)
+def test_grace_is_never_less_than_was_asked_for(grace: float, wire: int | None) -> None:
+    assert start_arguments.grace_to_wire(grace) == wire
+
+
 @pytest.mark.parametrize(("name", "value"), OF_THE_WRONG_TYPE)
 def test_an_argument_of_the_wrong_type_is_named(name: str, value: object) -> None:
     with pytest.raises(TypeError, match=rf"\b{name}\b"):

@@ -120,7 +120,7 @@ class EmbeddedServer:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the server; ``None`` before it was launched."""
+        """Process id of the program, which supervises the server; ``None`` before its launch."""
         return self._child.popen.pid if self._child is not None else None
 
     @property

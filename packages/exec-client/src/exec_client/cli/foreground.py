@@ -285,15 +285,15 @@ class _Foreground:
         if self._command.kill_after is not None:
             self._messages.note(f"the command was asked to end after {timeout:g} s")
             self._exit_code = TIMED_OUT
-            async with _running([self._terminate()]):
+            async with _running([self._ask_to_end(self._command.kill_after)]):
                 await asyncio.sleep(self._command.kill_after)
             timeout += self._command.kill_after
         self._messages.note(f"the command was killed after {timeout:g} s")
         await self._kill(TIMED_OUT)
 
-    async def _terminate(self) -> None:
+    async def _ask_to_end(self, grace: float) -> None:
         with suppress(ClientError, RpcError):
-            await self._process.send_signal("terminate")
+            await self._process.ask_to_end(grace)
 
     async def _kill(self, exit_code: int) -> None:
         """Kill the command, and soon stop waiting for its output.

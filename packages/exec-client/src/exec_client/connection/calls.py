@@ -19,6 +19,9 @@ P = TypeVar("P", bound="WireModel")
 class Caller(Protocol):
     """A session, as calls see it."""
 
+    def supports(self, capability: str) -> bool:
+        """Return whether the executor announced a capability."""
+
     def require(self, capability: str, what: str) -> None:
         """Raise ``UnsupportedError`` unless the executor announced a capability."""
 

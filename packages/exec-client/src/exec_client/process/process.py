@@ -22,6 +22,7 @@ from exec_server_protocol.capabilities import (
     CAPABILITY_CLOSE_STDIN,
     CAPABILITY_RESIZE,
     CAPABILITY_SIGNALS,
+    CAPABILITY_TREES,
 )
 from exec_server_protocol.errors import RpcError
 from exec_server_protocol.methods import (
@@ -46,7 +47,15 @@ from ..gaps import FAIL, OnLoss
 from .completed import CompletedProcess
 from .events import OutputEvent, ProcessEvent
 from .followed_process import FollowedProcess
-from .start_arguments import Signal, arguments_named, seconds, signal_name, stdin_bytes
+from .start_arguments import (
+    GRACE_MAX_SECONDS,
+    Signal,
+    arguments_named,
+    grace_to_wire,
+    seconds,
+    signal_name,
+    stdin_bytes,
+)
 
 if TYPE_CHECKING:
     from typing import Self
@@ -284,9 +293,28 @@ class Process(FollowedProcess):
         params = ProcessSignalParams(process_id=self._id, signal=name)
         await request(self._session, PROCESS_SIGNAL, params)
 
-    async def terminate(self) -> None:
-        """Kill it and its process group. One that has ended is left alone."""
-        await request(self._session, PROCESS_TERMINATE, ProcessTerminateParams(process_id=self._id))
+    async def terminate(self, *, grace: float = 0) -> None:
+        """Kill it, with all that it has started and that those have, whatever became of them.
+
+        Args:
+            grace: Seconds that they get to end by themselves: SIGTERM is sent now, and what is left
+                then is killed. This call does not wait for that. At most an hour.
+
+        Raises:
+            UnsupportedError: With ``grace``: the executor cannot do that.
+        """
+        grace_ms = grace_to_wire(grace)
+        if grace_ms is not None:
+            self._session.require(CAPABILITY_TREES, "terminate with grace")
+        params = ProcessTerminateParams(process_id=self._id, grace_ms=grace_ms)
+        await request(self._session, PROCESS_TERMINATE, params)
+
+    async def ask_to_end(self, grace: float) -> None:
+        """Terminate it with ``grace``, or send SIGTERM where the executor cannot do that."""
+        if grace <= GRACE_MAX_SECONDS and self._session.supports(CAPABILITY_TREES):
+            await self.terminate(grace=grace)
+        else:
+            await self.send_signal("terminate")
 
     async def communicate(self, input: bytes | str | None = None) -> tuple[bytes, bytes]:
         """Write ``input``, end stdin, and return all of stdout and stderr.

@@ -84,7 +84,8 @@ class Runner:
             input: Given to its stdin, which then ends.
             timeout: Seconds until it is killed, its start included. The call returns within a
                 quarter of a second after that, and ``kill_after``.
-            kill_after: Ask it to end with SIGTERM first, and kill it so many seconds later.
+            kill_after: Ask it and all that it has started to end with SIGTERM first, and kill
+                what is left so many seconds later.
             check: Raise unless the exit code is 0.
             stdout: A function that gets its stdout piece by piece, awaited if it returns an
                 awaitable; or an open file. ``None`` to return it. Reading waits for it, and so does

@@ -267,7 +267,7 @@ class _Run:
         """Kill the command, and wait for its last words for a moment."""
         kill_after = self._order.kill_after
         if kill_after is not None:
-            await self._wait_ended(partial(self._process.send_signal, "terminate"), kill_after)
+            await self._wait_ended(partial(self._process.ask_to_end, kill_after), kill_after)
         if not self._process.ended:
             await self._wait_ended(self._process.terminate, _KILL_SECONDS)
         self._cut_off()

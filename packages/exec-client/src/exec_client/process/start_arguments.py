@@ -5,6 +5,7 @@ For anything else the error names the argument, before anything is sent.
 
 from __future__ import annotations
 
+import math
 import os
 import signal as _signal
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -21,6 +22,7 @@ from .kept_output import Keep
 from .sinks import Sink
 
 __all__ = [
+    "GRACE_MAX_SECONDS",
     "Argument",
     "Argv",
     "InheritEnv",
@@ -32,6 +34,7 @@ __all__ = [
     "cwd_uri",
     "env_texts",
     "environment_policy",
+    "grace_to_wire",
     "sandbox_context",
     "seconds",
     "signal_name",
@@ -123,6 +126,20 @@ _SIGNALS: Final[Mapping[int, SignalName]] = {
     _signal.SIGUSR1: "usr1",
     _signal.SIGUSR2: "usr2",
 }
+
+
+GRACE_MAX_SECONDS: Final = 3600
+
+
+def grace_to_wire(grace: float) -> int | None:
+    """Return seconds of grace as milliseconds of the wire, at least one; ``None`` for none.
+
+    Raises:
+        ValueError: It is negative, or more than an hour.
+    """
+    if not 0 <= grace <= GRACE_MAX_SECONDS:
+        raise ValueError(f"grace: 0 to {GRACE_MAX_SECONDS} seconds")
+    return math.ceil(grace * 1000) or None
 
 
 _TERM: Final = "xterm-256color"

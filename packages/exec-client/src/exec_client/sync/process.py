@@ -112,9 +112,9 @@ class Process:
         """Send it a signal, by name or as ``signal.SIGTERM``."""
         self._portal.call(self._process.send_signal(signal))
 
-    def terminate(self) -> None:
-        """Kill it and its process group."""
-        self._portal.call(self._process.terminate())
+    def terminate(self, *, grace: float = 0) -> None:
+        """Kill it and all that it has started, with ``grace`` so many seconds after a SIGTERM."""
+        self._portal.call(self._process.terminate(grace=grace))
 
     def wait(self, timeout: float | None = None) -> int:
         """Return its exit code when it has ended.
