@@ -349,6 +349,19 @@ def soak(session: nox.Session) -> None:
     session.run("pytest", "-m", "hypothesis", "--hypothesis-seed=random", "packages", "tests")
 
 
+@nox.session(python=PYTHON, name="without-shortcuts")
+def without_shortcuts(session: nox.Session) -> None:
+    """Tests of files and sandboxes without each mechanism that only makes things faster.
+
+    ``exec_server/runtime/shortcuts.py`` lists them.
+    """
+    _sync(session, "--all-packages", "--group", "test")
+    for shortcut in ("blocks", "plans", "spin"):
+        env = {"EXEC_SERVER_WITHOUT": shortcut}
+        where = ("tests/files", "tests/sandbox", "tests/files_client")
+        session.run("pytest", *IN_PARALLEL, *(session.posargs or where), env=env)
+
+
 @nox.session(python=PYTHON)
 def bench(session: nox.Session) -> None:
     """Measure ours and the reference server ($CODEX_BIN) in one run; a table of ratios.

@@ -50,9 +50,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "extension(reason): needs something that the reference server lacks"
     )
+    config.addinivalue_line(
+        "markers", "shortcut(name): is about what EXEC_SERVER_WITHOUT leaves out by this name"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = os.environ.get("EXEC_SERVER_WITHOUT", "").split(",")
+    for item in items:
+        for mark in item.iter_markers("shortcut"):
+            if mark.args[0] in left_out:
+                item.add_marker(pytest.mark.skip(reason=f"without {mark.args[0]}"))
     if config.getoption("--executor") == "ours":
         return
     for item in items:

@@ -74,6 +74,7 @@ def _stopped(pids: set[int]) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.shortcut("blocks")
 @pytest.mark.parametrize("confined", [False, True])
 async def test_what_is_in_memory_is_read_while_the_worker_stands_still(
     server: ServerProcess, file: Path, request: pytest.FixtureRequest, confined: bool
@@ -149,6 +150,7 @@ def _descriptors_of(path: Path) -> int:
     return found
 
 
+@pytest.mark.shortcut("blocks")
 async def test_files_are_held_until_they_are_closed_and_no_more_than_there_may_be(
     file: Path,
 ) -> None:

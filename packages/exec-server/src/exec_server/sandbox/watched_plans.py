@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ..runtime.shortcuts import uses
 from .lookup import Lookup
 from .plan import Plan
 
@@ -44,7 +45,7 @@ class WatchedPlans:
         self._events: DiskEvents | None = None
         self._watched: dict[int, _Watched] = {}
         self._watching = threading.Lock()
-        self._closed = False
+        self._closed = not uses("plans")
 
     def known(self, context: SandboxContext) -> Plan | None:
         """Return the plan of a context if it is certain without a look. Never blocks.

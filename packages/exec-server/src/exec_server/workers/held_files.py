@@ -20,6 +20,7 @@ from typing import Final
 from exec_server_protocol.helper import DATA_BYTES
 
 from ..runtime.scratch import scratch
+from ..runtime.shortcuts import uses
 from .result_text import check_of
 
 __all__ = ["HeldFile", "HeldFiles", "receive_with_file"]
@@ -37,7 +38,8 @@ class HeldFiles:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit if _NO_WAIT is not None and _CLOSE_ON_EXEC else 0
+        possible = _NO_WAIT is not None and _CLOSE_ON_EXEC
+        self._limit = limit if possible and uses("blocks") else 0
         self._count = 0
 
     def __len__(self) -> int:

@@ -13,6 +13,8 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from ..runtime.shortcuts import uses
+
 __all__ = ["SPIN_SECONDS", "Spin"]
 
 SPIN_SECONDS: Final = 0.0002
@@ -40,7 +42,7 @@ class Spin:
         self._until = 0.0
         self._prompt = False
         # The worker could not answer while this looks.
-        self._alone = _processors() < 2
+        self._alone = _processors() < 2 or not uses("spin")
 
     def asked(self, now: float) -> None:
         """A request has been sent, at this time of the loop."""
