@@ -303,12 +303,16 @@ def conformance(session: nox.Session) -> None:
         session.skip("there is no conformance suite beside the checkout")
     _sync(session, "--all-packages")
     command = f"{session.virtualenv.bin}/exec-server --listen ws://127.0.0.1:0"
-    # The suite also tests a transport over stdin and stdout, which this server does not have.
+    # The suite also tests a transport over stdin and stdout, which this server does not have, and
+    # that what has left the group of a process outlives its end, which nothing does here: see
+    # docs/decisions/0026-kill-means-gone.md.
     arguments = session.posargs or [
         "-m",
         CONFORMANCE_AREAS,
         "--deselect",
         "test_transport.py::test_stdio_transport",
+        "--deselect",
+        "test_processes.py::test_terminate_closes_even_if_an_escaped_child_holds_the_pipe",
     ]
     session.run(str(runner), *arguments, external=True, env={"EXEC_SERVER_CMD": command})
 

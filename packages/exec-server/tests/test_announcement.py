@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from exec_server import ServerConfig, serve
-from exec_server_protocol.capabilities import EXTENSIONS, REFERENCE
+from exec_server_protocol.capabilities import (
+    EXTENSIONS,
+    REFERENCE,
+    TREES_BY_GROUP,
+    TREES_SUPERVISED,
+)
 from exec_testkit.wire import WireClient
 
 _HOLD = {
@@ -20,5 +25,6 @@ async def test_every_flag_is_announced_and_those_that_hold_are_true() -> None:
         assert await client.call("environment/info") == client.info
         await client.close()
     announced = client.info["capabilities"]
-    assert list(announced) == [*REFERENCE, *EXTENSIONS]
+    # Nobody watches over a server that is embedded.
+    assert list(announced) == [*REFERENCE, *EXTENSIONS, TREES_BY_GROUP, TREES_SUPERVISED]
     assert {flag for flag, holds in announced.items() if holds} == _HOLD | {*EXTENSIONS}

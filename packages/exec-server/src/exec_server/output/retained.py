@@ -48,6 +48,11 @@ class RetainedOutput:
         self._size = 0
 
     @property
+    def capacity(self) -> int:
+        """Bytes that stay, if there are as many."""
+        return self._capacity
+
+    @property
     def size(self) -> int:
         """Bytes held now."""
         return self._size

@@ -276,7 +276,8 @@ class OutputStore:
 
     def finish(self) -> None:
         """No output comes any more: once others need the memory, it goes to disk."""
-        self._spool.finished.add(self, self._memory.size)
+        # What is beyond the share is in flight, and gone with that.
+        self._spool.finished.add(self, min(self._memory.size, self._memory.capacity))
 
     def rest(self) -> None:
         """Go to disk as a whole, at the latest when what is in flight has arrived.
