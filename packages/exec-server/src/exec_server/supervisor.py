@@ -50,15 +50,16 @@ def supervise(server: int, writing: int, waited: Iterable[int]) -> int:
 
     Args:
         server: Its pid. It has just been forked.
-        writing: A pipe that it reads. Gets the path of its group and a newline, then stays open.
+        writing: A pipe that it reads. Gets a line with the path of its group, and one with ``+``
+            when the server is in it; or one with ``-``. Then it stays open.
         waited: The signals that are blocked here: what is passed on, and SIGCHLD.
 
     Returns:
         The server's exit status. If a signal has ended it, that ends this process, too.
     """
     _become_subreaper()
-    group = _group_for(server)
-    _tell(writing, b"" if group is None else os.fsencode(group.path))
+    group = _group_for(server, writing)
+    _tell(writing, b"-" if group is None else b"+")
     _let_go_of_streams()
     status = _wait(server, set(waited))
     _end_all(group, set(waited))
@@ -84,22 +85,28 @@ def _become_subreaper() -> None:
         return  # without the one, orphans go to the first process; musl has no other
 
 
-def _group_for(server: int) -> Group | None:
-    """Put the server into a group of its own, in which all begin that it starts."""
+def _group_for(server: int, writing: int) -> Group | None:
+    """Put the server into a group of its own, in which all begin that it starts.
+
+    The server hears of the group first: it takes it away should this process be killed.
+    """
     parent = own_group()
     if parent is None:
         return None
     remove_left(parent)
     group = Group.make_for(parent, os.getpid())
-    if group is not None and not group.add(server):
-        group.remove()
+    if group is None:
         return None
-    return group
+    _tell(writing, os.fsencode(group.path))
+    if group.add(server):
+        return group
+    group.remove()
+    return None
 
 
-def _tell(pipe: int, path: bytes) -> None:
+def _tell(pipe: int, line: bytes) -> None:
     try:
-        os.write(pipe, path + b"\n")
+        os.write(pipe, line + b"\n")
     except OSError:
         return  # it has ended already
 
