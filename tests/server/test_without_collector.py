@@ -310,5 +310,6 @@ async def test_a_server_whose_collector_is_switched_off_does_not_grow(tmp_path: 
                 before = server.resident_bytes
                 for _ in range(10):
                     await round_of_all()
-                # Of the 150 sockets asyncio leaves a circle each, a kilobyte or two.
-                assert server.resident_bytes < before + 3_000_000
+                # Of the 150 sockets asyncio leaves a circle each, a kilobyte or two. A thread that
+                # begins meanwhile takes two megabytes for what it allocates.
+                assert server.resident_bytes < before + 5_000_000
