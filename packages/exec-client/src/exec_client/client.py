@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from exec_server_protocol._names import OutputPolicy, ProcessId, SessionId
-from exec_server_protocol._plain import EnvironmentInfo, EnvironmentInfoParams, ProcessStartParams
+from exec_server_protocol._plain import EnvironmentInfo, ProcessStartParams
 from exec_server_protocol.capabilities import (
     CAPABILITY_DETAILS,
     CAPABILITY_MERGE_STDERR,
@@ -18,10 +18,9 @@ from exec_server_protocol.capabilities import (
     CAPABILITY_START_ERRORS,
 )
 from exec_server_protocol.errors import RpcError
-from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_STATUS
+from exec_server_protocol.methods import ENVIRONMENT_STATUS
 from exec_server_protocol.path_uri import PathUri
 
-from .connection.answers import parse_answer
 from .connection.calls import request
 from .connection.generation import GenerationLost
 from .connection.states import ClientState, StateChange
@@ -30,7 +29,7 @@ from .errors import (
     BadAnswerError,
     HandshakeRejectedError,
 )
-from .executor import Executor
+from .executor import Executor, ask_info
 from .gaps import GapMarker, LostOutput, OnLoss
 from .options import ClientOptions
 from .process.process import Process
@@ -140,8 +139,7 @@ class Client(Executor):
         client = cls(session)
         try:
             if session.info is None:
-                answer = await request(session, ENVIRONMENT_INFO, EnvironmentInfoParams())
-                session.info = parse_answer(EnvironmentInfo, answer, ENVIRONMENT_INFO)
+                session.info = await ask_info(session, EnvironmentInfo)
         except (RpcError, BadAnswerError):  # an older executor, which does not tell
             shell = {"name": "sh", "path": "/bin/sh"}
             session.info = EnvironmentInfo.model_validate({"shell": shell})

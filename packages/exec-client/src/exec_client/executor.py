@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from exec_server_protocol._plain import EnvironmentInfoParams
 from exec_server_protocol.methods import ENVIRONMENT_INFO, ENVIRONMENT_UPTIME, PROCESS_LIST
 
 from .connection.answers import parse_answer
-from .connection.calls import request
+from .connection.calls import Caller, request
 from .process.runner import Runner
 
 if TYPE_CHECKING:
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
     from .http import Http
     from .session.session import Session
 
-__all__ = ["Executor"]
+__all__ = ["Executor", "ask_info"]
+
+
+async def ask_info(session: Caller, kind: type[EnvironmentInfo]) -> EnvironmentInfo:
+    """Return what an executor says about itself, as the model or as its plain twin."""
+    answer = await request(session, ENVIRONMENT_INFO, EnvironmentInfoParams())
+    return parse_answer(kind, answer, ENVIRONMENT_INFO)
 
 
 class Executor(Runner):
@@ -29,11 +36,9 @@ class Executor(Runner):
 
     async def info(self) -> EnvironmentInfo:
         """Return what the executor says about itself now."""
-        from exec_server_protocol.handshake import EnvironmentInfo, EnvironmentInfoParams
+        from exec_server_protocol.handshake import EnvironmentInfo
 
-        params = EnvironmentInfoParams()
-        answer = await request(await self._get_session(), ENVIRONMENT_INFO, params)
-        return parse_answer(EnvironmentInfo, answer, ENVIRONMENT_INFO)
+        return await ask_info(await self._get_session(), EnvironmentInfo)
 
     async def uptime(self) -> float:
         """Return for how many seconds the executor has listened.
