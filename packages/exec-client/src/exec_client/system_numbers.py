@@ -7,13 +7,12 @@ import re
 import sys
 from typing import Final
 
+from exec_server_protocol._errno import is_errno
 from exec_server_protocol.errors import RpcError
 
 __all__ = ["system_number", "without_number"]
 
 _NUMBER: Final = re.compile(r"\s*\(os error (\d{1,5})\)\s*$")
-_NO_NUMBER: Final = 4096
-"""The kernel has no error numbers from here on."""
 _ON_LINUX: Final[bool] = sys.platform == "linux"
 _SHARED_NUMBERS: Final = 34
 """Up to here all systems count alike, but for 11."""
@@ -40,7 +39,7 @@ def system_number(error: RpcError) -> int | None:
     """
     data = error.data
     given = data.get("errno") if isinstance(data, dict) else None
-    if isinstance(given, int) and 0 < given < _NO_NUMBER:
+    if is_errno(given):
         return _as_here(given)
     match = _NUMBER.search(error.message)
     return _as_here(int(match[1])) if match else None

@@ -50,6 +50,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from ._errno import is_errno
 from ._frames import (
     FROM_SERVER,
     FROM_WORKER,
@@ -98,9 +99,6 @@ server that reads another number in READY does not use the worker."""
 DATA_BYTES: Final = 3 * 87_382
 """Raw bytes in one frame as the helper sends them; others may be longer. Four of them hold the
 largest block; a multiple of 3, so that base64 has no rest."""
-
-_NO_ERRNO: Final = 4096
-"""The kernel has no error numbers from here on."""
 
 REQUEST_ID_MAX: Final = 2**32 - 1
 """Ids are 1 to this, chosen by the server; it may start over."""
@@ -257,7 +255,7 @@ def decode_error(payload: bytes) -> HelperError:
     code, message, number = (value.get(name) for name in ("code", "message", "errno"))
     if type(code) is not int or not isinstance(message, str):
         raise MalformedMessageError("an ERROR frame without a code or a message")
-    if number is not None and (type(number) is not int or not 0 < number < _NO_ERRNO):
+    if number is not None and not is_errno(number):
         raise MalformedMessageError("an ERROR frame with an errno that no system has")
     return HelperError(code, message, number)
 
