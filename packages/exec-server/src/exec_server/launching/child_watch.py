@@ -50,8 +50,8 @@ class ChildWatch:
             ``None`` for a child that confines nothing.
 
     Attributes:
-        reaped: Whether its number may be another's.
-        reaped_at: Since when, in seconds since the boot.
+        reaped_at: Since when its number may be another's, in seconds since the boot; ``None`` while
+            it is its own.
     """
 
     def __init__(
@@ -67,7 +67,6 @@ class ChildWatch:
         self._pidfd: int | None = None
         self._group_may_live = True
         self._next_look: asyncio.TimerHandle | None = None
-        self.reaped = False
         self.reaped_at: float | None = None
         if hasattr(os, "pidfd_open"):
             self._pidfd = os.pidfd_open(popen.pid)
@@ -84,12 +83,16 @@ class ChildWatch:
         os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
         self._loop.call_soon_threadsafe(self._ready)
 
+    @property
+    def reaped(self) -> bool:
+        """Whether its number may be another's."""
+        return self.reaped_at is not None
+
     def _ready(self) -> None:
         now = time.clock_gettime(_SINCE_BOOT)
         code = self._popen.poll()
         if code is None:
             return
-        self.reaped = True
         self.reaped_at = now
         if self._pidfd is not None:
             self._loop.remove_reader(self._pidfd)
