@@ -87,7 +87,4 @@ TREES_BY_GROUP: Final = "processTreesByGroup"
 TREES_SUPERVISED: Final = "processTreesSupervised"
 """Above the server is a supervisor, which ends all that a killed server leaves behind."""
 
-FACTS: Final = (TREES_BY_GROUP, TREES_SUPERVISED)
-"""Flags that say how things are with a server, true or false. Nothing can be asked for by them."""
-
-__all__ = [*_NAMED, "EXTENSIONS", "FACTS", "REFERENCE", "TREES_BY_GROUP", "TREES_SUPERVISED"]
+__all__ = [*_NAMED, "EXTENSIONS", "REFERENCE", "TREES_BY_GROUP", "TREES_SUPERVISED"]
