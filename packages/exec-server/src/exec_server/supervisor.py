@@ -65,7 +65,7 @@ def supervise(server: int, writing: int, waited: Iterable[int]) -> int:
     _end_all(group, set(waited))
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        _take_away_marks()
+        _take_away_placeholders()
         return _end_by(-code)
     return code
 
@@ -201,7 +201,7 @@ def _try(kill: Callable[[int, int], None], number: int) -> None:
         return  # another user's, or gone
 
 
-def _take_away_marks() -> None:
+def _take_away_placeholders() -> None:
     """Take away what the sandboxes of a server that was killed had put on the disk."""
     from .sandbox import journal
 
