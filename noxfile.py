@@ -204,7 +204,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("lint-imports")
-    session.run("lint-imports", "--config", "layers.toml")
+    session.run("lint-imports", "layers.toml")
     session.run("python", "scripts/check_module_size.py")
     session.run("python", "scripts/check_shape.py")
     session.run("python", "scripts/check_docstrings.py")
